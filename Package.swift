@@ -1,0 +1,58 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// One folder under Sources/ per target; `docs/architecture.md` draws the one direction in which they depend on each other.
+let package = Package(
+    name: "iommu-trace",
+    products: [
+        .executable(name: "iommu-trace", targets: ["iommu-trace"]),
+        .library(name: "IOMMUModel", targets: ["IOMMUModel"]),
+        .library(name: "TraceFormats", targets: ["TraceFormats"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CZlib", path: "Sources/CZlib"),
+
+        .target(name: "IOMMUModel"),
+        .target(name: "TraceFormats", dependencies: ["CZlib"]),
+        .target(name: "Operations", dependencies: ["TraceFormats"]),
+        .target(
+            name: "Schema",
+            path: "schema",
+            resources: [.embedInCode("tables"), .embedInCode("views"), .embedInCode("reports")]
+        ),
+        .target(
+            name: "TraceStore",
+            dependencies: [
+                "Operations", "Schema",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]
+        ),
+        .target(name: "Ingest", dependencies: ["TraceFormats", "Operations", "TraceStore"]),
+        .target(name: "Replay", dependencies: ["IOMMUModel", "Operations", "TraceStore"]),
+        .target(
+            name: "Reporting",
+            dependencies: ["Schema", "TraceStore", .product(name: "GRDB", package: "GRDB.swift")]
+        ),
+        .executableTarget(
+            name: "iommu-trace",
+            dependencies: [
+                "Ingest", "Replay", "Reporting", "TraceStore",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
+
+        .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel"]),
+        .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats"]),
+        .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats"]),
+        .testTarget(
+            name: "PipelineTests",
+            dependencies: ["Ingest", "Replay", "Reporting", "TraceStore", "Schema", "IOMMUModel"]
+        ),
+        .testTarget(name: "CommandLineTests", dependencies: ["iommu-trace", "TraceStore"]),
+    ]
+)

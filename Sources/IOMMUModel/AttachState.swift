@@ -1,0 +1,54 @@
+/// Which device translates through which domain: `iommu_attach_device`, `iommu_detach_device` and their successors.
+///
+/// An attach moves a device. A domain without devices can be unmapped and flushed at the API, but no hardware command
+/// follows and no device can reach a stale entry (design §4 12). Devices and domains are small dense numbers.
+public struct AttachState: Sendable {
+    private var domainOfDevice: ContiguousArray<Int32> = []
+    private var devicesOfDomain: ContiguousArray<Int32> = []
+    private let showsAttaches: Bool
+
+    /// No device is attached anywhere yet.
+    ///
+    /// - Parameter showsAttaches: whether the recording shows attaches at all; without any, every domain counts as
+    ///   attached.
+    public init(showsAttaches: Bool) {
+        self.showsAttaches = showsAttaches
+    }
+
+    /// Whether a device can reach the domain's translations.
+    public func isAttached(_ domain: Int32) -> Bool {
+        guard showsAttaches else { return true }
+        let index = Int(domain)
+        return devicesOfDomain.indices.contains(index) && devicesOfDomain[index] > 0
+    }
+
+    /// Moves a device to a domain, out of the one that it was in.
+    ///
+    /// - Parameter domain: 0 where the log does not say which: the device is then in none that we know.
+    public mutating func attach(device: Int32, to domain: Int32) {
+        guard device > 0 else { return }
+        let old = grown(&domainOfDevice, at: device)
+        guard old != domain else { return }
+        change(domain: old, by: -1)
+        change(domain: domain, by: 1)
+        domainOfDevice[Int(device)] = domain
+    }
+
+    /// Takes a device out of a domain; nothing happens if it is not in it.
+    public mutating func detach(device: Int32, from domain: Int32) {
+        guard device > 0, domain > 0, grown(&domainOfDevice, at: device) == domain else { return }
+        change(domain: domain, by: -1)
+        domainOfDevice[Int(device)] = 0
+    }
+
+    private mutating func change(domain: Int32, by delta: Int32) {
+        guard domain > 0 else { return }
+        _ = grown(&devicesOfDomain, at: domain)
+        devicesOfDomain[Int(domain)] += delta
+    }
+
+    private func grown(_ array: inout ContiguousArray<Int32>, at index: Int32) -> Int32 {
+        while array.count <= Int(index) { array.append(0) }
+        return array[Int(index)]
+    }
+}

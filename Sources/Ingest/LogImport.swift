@@ -1,0 +1,226 @@
+import Foundation
+import GRDB
+import Operations
+import TraceFormats
+import TraceStore
+
+/// The import of one log: reads it, puts operations together, stores them, in one transaction.
+///
+/// Two threads share the work: one decompresses and parses, the other one builds operations and writes rows.
+public struct LogImport {
+    /// What came of it.
+    public enum Outcome: Sendable {
+        /// A new trace of this name; `isDamaged` if a part of the log could not be taken.
+        case imported(name: String, isDamaged: Bool)
+        /// The same bytes were there already, under this name.
+        case alreadyThere(name: String)
+    }
+
+    /// How far an import is.
+    public struct Progress: Sendable {
+        /// Bytes of the file, of how many if that is known, and events.
+        public var bytes: Int64
+        public var totalBytes: Int64?
+        public var events: Int64
+    }
+
+    private let path: String
+    private let name: String
+    private let isCancelled: @Sendable () -> Bool
+    private let progress: (Progress) -> Void
+
+    /// Prepares an import.
+    ///
+    /// - Parameters:
+    ///   - path: the log, or `-` for standard input.
+    ///   - name: what the trace shall be called; `nil` for the file's name without its endings.
+    ///   - progress: called after every few thousand events.
+    ///   - isCancelled: asked as often; true ends the import with ``StoreError/interrupted``.
+    public init(
+        path: String, name: String? = nil, progress: @escaping (Progress) -> Void = { _ in },
+        isCancelled: @escaping @Sendable () -> Bool = { false }
+    ) {
+        self.path = path
+        self.name = name ?? Self.traceName(of: path)
+        self.progress = progress
+        self.isCancelled = isCancelled
+    }
+
+    /// Operations and layers that are collected before the database is opened: a file that is no log never gets that far,
+    /// and leaves no trace on disk.
+    private static let rowsBeforeOpening = 4096
+
+    /// Imports the log.
+    ///
+    /// - Parameter openStore: opens the database; called once it is clear that the log has something to store.
+    /// - Throws: ``LogError`` or ``ImportError`` if the log is refused, ``StoreError`` if the database is.
+    public func run(openStore: () throws -> TraceStore) throws -> Outcome {
+        let reader = try TraceReader(LogFile(path: path, isCancelled: isCancelled))
+        let channel = BatchChannel(batches: 4)
+        let builder = OperationBuilder()
+        var state = ImportState()
+        let isRead = DispatchSemaphore(value: 0)
+        // The reader is used by that thread alone until it has signalled.
+        nonisolated(unsafe) let sharedReader = reader
+        Thread.detachNewThread {
+            channel.fill(from: sharedReader)
+            isRead.signal()
+        }
+        var isJoined = false
+        func join() {
+            guard !isJoined else { return }
+            channel.cancel()
+            isRead.wait()
+            isJoined = true
+        }
+        defer { join() }
+
+        while state.rows(builder) < Self.rowsBeforeOpening, let batch = try channel.next() {
+            take(batch, builder, &state)
+            channel.giveBack(batch)
+            if isCancelled() { throw StoreError.interrupted }
+        }
+        if state.rows(builder) < Self.rowsBeforeOpening {
+            if isCancelled() { throw StoreError.interrupted }
+            builder.finish()
+            try refuseIfEmpty(builder, state)
+        }
+
+        let store = try openStore()
+        do {
+            return try store.write { database in
+                let writer = try TraceWriter(database)
+                defer { writer.close() }
+                try write(builder, &state, to: writer)
+                while let batch = try channel.next() {
+                    take(batch, builder, &state)
+                    channel.giveBack(batch)
+                    try write(builder, &state, to: writer)
+                    if isCancelled() { throw StoreError.interrupted }
+                }
+                if isCancelled() { throw StoreError.interrupted }
+                builder.finish()
+                try write(builder, &state, to: writer)
+                join()
+                return try finish(reader, builder, state, writer)
+            }
+        } catch let duplicate as Duplicate {
+            return .alreadyThere(name: duplicate.name)
+        }
+    }
+
+    // MARK: - Steps
+
+    /// What an import carries along beside the builder.
+    private struct ImportState {
+        var issues: [ParseIssue] = []
+        var issueCounts: [ParseIssue.Reason: Int64] = [:]
+        var progress = ReadProgress()
+
+        func rows(_ builder: OperationBuilder) -> Int { builder.operations.count + builder.layers.count }
+        var isDamaged: Bool { !issueCounts.isEmpty }
+    }
+
+    /// Rolls the transaction back: the log is there already.
+    private struct Duplicate: Error {
+        var name: String
+    }
+
+    private func take(_ batch: EventBatch, _ builder: OperationBuilder, _ state: inout ImportState) {
+        builder.add(batch)
+        for issue in batch.issues + builder.takeIssues() {
+            state.issueCounts[issue.reason, default: 0] += 1
+            // The writer keeps no more rows than this; before there is one, neither may memory.
+            if state.issueCounts[issue.reason, default: 0] <= TraceWriter.issueRowsPerReason {
+                state.issues.append(issue)
+            }
+        }
+        state.progress = batch.progress
+        progress(
+            Progress(
+                bytes: batch.progress.fileBytes, totalBytes: batch.progress.fileSize, events: builder.totals.events))
+    }
+
+    private func write(_ builder: OperationBuilder, _ state: inout ImportState, to writer: TraceWriter) throws {
+        try builder.drain { builder in
+            try writer.write(builder)
+            for (loss, nextID) in builder.losses {
+                try writer.write(
+                    TraceWriter.Loss(line: loss.line, cpu: loss.cpu, count: loss.count, nextOperation: nextID))
+            }
+        }
+        for issue in state.issues {
+            try writer.write(
+                TraceWriter.Issue(
+                    line: issue.line, byteOffset: issue.offset, reason: issue.reason.rawValue, excerpt: issue.excerpt))
+        }
+        state.issues.removeAll()
+    }
+
+    private func refuseIfEmpty(_ builder: OperationBuilder, _ state: ImportState) throws {
+        let totals = builder.totals
+        let operations = Operation.Kind.allCases.reduce(Int64(0)) { $0 + ($1 == .marker ? 0 : totals[$1]) }
+        let layers = Layer.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
+        guard operations + layers == 0 else { return }
+        throw ImportError.nothingOfAnIOMMU(
+            path: path == "-" ? "standard input" : path,
+            events: builder.eventCounts.sorted { ($1.count, $0.name) < ($0.count, $1.name) }.map { ($0.name, $0.count) },
+            issues: state.issueCounts.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
+                .map { ($0.key.rawValue, $0.value) })
+    }
+
+    private func finish(
+        _ reader: TraceReader, _ builder: OperationBuilder, _ state: ImportState, _ writer: TraceWriter
+    ) throws -> Outcome {
+        let hash = reader.contentHash
+        let content = TraceWriter.Content(hash: hash.value, bytes: Int64(clamping: hash.length))
+        if let name = try writer.existingTrace(content) { throw Duplicate(name: name) }
+        let trace = try writer.finish(
+            builder,
+            TraceWriter.Description(
+                name: name, source: reader.path, content: content, fileBytes: state.progress.fileBytes,
+                lines: state.progress.lines, bufferEntries: reader.bufferCounts?.entries,
+                bufferWritten: reader.bufferCounts?.written))
+        return .imported(name: trace, isDamaged: state.isDamaged)
+    }
+
+    /// A file's name without folder and the endings that say what format it has.
+    static func traceName(of path: String) -> String {
+        if path == "-" { return "stdin" }
+        var name = path.split(separator: "/").last.map(String.init) ?? path
+        for ending in [".gz", ".txt", ".log", ".trace"] where name.count > ending.count && name.hasSuffix(ending) {
+            name.removeLast(ending.count)
+        }
+        return name
+    }
+}
+
+/// Why a log that could be read is not imported.
+public enum ImportError: Error {
+    /// It holds no event of an IOMMU.
+    case nothingOfAnIOMMU(path: String, events: [(String, Int64)], issues: [(String, Int64)])
+
+    /// What the log does hold, and how to record the right thing.
+    public var message: String {
+        switch self {
+        case .nothingOfAnIOMMU(let path, let events, let issues):
+            var lines = ["\(path): holds no event of an IOMMU; nothing was imported"]
+            if !events.isEmpty {
+                let shown = events.prefix(5).map { "\($0.0) (\($0.1))" }.joined(separator: ", ")
+                lines.append("  events that it does hold: \(shown)\(events.count > 5 ? ", …" : "")")
+            }
+            if !issues.isEmpty {
+                let shown = issues.map { "\($0.0) (\($0.1))" }.joined(separator: ", ")
+                lines.append("  lines that were not understood: \(shown)")
+            }
+            lines.append("  to record: echo 1 > /sys/kernel/tracing/events/iommu/enable, run the workload, then")
+            lines.append("             gzip -c /sys/kernel/tracing/trace > log.txt.gz")
+            return lines.joined(separator: "\n")
+        }
+    }
+}
+
+extension ImportError: CustomStringConvertible {
+    /// The same as ``message``.
+    public var description: String { message }
+}

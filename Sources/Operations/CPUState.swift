@@ -1,0 +1,108 @@
+import TraceFormats
+
+/// A call of the API that was entered and whose return was not seen yet.
+struct Call {
+    var kind: Operation.Kind
+    /// Its place among the pending operations.
+    var slot: Int
+    var domain: Int32
+    var iova: UInt64
+    var size: UInt64
+    var task: Int32
+    /// ns
+    var entered: Int64
+    /// The tracepoint inside was seen; only the return is missing.
+    var isCleared = false
+}
+
+/// What the layers that follow on a CPU and task belong to.
+struct Context {
+    enum Purpose {
+        /// A sync or flush_all: its operation and domain.
+        case flush(Int64, Int32)
+        case attach
+        case map
+    }
+
+    var task: Int32
+    var purpose: Purpose
+}
+
+/// The tracepoint inside an unmap, as seen last on a CPU.
+struct Clear {
+    var iova: UInt64
+    var size: UInt64
+    var result: UInt64
+    var form: TraceEvent.Form
+
+    /// Whether two events of different form tell of one call.
+    func isSameCall(as other: Clear) -> Bool {
+        form != other.form && iova == other.iova && size == other.size && result == other.result
+    }
+}
+
+/// Events of a flush queue that precede the flush_all that they cause.
+struct HeldLayers {
+    var task: Int32
+    var isTimer = false
+    var layers: [Layer] = []
+}
+
+/// The last of a run of IOTLB invalidations with nothing of the API between them.
+struct InvalidationRun {
+    var task: Int32
+    var hardwareDomain: Int64?
+    var unit: Int32
+    var isPageSelective: Bool
+
+    /// Whether this one belongs to the same flush as the one before it.
+    func continues(_ former: InvalidationRun) -> Bool {
+        task == former.task && hardwareDomain == former.hardwareDomain
+            && isPageSelective == former.isPageSelective && (isPageSelective || unit != former.unit)
+    }
+}
+
+/// What is in progress on one CPU.
+struct CPUState {
+    var calls: [Call] = []
+    var lastTask: (pid: Int32, comm: Symbol, number: Int32) = (0, .none, 0)
+    var lastClear: Clear?
+    var lastMap: Call?
+    /// The call that a tracepoint closed last, in a log that has not shown returns so far.
+    var returning: Call?
+    var lastUnmap: (domain: Int32, start: UInt64, last: UInt64)?
+    var lastAttach: (device: Int32, former: Int32, isProbe: Bool, task: Int32, isFresh: Bool)?
+    /// The run of IOTLB invalidations going on.
+    var run: InvalidationRun?
+    var held: HeldLayers?
+
+    /// Of the tasks that took turns on this CPU lately, newest last.
+    private var contexts: [Context] = []
+    private static let contextLimit = 4
+
+    func context(of task: Int32) -> Context? {
+        contexts.last { $0.task == task }
+    }
+
+    mutating func setContext(_ context: Context?, of task: Int32) {
+        if let last = contexts.last, last.task == task {
+            contexts.removeLast()
+        } else if let index = contexts.firstIndex(where: { $0.task == task }) {
+            contexts.remove(at: index)
+        }
+        guard let context else { return }
+        if contexts.count == Self.contextLimit { contexts.removeFirst() }
+        contexts.append(context)
+    }
+
+    /// Events were lost here: nothing that follows can be joined to what came before.
+    mutating func forget() {
+        lastClear = nil
+        lastMap = nil
+        returning = nil
+        lastUnmap = nil
+        lastAttach = nil
+        run = nil
+        contexts.removeAll()
+    }
+}

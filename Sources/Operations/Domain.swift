@@ -1,0 +1,195 @@
+/// A domain of the log: a kernel pointer and a generation, because the kernel reuses pointers (design §2).
+public struct Domain: Sendable {
+    /// What a domain is for, as far as the log tells (model.md §1.1).
+    public enum Kind: String, CaseIterable, Sendable {
+        case unknown
+        /// The kernel's DMA API.
+        case dma
+        /// The caller maps by itself: VFIO, iommufd, GPU drivers.
+        case unmanaged
+        /// No translation.
+        case identity
+        /// Nothing passes.
+        case blocked
+    }
+
+    /// What the domain did with its flushes (design §4 2).
+    public enum Mode: String, CaseIterable, Sendable {
+        case strict
+        case deferred
+        case unknown
+    }
+
+    /// How something is known (design §2).
+    public enum Evidence: String, CaseIterable, Sendable {
+        case recorded
+        case inferred
+        case assumed
+    }
+
+    /// The kernel's address; `nil` for the one domain that stands for all operations without an address.
+    public let pointer: UInt64?
+    /// How many domains had this address before.
+    public let generation: Int
+    public internal(set) var kind: Kind = .unknown
+    public internal(set) var kindEvidence: Evidence = .assumed
+    /// The id that the hardware last knew it by.
+    public internal(set) var hardwareDomain: Int64?
+    /// Times in ns of its allocation and its free, if recorded.
+    public internal(set) var allocated: Int64?
+    public internal(set) var freed: Int64?
+    /// Whether a device was ever seen to be attached.
+    public internal(set) var wasAttached = false
+
+    var isUsed = false
+    var census = FlushCensus()
+    var probeCandidate = ProbeCandidate()
+
+    init(pointer: UInt64?, generation: Int) {
+        self.pointer = pointer
+        self.generation = generation
+    }
+
+    /// What reports call it.
+    public var name: String {
+        guard let pointer else { return "unresolved" }
+        let address = "0x" + String(pointer, radix: 16)
+        return generation == 0 ? address : "\(address)#\(generation)"
+    }
+
+    /// Whether its operations are known to be its own.
+    public var evidence: Evidence { pointer == nil ? .assumed : .recorded }
+
+    /// What it did with its flushes.
+    public var mode: Mode { census.mode }
+    /// The counts that ``mode`` rests on, in words.
+    public var modeReason: String { census.reason }
+    /// Unmap calls of the domain that say they defer their flush.
+    public var queuedUnmaps: Int64 { census.queued }
+
+    mutating func learn(_ kind: Kind, _ evidence: Evidence) {
+        guard self.kind == .unknown || evidence == .recorded, kindEvidence != .recorded else { return }
+        self.kind = kind
+        kindEvidence = evidence
+    }
+}
+
+/// Counts by which a domain's mode is told: how its unmaps were followed by flushes (design §4 2).
+struct FlushCensus: Sendable {
+    private struct PerCPU {
+        var unmaps: Int64 = 0
+        /// Unmaps that a flush of the domain followed before the CPU's next unmap.
+        var flushed: Int64 = 0
+        /// The last unmap waits for its flush.
+        var isOpen = false
+        /// How many flush_alls there had been when it began to wait: a later one covers the unmaps of all CPUs.
+        var flushAllsBefore: Int64 = 0
+
+        mutating func settle(flushAlls: Int64) {
+            if isOpen, flushAllsBefore < flushAlls {
+                flushed += 1
+                isOpen = false
+            }
+        }
+    }
+
+    private var cpus: ContiguousArray<PerCPU> = []
+    private var indexOfCPU: [Int32: Int] = [:]
+    private var last: (cpu: Int32, index: Int) = (-1, 0)
+    private var unmapsSinceFlush: Int64 = 0
+    private var flushAlls: Int64 = 0
+    /// Unmaps that a later flush closed.
+    private var closedLater: Int64 = 0
+    /// Unmaps whose caller said that it defers the flush.
+    private(set) var queued: Int64 = 0
+
+    mutating func unmap(cpu: Int32, isQueued: Bool) {
+        let index = index(of: cpu)
+        cpus[index].settle(flushAlls: flushAlls)
+        cpus[index].unmaps += 1
+        cpus[index].isOpen = true
+        cpus[index].flushAllsBefore = flushAlls
+        unmapsSinceFlush += 1
+        if isQueued { queued += 1 }
+    }
+
+    mutating func flush(cpu: Int32, isFlushAll: Bool) {
+        let index = index(of: cpu)
+        cpus[index].settle(flushAlls: flushAlls)
+        let closesOwn = cpus[index].isOpen
+        if isFlushAll {
+            flushAlls += 1
+            cpus[index].settle(flushAlls: flushAlls)
+        } else if closesOwn {
+            cpus[index].flushed += 1
+            cpus[index].isOpen = false
+        }
+        closedLater += max(unmapsSinceFlush - (closesOwn ? 1 : 0), 0)
+        unmapsSinceFlush = 0
+    }
+
+    private mutating func index(of cpu: Int32) -> Int {
+        if last.cpu == cpu { return last.index }
+        let index = indexOfCPU[cpu] ?? cpus.count
+        if index == cpus.count {
+            cpus.append(PerCPU())
+            indexOfCPU[cpu] = index
+        }
+        last = (cpu, index)
+        return index
+    }
+
+    private var settled: ContiguousArray<PerCPU> {
+        var cpus = cpus
+        for index in cpus.indices { cpus[index].settle(flushAlls: flushAlls) }
+        return cpus
+    }
+
+    private var totals: (unmaps: Int64, flushed: Int64) {
+        settled.reduce((0, 0)) { ($0.0 + $1.unmaps, $0.1 + $1.flushed) }
+    }
+
+    var mode: Domain.Mode {
+        let totals = totals
+        guard totals.unmaps > 0 else { return .unknown }
+        if queued * 2 > totals.unmaps { return .deferred }
+        if settled.allSatisfy({ $0.flushed * 100 >= $0.unmaps * 99 }) { return .strict }
+        return queued > 0 || flushAlls > 0 || closedLater > 0 ? .deferred : .unknown
+    }
+
+    var reason: String {
+        let totals = totals
+        guard totals.unmaps > 0 else { return "no unmaps" }
+        if queued > 0 { return "\(queued) of \(totals.unmaps) unmaps say that their flush is queued" }
+        if mode == .strict {
+            return "\(totals.flushed) of \(totals.unmaps) unmaps are flushed before the CPU's next unmap"
+        }
+        if closedLater > 0 { return "\(closedLater) of \(totals.unmaps) unmaps are closed by a later flush" }
+        return "no flush follows \(totals.unmaps - totals.flushed) of \(totals.unmaps) unmaps"
+    }
+}
+
+/// Recognises the two-page test by which VFIO finds out whether a driver splits superpages (model.md §2.1): a map of
+/// two pages, directly followed by an unmap of the first and, if that removed one page only, of the second.
+struct ProbeCandidate: Sendable {
+    private var nextPage: UInt64?
+    private var pagesLeft = 0
+
+    mutating func map(iova: UInt64, size: UInt64) {
+        pagesLeft = size == 8192 ? 2 : 0
+        nextPage = iova
+    }
+
+    /// Whether this unmap is part of the test.
+    mutating func unmap(iova: UInt64, size: UInt64, isFast: Bool) -> Bool {
+        guard pagesLeft > 0, !isFast, size == 4096, iova == nextPage else {
+            pagesLeft = 0
+            return false
+        }
+        pagesLeft -= 1
+        nextPage = iova &+ 4096
+        return true
+    }
+
+    mutating func anythingElse() { pagesLeft = 0 }
+}

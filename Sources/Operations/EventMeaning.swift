@@ -1,0 +1,116 @@
+import TraceFormats
+
+/// What an event tells, whatever its line calls it.
+enum EventMeaning {
+    /// The tracepoint in `iommu_map`: the map succeeded.
+    case mapped
+    /// A probe at the entry of `iommu_map`: an attempt.
+    case mapEntry
+    /// The tracepoint in `__iommu_unmap`, or a probe on it: the entries are clear.
+    case unmapped
+    case unmapEntry(isFast: Bool)
+    case unmapReturn(isFast: Bool)
+    case sync
+    case flushAll
+    case queueTimeout
+    case queueFlush
+    case hardwareFlush
+    case syncMap
+    case attachProbe
+    case detachProbe
+    case attached
+    case detached
+    case addDeviceToGroup
+    case removeDeviceFromGroup
+    case domainAlloc
+    case domainFree
+    case fault
+    case descriptor
+    case cacheTagFlush(Layer.Kind)
+    case cacheTagAssignment
+    case amdCommand
+    case armCommands
+    case marker
+    case unknown
+
+    /// The meaning of an event by its name, form and, for probes under another name, the function probed.
+    ///
+    /// - Parameter location: text of a symbol.
+    init(_ event: UnsafePointer<TraceEvent>, text: (Symbol) -> String) {
+        guard event.pointee.isKnown else {
+            self = .unknown
+            return
+        }
+        if event.pointee.form == .tracepoint {
+            self = Self.tracepoint(EventName(event.pointee.name))
+            return
+        }
+        if let known = Self.probe(EventName(event.pointee.name), isReturn: event.pointee.form == .probeReturn) {
+            self = known
+        } else {
+            self = Self.probe(at: text(event.pointee.location), isReturn: event.pointee.form == .probeReturn)
+        }
+    }
+
+    private static func tracepoint(_ name: EventName?) -> EventMeaning {
+        switch name {
+        case .map: .mapped
+        case .unmap: .unmapped
+        case .attachDeviceToDomain: .attached
+        case .detachDeviceFromDomain: .detached
+        case .addDeviceToGroup: .addDeviceToGroup
+        case .removeDeviceFromGroup: .removeDeviceFromGroup
+        case .ioPageFault: .fault
+        case .qiSubmit: .descriptor
+        case .cacheTagFlushRange: .cacheTagFlush(.cacheTagFlushRange)
+        case .cacheTagFlushRangeNotPresent: .cacheTagFlush(.cacheTagFlushRangeNotPresent)
+        case .cacheTagFlushAll: .cacheTagFlush(.cacheTagFlushAll)
+        case .cacheTagAssign, .cacheTagUnassign: .cacheTagAssignment
+        case .tracingMarkWrite, .print: .marker
+        default: .unknown
+        }
+    }
+
+    private static func probe(_ name: EventName?, isReturn: Bool) -> EventMeaning? {
+        switch name {
+        case .map: isReturn ? nil : .mapEntry
+        case .unmap: isReturn ? .unmapReturn(isFast: false) : .unmapEntry(isFast: false)
+        case .unmapFast: isReturn ? .unmapReturn(isFast: true) : .unmapEntry(isFast: true)
+        case .unmapReturn: .unmapReturn(isFast: false)
+        case .unmapFastReturn: .unmapReturn(isFast: true)
+        case .unmapped: .unmapped
+        case .sync: .sync
+        case .flushAll: .flushAll
+        case .queueTimeout: .queueTimeout
+        case .queueFlush: .queueFlush
+        case .hardwareFlush: .hardwareFlush
+        case .syncMap: .syncMap
+        case .attach: .attachProbe
+        case .detach: .detachProbe
+        case .domainAlloc: .domainAlloc
+        case .domainFree: .domainFree
+        case .amdCommand: .amdCommand
+        case .armCommands: .armCommands
+        default: nil
+        }
+    }
+
+    /// Probes under names of their owner's choice: the function tells (model.md §7.7).
+    private static func probe(at function: String, isReturn: Bool) -> EventMeaning {
+        switch function {
+        case "__iommu_map", "iommu_map": isReturn ? .unknown : .mapEntry
+        case "iommu_unmap": isReturn ? .unmapReturn(isFast: false) : .unmapEntry(isFast: false)
+        case "iommu_unmap_fast": isReturn ? .unmapReturn(isFast: true) : .unmapEntry(isFast: true)
+        case "iommu.unmap": .unmapped
+        case "fq_flush_iotlb": isReturn ? .unknown : .queueFlush
+        case "fq_flush_timeout": isReturn ? .unknown : .queueTimeout
+        case "qi_flush_iotlb": isReturn ? .unknown : .hardwareFlush
+        case _ where isReturn: function.hasSuffix("_domain_alloc") ? .domainAlloc : .unknown
+        case _ where function.hasSuffix("_tlb_sync") || function.hasSuffix("_iotlb_sync"): .sync
+        case _ where function.hasSuffix("_flush_iotlb_all"): .flushAll
+        case _ where function.hasSuffix("_attach_device") || function.hasSuffix("_attach_dev"): .attachProbe
+        case _ where function.hasSuffix("_domain_free"): .domainFree
+        default: .unknown
+        }
+    }
+}

@@ -1,0 +1,158 @@
+import IOMMUModel
+
+/// A flush schedule: when the translations that unmaps leave behind are flushed (design §2, §4 3-8).
+public enum Policy: Hashable, Sendable {
+    /// Each page-table callback of the 4.15 loop flushes: before the interface existed.
+    case perPage
+    /// One sync in each unmap call.
+    case sync
+    /// The flushes of the log itself.
+    case recorded
+    /// As VFIO's type1 driver unmaps a guest's memory.
+    case vfio
+    /// A sync right after so many unmap calls of a domain.
+    case batch(calls: Int64)
+    /// The kernel's flush queue: one ring per CPU and domain. The timeout is in ns.
+    case queue(entries: Int64, timeout: Int64)
+    /// The kernel's flush queue with one ring per domain (6.7 and later).
+    case singleQueue(entries: Int64, timeout: Int64)
+    /// A sync so many ns after the first pending unmap call of a domain.
+    case every(interval: Int64)
+    /// One flush_all when a domain is freed.
+    case end
+    /// What a deferring caller of each domain would use.
+    case fast
+
+    /// The policies of a replay that names none.
+    public static let defaults: [Policy] = [.perPage, .sync, .fast]
+    /// The flush queue of DMA domains: 256 entries, 10 ms (model.md §2.4).
+    public static let kernelQueue = Policy.queue(entries: 256, timeout: 10_000_000)
+    /// The single flush queue: 32768 entries, 1 s.
+    public static let kernelSingleQueue = Policy.singleQueue(entries: 32768, timeout: 1_000_000_000)
+
+    /// How many regions VFIO unmaps before it syncs, `VFIO_IOMMU_TLB_SYNC_MAX`.
+    static let vfioRegions: Int64 = 512
+
+    /// What a policy looks like on the command line, with a word on each.
+    public static let grammar = """
+        per-page          a flush for each page-table callback, as before the interface existed
+        sync, strict      a sync in each unmap call
+        recorded          the flushes of the log itself
+        vfio              as VFIO unmaps a guest: a sync at 512 calls, at each gap, at the end of each run
+        batch=N           a sync right after the N-th pending unmap call of a domain
+        queue=N,T         the kernel's flush queue: a ring of N entries per CPU and domain, a timer of T (queue alone: 256,10ms)
+        single-queue=N,T  the same with one ring per domain (alone: 32768,1s)
+        every=T           a sync T after the first pending unmap call of a domain
+        end               one flush when a domain is freed
+        fast, lazy        what a deferring caller of each domain would use: recorded, queue or vfio
+        T is a number with a unit: ns, us, ms or s
+        """
+
+    /// Reads a policy as typed.
+    public init(parsing text: String) throws(PolicyError) {
+        let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        let name = String(parts[0])
+        let arguments = parts.count > 1 ? parts[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init) : nil
+        switch (name, arguments?.count) {
+        case ("per-page", nil): self = .perPage
+        case ("sync", nil), ("strict", nil): self = .sync
+        case ("recorded", nil): self = .recorded
+        case ("vfio", nil): self = .vfio
+        case ("end", nil): self = .end
+        case ("fast", nil), ("lazy", nil): self = .fast
+        case ("queue", nil): self = .kernelQueue
+        case ("single-queue", nil): self = .kernelSingleQueue
+        case ("batch", 1):
+            self = .batch(calls: try Self.count(arguments?[0], atLeast: 1, in: text))
+        case ("every", 1):
+            self = .every(interval: try Self.duration(arguments?[0], in: text))
+        case ("queue", 2):
+            self = .queue(
+                entries: try Self.count(arguments?[0], atLeast: 2, in: text),
+                timeout: try Self.duration(arguments?[1], in: text))
+        case ("single-queue", 2):
+            self = .singleQueue(
+                entries: try Self.count(arguments?[0], atLeast: 2, in: text),
+                timeout: try Self.duration(arguments?[1], in: text))
+        default:
+            throw PolicyError(text: text, reason: "is no policy")
+        }
+    }
+
+    /// The one way of writing it: `queue=256,10ms`.
+    public var canonical: String {
+        switch self {
+        case .perPage: "per-page"
+        case .sync: "sync"
+        case .recorded: "recorded"
+        case .vfio: "vfio"
+        case .batch(let calls): "batch=\(calls)"
+        case .queue(let entries, let timeout): "queue=\(entries),\(Self.text(timeout))"
+        case .singleQueue(let entries, let timeout): "single-queue=\(entries),\(Self.text(timeout))"
+        case .every(let interval): "every=\(Self.text(interval))"
+        case .end: "end"
+        case .fast: "fast"
+        }
+    }
+
+    private static func count(_ text: String?, atLeast least: Int64, in whole: String) throws(PolicyError) -> Int64 {
+        guard let text, let value = Int64(text), (least...1_000_000_000).contains(value) else {
+            throw PolicyError(text: whole, reason: "needs a number from \(least) to 1000000000 before any comma")
+        }
+        return value
+    }
+
+    private static let units: [(suffix: String, nanoseconds: Int64)] = [
+        ("ns", 1), ("us", 1000), ("ms", 1_000_000), ("s", 1_000_000_000),
+    ]
+    /// An hour, in ns: the longest wait that makes sense and far from overflowing anything.
+    private static let longestDuration: Int64 = 3_600_000_000_000
+
+    private static func duration(_ text: String?, in whole: String) throws(PolicyError) -> Int64 {
+        let text = text ?? ""
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        if let unit = units.first(where: { $0.suffix == text.dropFirst(digits.count) }), let number = Int64(digits) {
+            let (product, overflow) = number.multipliedReportingOverflow(by: unit.nanoseconds)
+            if !overflow, (1...longestDuration).contains(product) { return product }
+        }
+        throw PolicyError(text: whole, reason: "needs a time such as 10ms or 250us, up to an hour")
+    }
+
+    private static func text(_ duration: Int64) -> String {
+        let unit = units.last { duration % $0.nanoseconds == 0 } ?? units[0]
+        return "\(duration / unit.nanoseconds)\(unit.suffix)"
+    }
+}
+
+/// A policy that cannot be read.
+public struct PolicyError: Error, Hashable, CustomStringConvertible {
+    /// As typed.
+    public let text: String
+    /// What is wrong with it.
+    public let reason: String
+
+    /// What is wrong and what there is.
+    public var description: String {
+        "policy '\(text)' \(reason)\n\(Policy.grammar)"
+    }
+}
+
+/// How a number is known, from strongest to weakest (design §2).
+public enum Evidence: Int, Comparable, Sendable {
+    case recorded
+    case inferred
+    case modelled
+    case assumed
+
+    /// The field's word.
+    public var text: String {
+        switch self {
+        case .recorded: "recorded"
+        case .inferred: "inferred"
+        case .modelled: "modelled"
+        case .assumed: "assumed"
+        }
+    }
+
+    public static func < (left: Evidence, right: Evidence) -> Bool { left.rawValue < right.rawValue }
+}

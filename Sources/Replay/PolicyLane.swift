@@ -1,0 +1,203 @@
+import IOMMUModel
+import Operations
+import TraceStore
+
+/// One policy on its way through a trace: a ``FlushSchedule`` for each domain, their timers, and what is counted.
+final class PolicyLane {
+    /// Why a policy was chosen for a domain, and how sure that is.
+    struct Choice {
+        var policy: Policy
+        var reason: String
+        var evidence: Evidence
+    }
+
+    let requested: String
+    let policy: Policy
+    let options: ReplayOptions
+
+    /// Flushes since the last ``takeRows()``, in order.
+    private(set) var rows: ContiguousArray<FlushRow> = []
+
+    private let trace: TraceSummary
+    private var schedules: ContiguousArray<FlushSchedule?> = []
+    private var choices: ContiguousArray<Choice> = []
+    private var counts: ContiguousArray<DomainCounts> = []
+    private var timers = TimerHeap()
+    private let attachments: Attachments
+
+    struct DomainCounts {
+        var flushes: Int64 = 0
+        var detachedFlushes: Int64 = 0
+    }
+
+    init(
+        requested: String, policy: Policy, options: ReplayOptions, trace: TraceSummary, attachments: Attachments
+    ) {
+        self.requested = requested
+        self.policy = policy
+        self.options = options
+        self.trace = trace
+        self.attachments = attachments
+        choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace) })
+        usesRuns = choices.contains { $0.policy == .vfio }
+        counts = ContiguousArray(repeating: DomainCounts(), count: trace.domains.count)
+        for (index, choice) in choices.enumerated() {
+            schedules.append(schedule(choice.policy, domain: Int32(index + 1)))
+        }
+    }
+
+    /// Whether any domain's schedule depends on where runs of unmaps end.
+    let usesRuns: Bool
+
+    /// The schedule of a domain; `nil` for domain 0.
+    @inline(__always)
+    func schedule(of domain: Int32) -> FlushSchedule? {
+        let index = Int(domain) - 1
+        return index >= 0 && index < schedules.count ? schedules[index] : nil
+    }
+
+    // MARK: - Choices
+
+    /// What `fast` stands for in a domain (design §4 3), and how well founded a policy's counts are there.
+    private static func choice(_ policy: Policy, for domain: TraceSummary.Domain, in trace: TraceSummary) -> Choice {
+        let ofDomain: Evidence = domain.evidence == .recorded ? .recorded : .assumed
+        switch policy {
+        case .perPage: return Choice(policy: policy, reason: "", evidence: .assumed)
+        case .sync: return Choice(policy: policy, reason: "", evidence: .inferred)
+        case .recorded:
+            return Choice(policy: policy, reason: "", evidence: trace.flushLayer == .api ? .recorded : .inferred)
+        case .vfio, .batch, .queue, .singleQueue, .every, .end:
+            return Choice(policy: policy, reason: "", evidence: max(.modelled, ofDomain))
+        case .fast: break
+        }
+        if domain.mode == .deferred {
+            return Choice(
+                policy: .recorded, reason: "the domain deferred its flushes",
+                evidence: trace.flushLayer == .api ? .recorded : .inferred)
+        }
+        switch domain.kind {
+        case .unmanaged:
+            return Choice(
+                policy: .vfio, reason: "an unmanaged domain (\(domain.kindEvidence.rawValue))",
+                evidence: max(.modelled, ofDomain))
+        case .dma:
+            return Choice(
+                policy: .kernelQueue, reason: "a DMA domain (\(domain.kindEvidence.rawValue))",
+                evidence: max(.modelled, ofDomain))
+        case .identity, .blocked, .unknown:
+            return Choice(policy: .kernelQueue, reason: "a domain of unknown kind: taken for a DMA domain", evidence: .assumed)
+        }
+    }
+
+    private func schedule(_ policy: Policy, domain: Int32) -> FlushSchedule? {
+        switch policy {
+        case .perPage: return PerPageSchedule(domain: domain, lane: self, pageSizes: options.pageSizes)
+        case .sync: return SyncSchedule(domain: domain, lane: self)
+        case .recorded: return RecordedSchedule(domain: domain, lane: self)
+        case .vfio: return VFIOSchedule(domain: domain, lane: self, pageSizes: options.pageSizes)
+        case .batch(let calls): return BatchSchedule(domain: domain, lane: self, calls: calls)
+        case .every(let interval): return EverySchedule(domain: domain, lane: self, interval: interval)
+        case .end: return EndSchedule(domain: domain, lane: self)
+        case .queue(let entries, let timeout), .singleQueue(let entries, let timeout):
+            var isPerCPU = false
+            if case .queue = policy { isPerCPU = true }
+            let settings = FlushQueue.Settings(entries: entries, timeout: timeout, ringPerCPU: isPerCPU)
+            return settings.map { QueueSchedule(domain: domain, lane: self, settings: $0, wheel: options.wheel) }
+        case .fast: return nil
+        }
+    }
+
+    // MARK: - Flushes
+
+    /// Counts a flush and keeps its row.
+    func record(
+        domain: Int32, at time: Int64, operation: Int64, cause: FlushRow.Cause, flushes: Int64, calls: Int64
+    ) {
+        let isAttached = attachments.state.isAttached(domain)
+        let index = Int(domain) - 1
+        counts[index].flushes = counts[index].flushes.addingSaturated(flushes)
+        if !isAttached { counts[index].detachedFlushes = counts[index].detachedFlushes.addingSaturated(flushes) }
+        rows.append(
+            FlushRow(
+                time: time, domain: domain, operation: operation, cause: cause, flushes: flushes, calls: calls,
+                isAttached: isAttached))
+    }
+
+    /// Hands over the rows and forgets them.
+    @inline(__always)
+    func takeRows(_ body: (FlushRow) throws -> Void) rethrows {
+        for row in rows { try body(row) }
+        rows.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: - Timers
+
+    func arm(_ schedule: FlushSchedule, for deadline: Int64) {
+        timers.arm(domain: schedule.domain, deadline: deadline)
+    }
+
+    func disarm(_ schedule: FlushSchedule) { timers.disarm(domain: schedule.domain) }
+
+    /// Lets the timers fire that are due at `time` or before.
+    @inline(__always)
+    func fireTimers(upTo time: Int64) {
+        while timers.nextDeadline <= time, let (domain, deadline) = timers.pop() {
+            schedule(of: domain)?.timerFired(at: deadline)
+        }
+    }
+
+    // MARK: - The end
+
+    /// What the lane counted for each domain that unmapped or was flushed; the counts of unmaps are the engine's.
+    func summary(_ unmaps: ContiguousArray<UnmapCounts>) -> [ReplayDomainRow] {
+        let isKnown = trace.flushLayer != .none
+        return unmaps.indices.compactMap { index in
+            guard unmaps[index].calls > 0 || counts[index].flushes > 0 else { return nil }
+            let choice = choices[index]
+            var row = ReplayDomainRow(
+                domain: Int32(index + 1), policy: choice.policy.canonical, reason: choice.reason,
+                evidence: choice.evidence.text)
+            row.unmapCalls = unmaps[index].calls
+            row.attachProbeCalls = unmaps[index].attachProbeCalls
+            row.detachedCalls = unmaps[index].detachedCalls
+            row.pagesUnmapped = Int64(clamping: unmaps[index].bytes / 4096)
+            row.unreachablePages = Int64(clamping: unmaps[index].unreachableBytes / 4096)
+            let isTold = choice.policy != .recorded || isKnown
+            row.flushes = isTold ? counts[index].flushes : nil
+            row.detachedFlushes = isTold ? counts[index].detachedFlushes : nil
+            row.callsPending = schedules[index]?.waiting ?? 0
+            row.flushesPending = schedules[index]?.isFlushDue == true ? 1 : 0
+            return row
+        }
+    }
+
+    /// The replay's own row.
+    func header(_ rows: [ReplayDomainRow]) -> ReplayWriter.Header {
+        let applied = rows.filter { $0.unmapCalls > 0 }.map(\.policy)
+        let chosen = Set(applied).sorted().joined(separator: "+")
+        let used = choices.enumerated().filter { index, _ in rows.contains { Int($0.domain) == index + 1 } }
+        let weakest = used.map(\.element.evidence).max() ?? .recorded
+        return ReplayWriter.Header(
+            requested: requested,
+            policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
+            options: options.text(for: policy),
+            layer: policy == .recorded && trace.flushLayer == .hardware ? "hardware" : "api",
+            evidence: weakest.text)
+    }
+}
+
+/// Who is attached where: one state for all lanes.
+final class Attachments {
+    var state: AttachState
+
+    init(_ state: AttachState) { self.state = state }
+}
+
+/// What unmap calls of a domain amount to, whatever the policy.
+struct UnmapCounts {
+    var calls: Int64 = 0
+    var attachProbeCalls: Int64 = 0
+    var detachedCalls: Int64 = 0
+    var bytes: UInt64 = 0
+    var unreachableBytes: UInt64 = 0
+}

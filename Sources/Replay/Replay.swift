@@ -1,0 +1,82 @@
+import IOMMUModel
+import Operations
+import TraceStore
+
+/// A replay of one trace: reads its operations, takes them through the model under each policy, stores what came of it.
+public struct Replay: Sendable {
+    /// A policy as it was asked for.
+    public struct Request: Hashable, Sendable {
+        /// As typed.
+        public let text: String
+        public let policy: Policy
+
+        /// Reads a policy.
+        public init(_ text: String) throws(PolicyError) {
+            policy = try Policy(parsing: text)
+            self.text = text
+        }
+
+        /// A policy in its canonical form.
+        public init(_ policy: Policy) {
+            self.policy = policy
+            text = policy.canonical
+        }
+    }
+
+    private let requests: [Request]
+    private let options: ReplayOptions
+
+    /// Prepares a replay under these policies; the same one twice counts once.
+    public init(_ requests: [Request], options: ReplayOptions = ReplayOptions()) {
+        var seen: Set<String> = []
+        self.requests = requests.filter { seen.insert($0.text).inserted }
+        self.options = options
+    }
+
+    /// Runs in one transaction: interrupted or failed, it leaves nothing.
+    ///
+    /// - Parameters:
+    ///   - name: the trace; `nil` for the newest.
+    ///   - progress: called now and then with the operations done and their number.
+    ///   - isCancelled: asked now and then; true ends the replay with ``StoreError/interrupted``.
+    /// - Returns: the trace's name.
+    public func run(
+        in store: TraceStore, trace name: String?, progress: (Int64, Int64) -> Void = { _, _ in },
+        isCancelled: () -> Bool = { false }
+    ) throws -> String {
+        try store.write { database in
+            let trace = try TraceSummary(database, name: name, path: store.path)
+            let engine = ReplayEngine(trace, requests, options: options)
+            let writer = try ReplayWriter(
+                database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy)) })
+            defer { writer.close() }
+            let cursor = try OperationCursor(database, trace)
+            var done: Int64 = 0
+            while let operation = try cursor.next() {
+                engine.apply(operation)
+                done += 1
+                if done & 1023 == 0 { try write(engine.lanes, writer) }
+                if done & 0xffff == 0 {
+                    if isCancelled() { throw StoreError.interrupted }
+                    progress(done, trace.operationCount)
+                }
+            }
+            engine.finish()
+            try write(engine.lanes, writer)
+            for (index, lane) in engine.lanes.enumerated() {
+                let rows = lane.summary(engine.unmaps)
+                try writer.finish(replay: index, lane.header(rows), rows)
+            }
+            try writer.write(Array(engine.mappings))
+            progress(trace.operationCount, trace.operationCount)
+            return trace.name
+        }
+    }
+
+    @inline(__always)
+    private func write(_ lanes: [PolicyLane], _ writer: ReplayWriter) throws {
+        for (index, lane) in lanes.enumerated() {
+            try lane.takeRows { try writer.write($0, replay: index) }
+        }
+    }
+}

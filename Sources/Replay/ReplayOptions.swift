@@ -1,0 +1,56 @@
+import IOMMUModel
+
+/// What a replay rests on beside the policy. Stored with it, as far as the policy depends on it.
+public struct ReplayOptions: Sendable {
+    /// The page sizes of all domains: no log tells them.
+    public var pageSizes: PageSizes
+    /// The kernel's timer.
+    public var wheel: TimerWheel
+
+    /// 4K, 2M and 1G pages, HZ=250.
+    public init(pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250) {
+        self.pageSizes = pageSizes
+        self.wheel = wheel
+    }
+
+    /// The options that the flushes of a policy depend on, `name=value` joined by spaces.
+    func text(for policy: Policy) -> String {
+        let sizes = "page-sizes=\(pageSizes.text)"
+        let hz = "hz=\(wheel.hz)"
+        switch policy {
+        case .perPage, .vfio: return sizes
+        case .queue, .singleQueue: return hz
+        case .fast: return "\(sizes) \(hz)"
+        case .sync, .recorded, .batch, .every, .end: return ""
+        }
+    }
+}
+
+extension PageSizes {
+    /// Reads `4K,2M,1G` or `all` (every power of two from 4K up); `nil` if that is neither.
+    public init?(parsing text: String) {
+        if text == "all" {
+            self = .everyPowerOfTwo
+            return
+        }
+        var bitmap: UInt64 = 0
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let suffix = part.last, let unit = Self.units[suffix], let number = UInt64(part.dropLast()) else { return nil }
+            let (size, overflow) = number.multipliedReportingOverflow(by: unit)
+            guard !overflow, size.nonzeroBitCount == 1 else { return nil }
+            bitmap |= size
+        }
+        self.init(bitmap: bitmap)
+    }
+
+    private static let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
+
+    /// As it is typed: `4K,2M,1G` or `all`.
+    public var text: String {
+        if self == .everyPowerOfTwo { return "all" }
+        return (12..<64).filter { bitmap >> $0 & 1 != 0 }.map { shift in
+            let unit = min((shift - 2) / 10, 4)
+            return "\(UInt64(1) << UInt64(shift - unit * 10))\(["", "K", "M", "G", "T"][unit])"
+        }.joined(separator: ",")
+    }
+}

@@ -1,0 +1,50 @@
+/// `batch=N`: a sync right after the N-th pending call (design §4 7).
+final class BatchSchedule: FlushSchedule {
+    private let calls: Int64
+
+    init(domain: Int32, lane: PolicyLane, calls: Int64) {
+        self.calls = calls
+        super.init(domain: domain, lane: lane)
+    }
+
+    override func unmap(_ call: UnmapCall) {
+        waiting += 1
+        if waiting >= calls { flushAllWaiting(at: call.time, operation: call.id, cause: .batchFull) }
+    }
+}
+
+/// `every=T`: a sync T after the first pending call (design §4 7).
+final class EverySchedule: FlushSchedule {
+    private let interval: Int64
+
+    init(domain: Int32, lane: PolicyLane, interval: Int64) {
+        self.interval = interval
+        super.init(domain: domain, lane: lane)
+    }
+
+    override func unmap(_ call: UnmapCall) {
+        if waiting == 0 { lane.arm(self, for: call.time.addingSaturated(interval)) }
+        waiting += 1
+    }
+
+    override func timerFired(at time: Int64) {
+        flushAllWaiting(at: time, operation: 0, cause: .timer)
+    }
+}
+
+/// `end`: one flush_all when the domain is freed (design §4 7).
+final class EndSchedule: FlushSchedule {
+    override func unmap(_ call: UnmapCall) { waiting += 1 }
+
+    override func domainFreed(at time: Int64, operation: Int64) {
+        flushAllWaiting(at: time, operation: operation, cause: .domainFree)
+    }
+}
+
+extension Int64 {
+    /// The sum, or the nearest value that fits.
+    func addingSaturated(_ other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? (other < 0 ? .min : .max) : sum
+    }
+}

@@ -1,0 +1,62 @@
+import IOMMUModel
+import TraceStore
+
+/// An unmap call as a schedule sees it.
+struct UnmapCall {
+    /// Id of the operation.
+    var id: Int64
+    /// When its page-table entries were clear, in ns.
+    var time: Int64
+    var cpu: Int32
+    /// It was `iommu_unmap`, which syncs before it returns, and the log says so.
+    var isStrictCall: Bool
+    var iova: UInt64
+    /// Bytes asked for.
+    var size: UInt64
+    /// Bytes removed.
+    var result: UInt64
+}
+
+/// A flush of the log itself.
+struct RecordedFlush {
+    var id: Int64
+    var time: Int64
+    /// `nil` for a flush_all, and for a sync of an empty gather with ``isSync`` set.
+    var range: AddressRange?
+    var isSync: Bool
+}
+
+/// One domain under one policy: decides when to flush, and tells its ``PolicyLane``.
+///
+/// A class for each policy; what it does not care about does nothing.
+class FlushSchedule {
+    /// Number of the domain, from 1.
+    final let domain: Int32
+    final unowned let lane: PolicyLane
+    /// Unmap calls that no flush has covered yet.
+    final var waiting: Int64 = 0
+
+    init(domain: Int32, lane: PolicyLane) {
+        self.domain = domain
+        self.lane = lane
+    }
+
+    /// An unmap call of the domain.
+    func unmap(_ call: UnmapCall) {}
+    /// A flush of the domain in the log.
+    func recorded(_ flush: RecordedFlush) {}
+    /// The task that unmapped last has gone on to something else, or another one unmaps.
+    func endOfRun() {}
+    /// The timer that this schedule armed fires.
+    func timerFired(at time: Int64) {}
+    /// The domain is freed.
+    func domainFreed(at time: Int64, operation: Int64) {}
+    /// Whether the policy still owes a flush.
+    var isFlushDue: Bool { waiting > 0 }
+
+    /// Counts and records a flush that covers all waiting calls.
+    final func flushAllWaiting(at time: Int64, operation: Int64, cause: FlushRow.Cause) {
+        lane.record(domain: domain, at: time, operation: operation, cause: cause, flushes: 1, calls: waiting)
+        waiting = 0
+    }
+}

@@ -1,0 +1,55 @@
+import IOMMUModel
+import TraceStore
+
+/// `vfio`: how VFIO's type1 driver unmaps a guest's memory (model.md §2.1, design §4 7).
+///
+/// * Regions go through a ``Gather``, which syncs by itself before one that does not fit.
+/// * After 512 regions the driver syncs; the gather's own syncs do not count as that.
+/// * A region that does not begin where the last one ended belongs to another `VFIO_IOMMU_UNMAP_DMA`, before which the
+///   driver has synced; likewise when the task goes on to something else.
+/// * `iommu_unmap`, as in the test for superpages at attach, syncs before it returns.
+final class VFIOSchedule: FlushSchedule {
+    private let pageSizes: PageSizes
+    private var gather = Gather()
+    private var regions: Int64 = 0
+    private var nextIOVA: UInt64 = 0
+    private var lastUnmap: (id: Int64, time: Int64) = (0, 0)
+
+    init(domain: Int32, lane: PolicyLane, pageSizes: PageSizes) {
+        self.pageSizes = pageSizes
+        super.init(domain: domain, lane: lane)
+    }
+
+    override func unmap(_ call: UnmapCall) {
+        if call.isStrictCall {
+            endOfRun()
+            lane.record(domain: domain, at: call.time, operation: call.id, cause: .call, flushes: 1, calls: 1)
+            return
+        }
+        if regions > 0, call.iova != nextIOVA { endOfRun(cause: .gatherSplit) }
+        lastUnmap = (call.id, call.time)
+        if let range = AddressRange(start: call.iova, size: call.result) {
+            pageSizes.forEachCallback(in: range) { iova, callback in
+                guard let added = AddressRange(start: iova, size: callback.size) else { return }
+                if gather.add(added) != nil {
+                    flushAllWaiting(at: call.time, operation: call.id, cause: .gatherSplit)
+                }
+            }
+            waiting += 1
+        }
+        nextIOVA = call.iova &+ call.result
+        regions += 1
+        if regions == Policy.vfioRegions {
+            if gather.sync() != nil { flushAllWaiting(at: call.time, operation: call.id, cause: .batchFull) }
+            regions = 0
+        }
+    }
+
+    override func endOfRun() { endOfRun(cause: .endOfRun) }
+
+    /// The sync came right after the run's last unmap, though only what follows shows that it was the last.
+    private func endOfRun(cause: FlushRow.Cause) {
+        regions = 0
+        if gather.sync() != nil { flushAllWaiting(at: lastUnmap.time, operation: lastUnmap.id, cause: cause) }
+    }
+}

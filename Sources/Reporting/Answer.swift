@@ -1,0 +1,75 @@
+import GRDB
+import TraceStore
+
+/// A trace's savings in a few lines, for people: what each policy costs, and what fast chose where.
+public enum Answer {
+    /// Writes the answer for all replays of a trace.
+    public static func write(from store: TraceStore, trace: String, to output: TextOutput) throws {
+        guard let savings = Report.named("savings") else { return }
+        try store.read { database in
+            let rows = try fetch(savings, database, trace: trace, by: "trace")
+            output.print("TLB flushes of \(trace) under each policy (counts: facts of the policy; see evidence)")
+            output.print("")
+            var renderer = OutputFormat.table.renderer(output)
+            renderer.begin(columns: ["policy", "unmap calls", "flushes", "pending", "saved", "saved %", "flushes/s", "evidence"])
+            for row in rows {
+                renderer.row([
+                    label(row).databaseValue, row["unmap_calls"], row["flushes"], row["flushes_pending"],
+                    row["saved_flushes"], row["saved_percent"], row["flushes_per_second"], row["evidence"],
+                ])
+            }
+            renderer.end()
+            let domains = try fetch(savings, database, trace: trace, by: "domain")
+            try writeChoices(rows, domains, output)
+            writeNotes(rows, output)
+        }
+    }
+
+    private static func fetch(_ report: Report, _ database: Database, trace: String, by grouping: String) throws -> [Row] {
+        try Row.fetchAll(database, sql: report.sql, arguments: ["trace": trace, "by": grouping])
+    }
+
+    private static func label(_ row: Row) -> String {
+        let requested: String = row["requested"]
+        let policy: String = row["policy"]
+        return requested == policy ? policy : "\(requested) = \(policy)"
+    }
+
+    /// Which policy fast took in each domain, and why.
+    private static func writeChoices(_ traces: [Row], _ domains: [Row], _ output: TextOutput) throws {
+        let shown = 12
+        let chosen = domains.filter { $0["reason"] as String? != nil && ($0["unmap_calls"] as Int64) > 0 }
+        guard !chosen.isEmpty else { return }
+        output.print("")
+        for row in chosen.prefix(shown) {
+            let flushes = (row["flushes"] as Int64?).map(String.init) ?? "an unknown number of"
+            output.print(
+                "\(row["requested"] as String) in domain \(row["domain"] as String): \(row["policy"] as String), "
+                    + "\(flushes) flushes for \(row["unmap_calls"] as Int64) unmap calls; \(row["reason"] as String) "
+                    + "(\(row["evidence"] as String))")
+        }
+        if chosen.count > shown { output.print("… and in \(chosen.count - shown) more domains: report savings --by domain") }
+    }
+
+    private static func writeNotes(_ rows: [Row], _ output: TextOutput) {
+        var notes: Set<String> = []
+        for row in rows {
+            let options: String = row["options"]
+            if options.contains("page-sizes=") {
+                notes.insert("page sizes are assumed: no log tells them (--page-sizes)")
+            }
+            if (row["policy"] as String).contains("queue="), options.contains("hz=") {
+                notes.insert("timers are modelled on the kernel's timer wheel at the given HZ (--hz)")
+            }
+            if row["layer"] as String == "hardware" {
+                notes.insert("recorded flushes are counted at the hardware layer: the log shows none of the API")
+            }
+            if (row["flushes"] as Int64?) == nil {
+                notes.insert("the log shows no flushes, so recorded has no number")
+            }
+        }
+        guard !notes.isEmpty else { return }
+        output.print("")
+        for note in notes.sorted() { output.print("note: \(note)") }
+    }
+}

@@ -1,0 +1,110 @@
+import GRDB
+import Schema
+import TraceStore
+
+/// A question that the database answers: a file of `schema/reports`.
+///
+/// The file's first comment line is the question; a line `-- by: trace, domain` names what rows may be told apart by.
+public struct Report: Sendable {
+    /// The file's name, and the command line's.
+    public let name: String
+    /// The question that it answers.
+    public let question: String
+    /// What rows can be told apart by; the first is the default.
+    public let groupings: [String]
+    /// The query.
+    public let sql: String
+
+    /// All reports, in the order in which they are listed.
+    public static let catalogue = Schema.reports.map(Report.init)
+
+    /// The report of this name.
+    public static func named(_ name: String) -> Report? {
+        catalogue.first { $0.name == name }
+    }
+
+    init(_ file: Schema.File) {
+        name = file.name
+        sql = file.sql
+        let comments = file.sql.split(separator: "\n").prefix { $0.hasPrefix("--") }
+            .map { $0.dropFirst(2).drop { $0 == " " } }
+        question = comments.first.map(String.init) ?? ""
+        groupings =
+            comments.first { $0.hasPrefix("by: ") }
+            .map { $0.dropFirst(4).split(separator: ",").map { $0.trimmingPrefix(" ") }.map(String.init) } ?? []
+    }
+
+    /// Writes the report's rows.
+    ///
+    /// - Parameters:
+    ///   - trace: a trace's name; `nil` for all.
+    ///   - grouping: one of ``groupings``; `nil` for the first.
+    public func write(
+        from store: TraceStore, trace: String?, by grouping: String?, format: OutputFormat, to output: TextOutput
+    ) throws {
+        try store.read { database in
+            if let trace { _ = try TraceSummary(database, name: trace, path: store.path) }
+            let statement = try database.makeStatement(sql: sql)
+            var arguments: [String: (any DatabaseValueConvertible)?] = ["trace": trace]
+            if sql.contains(":by") { arguments.updateValue(grouping ?? groupings.first, forKey: "by") }
+            statement.arguments = StatementArguments(arguments)
+            try Query.write(statement, format: format, to: output)
+        }
+    }
+}
+
+/// A query of the user's own.
+public enum Query {
+    /// Writes the rows of any single statement that does not write.
+    public static func write(
+        _ sql: String, from store: TraceStore, format: OutputFormat, to output: TextOutput
+    ) throws {
+        try store.read { database in
+            do {
+                let statement = try database.makeStatement(sql: sql)
+                guard statement.isReadonly else { throw QueryError.writes }
+                try write(statement, format: format, to: output)
+            } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_ERROR {
+                throw QueryError.failed(error.message ?? error.description)
+            }
+        }
+    }
+
+    static func write(_ statement: Statement, format: OutputFormat, to output: TextOutput) throws {
+        var renderer = format.renderer(output)
+        renderer.begin(columns: statement.columnNames)
+        let rows = try Row.fetchCursor(statement)
+        while let row = try rows.next() { renderer.row(Array(row.databaseValues)) }
+        renderer.end()
+    }
+}
+
+/// Why a query of the user's is not run.
+public enum QueryError: Error, CustomStringConvertible {
+    /// It would change the database.
+    case writes
+    /// SQLite does not understand it: its own words.
+    case failed(String)
+
+    /// What is wrong and what to do.
+    public var description: String {
+        switch self {
+        case .writes: "the statement would change the database; sql runs read-only: use a SELECT, or sqlite3 on a copy"
+        case .failed(let message): "sql: \(message)"
+        }
+    }
+}
+
+/// The reports that there are, as rows.
+public enum ReportList {
+    /// Writes name, question and groupings of each report.
+    public static func write(format: OutputFormat, to output: TextOutput) throws {
+        var renderer = format.renderer(output)
+        renderer.begin(columns: ["report", "by", "question"])
+        for report in Report.catalogue {
+            renderer.row(
+                [report.name, report.groupings.joined(separator: ", "), report.question].map(\.databaseValue))
+        }
+        renderer.end()
+    }
+}

@@ -1,0 +1,63 @@
+/// A few thousand events in the order of the log, with what else stood between them.
+///
+/// One thread fills it, then hands it over whole; it is reused, so that reading a log allocates nothing for each line.
+public final class EventBatch: @unchecked Sendable {
+    /// Events that fit in.
+    public static let capacity = 2048
+
+    private let storage: UnsafeMutableBufferPointer<TraceEvent>
+
+    /// Events in the batch.
+    public internal(set) var count = 0
+    /// Lines that were not understood.
+    public internal(set) var issues: [ParseIssue] = []
+    /// Lost-event announcements, each with the number of events in this batch that precede it.
+    public internal(set) var losses: [(LostEvents, precedingEvents: Int)] = []
+    /// Texts of the symbols that first appear in this batch, in order of their numbers.
+    public internal(set) var newSymbols: [String] = []
+    /// Texts of trace markers. They are kept out of the symbols, because markers seldom repeat.
+    public internal(set) var texts: [String] = []
+    /// Where the reader stands after this batch.
+    public internal(set) var progress = ReadProgress()
+
+    /// An empty batch.
+    public init() {
+        storage = .allocate(capacity: Self.capacity)
+        storage.initialize(repeating: TraceEvent())
+    }
+
+    deinit { storage.deallocate() }
+
+    /// The events.
+    public var events: UnsafeBufferPointer<TraceEvent> {
+        UnsafeBufferPointer(rebasing: storage[..<count])
+    }
+
+    var isFull: Bool { count == Self.capacity }
+
+    func clear() {
+        count = 0
+        issues.removeAll(keepingCapacity: true)
+        losses.removeAll(keepingCapacity: true)
+        newSymbols = []
+        texts.removeAll(keepingCapacity: true)
+    }
+
+    /// The slot for the next event, with whatever a former one left there.
+    var next: UnsafeMutablePointer<TraceEvent> { storage.baseAddress.unsafelyUnwrapped + count }
+}
+
+/// How far a log has been read.
+public struct ReadProgress: Hashable, Sendable {
+    /// Bytes read from the file, compressed if it is.
+    public var fileBytes: Int64 = 0
+    /// Size of the file, if it is a regular one.
+    public var fileSize: Int64?
+    /// Bytes of log text.
+    public var textBytes: Int64 = 0
+    /// Lines of log text.
+    public var lines: Int64 = 0
+
+    /// Nothing read yet.
+    public init() {}
+}

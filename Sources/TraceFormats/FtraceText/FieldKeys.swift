@@ -1,0 +1,62 @@
+/// Looks up the field for a key such as `iova`: a perfect hash over the known keys, built once.
+struct FieldKeys {
+    private static let known: [(StaticString, Field)] = [
+        ("domain", .domain), ("iova", .iova), ("end", .end), ("paddr", .paddr), ("size", .size),
+        ("unmapped", .unmapped), ("unmapped_size", .unmapped), ("queued", .queued), ("start", .start),
+        ("pgsize", .pageSize), ("did", .hardwareDomain), ("addr", .address), ("order", .order), ("type", .type),
+        ("dev", .device), ("device", .device), ("groupID", .group), ("flags", .flags), ("prot", .protection),
+        ("c0", .word0), ("c1", .word1), ("c2", .word2), ("c3", .word3), ("cmd0", .word0), ("cmd1", .word1),
+        ("n", .count), ("sync", .waits), ("smmu", .object), ("cookie", .object), ("timer", .object),
+        ("pages", .pages), ("mask", .mask), ("pasid", .pasid),
+    ]
+
+    private struct Slot {
+        var first: UInt64 = 0
+        var second: UInt64 = 0
+        var field: Field?
+    }
+
+    private static let slotBits: UInt64 = 8
+    private let slots: ContiguousArray<Slot>
+
+    init() {
+        var slots = ContiguousArray(repeating: Slot(), count: 1 << Int(Self.slotBits))
+        for (key, field) in Self.known {
+            let bytes = UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount)
+            guard let (first, second) = Self.words(bytes) else { continue }
+            var index = Self.slot(first, second)
+            while slots[index].field != nil { index = (index + 1) & (slots.count - 1) }
+            slots[index] = Slot(first: first, second: second, field: field)
+        }
+        self.slots = slots
+    }
+
+    @inline(__always)
+    func field(for key: UnsafeRawBufferPointer) -> Field? {
+        guard let (first, second) = Self.words(key) else { return nil }
+        var index = Self.slot(first, second)
+        while let field = slots[index].field {
+            if slots[index].first == first, slots[index].second == second { return field }
+            index = (index + 1) & (slots.count - 1)
+        }
+        return nil
+    }
+
+    @inline(__always)
+    private static func slot(_ first: UInt64, _ second: UInt64) -> Int {
+        Int(truncatingIfNeeded: ((first ^ second &* 31) &* 0x9e37_79b9_7f4a_7c15) >> (64 - slotBits))
+    }
+
+    /// A key of at most 16 bytes as two words.
+    @inline(__always)
+    private static func words(_ key: UnsafeRawBufferPointer) -> (UInt64, UInt64)? {
+        guard key.count <= 16 else { return nil }
+        var first: UInt64 = 0
+        var second: UInt64 = 0
+        for index in 0..<min(key.count, 8) { first = first << 8 | UInt64(key[index]) }
+        if key.count > 8 {
+            for index in 8..<key.count { second = second << 8 | UInt64(key[index]) }
+        }
+        return (first, second)
+    }
+}

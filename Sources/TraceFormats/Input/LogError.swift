@@ -1,0 +1,40 @@
+import Glibc
+
+/// Why a file cannot be imported at all.
+public enum LogError: Error, Hashable, Sendable {
+    /// The file could not be opened or read: `errno`.
+    case cannotRead(path: String, code: Int32)
+    /// The path names a directory.
+    case isDirectory(path: String)
+    /// The file, or what its archive holds, has no bytes.
+    case empty(path: String)
+    /// The file's first bytes are those of a format that is not read here.
+    case unsupported(path: String, format: String, advice: String)
+    /// The file holds bytes that no text has.
+    case binary(path: String)
+    /// The archive was damaged before its first line.
+    case damagedFromTheStart(path: String, reason: String)
+
+    /// What happened, to which file, and what to do.
+    public var message: String {
+        switch self {
+        case .cannotRead(let path, let code):
+            "\(path): cannot be read: \(String(cString: strerror(code)))"
+        case .isDirectory(let path):
+            "\(path): is a directory; name the log files in it"
+        case .empty(let path):
+            "\(path): is empty"
+        case .unsupported(let path, let format, let advice):
+            "\(path): is \(format), which cannot be read; \(advice)"
+        case .binary(let path):
+            "\(path): is binary data, not a text log; import what `cat /sys/kernel/tracing/trace` printed, plain or gzip"
+        case .damagedFromTheStart(let path, let reason):
+            "\(path): \(reason) before its first line; nothing can be recovered"
+        }
+    }
+}
+
+extension LogError: CustomStringConvertible {
+    /// The same as ``message``.
+    public var description: String { message }
+}

@@ -1,0 +1,61 @@
+import Glibc
+
+/// The bytes of a log as they are on disk, or standard input.
+public final class LogFile: @unchecked Sendable {
+    /// What messages call it.
+    public let path: String
+    /// Size in bytes, if it is a regular file.
+    public let size: Int64?
+
+    private let descriptor: Int32
+    private let isRegular: Bool
+    private let isCancelled: @Sendable () -> Bool
+
+    /// Opens a log.
+    ///
+    /// - Parameters:
+    ///   - path: a file's path, or `-` for standard input.
+    ///   - isCancelled: asked while waiting for input that may never come, such as a terminal's; true ends the log there.
+    public init(path: String, isCancelled: @escaping @Sendable () -> Bool = { false }) throws(LogError) {
+        self.isCancelled = isCancelled
+        if path == "-" {
+            self.path = "standard input"
+            descriptor = STDIN_FILENO
+        } else {
+            self.path = path
+            descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        }
+        guard descriptor >= 0 else { throw .cannotRead(path: path, code: errno) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .cannotRead(path: path, code: errno) }
+        if status.st_mode & S_IFMT == S_IFDIR {
+            if path != "-" { close(descriptor) }
+            throw .isDirectory(path: path)
+        }
+        isRegular = status.st_mode & S_IFMT == S_IFREG
+        size = isRegular ? Int64(status.st_size) : nil
+        if isRegular { posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL) }
+    }
+
+    deinit {
+        if descriptor != STDIN_FILENO, descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Reads the next bytes.
+    ///
+    /// - Returns: how many; 0 at the end of the log.
+    func read(into buffer: UnsafeMutableRawBufferPointer) throws(LogError) -> Int {
+        if !isRegular {
+            // A pipe may stay silent for ever: look up now and then whether somebody gave up waiting.
+            var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            while poll(&request, 1, 100) == 0 {
+                if isCancelled() { return 0 }
+            }
+        }
+        while true {
+            let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+            if count >= 0 { return count }
+            if errno != EINTR { throw .cannotRead(path: path, code: errno) }
+        }
+    }
+}

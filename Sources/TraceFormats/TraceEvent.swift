@@ -1,0 +1,140 @@
+/// One event of a log, as written: which event, when, where, by whom, and its fields. What it means is not known here.
+///
+/// A plain value without references, so that batches of them are flat memory. Texts are ``Symbol`` numbers.
+public struct TraceEvent: Sendable {
+    /// How the line says what kind of event it is.
+    public enum Form: UInt8, Sendable {
+        /// A kernel tracepoint: `map: IOMMU: iova=…`.
+        case tracepoint
+        /// A probe at a function's entry or inside it, or on another event: `sync: (intel_iommu_tlb_sync+0x5/0xf0) …`.
+        case probe
+        /// A probe at a function's return: `unmap_ret: (caller+0x1b/0x30 <- iommu_unmap) …`.
+        case probeReturn
+    }
+
+    /// Line number in the decompressed log, from 1.
+    public var line: Int64 = 0
+    /// Trace clock, in ns.
+    public var time: Int64 = 0
+    /// The CPU that wrote the event.
+    public var cpu: Int32 = 0
+    /// The task that ran there, its kernel thread id.
+    public var pid: Int32 = 0
+    /// That task's name; `<...>` where the kernel had forgotten it.
+    public var comm: Symbol = .none
+    /// The event's name, without its subsystem.
+    public var name: Symbol = .none
+    /// For probes: the function probed; for probes on events, `system.event`.
+    public var location: Symbol = .none
+    /// For return probes: the function that the probed one returns to.
+    public var caller: Symbol = .none
+    /// How the line is built.
+    public var form: Form = .tracepoint
+    /// Whether the event's text has the layout of one that is known; fields are only read from those.
+    public var isKnown = false
+    /// Which of ``values`` are set: bit n for the field with raw value n.
+    public var present: UInt64 = 0
+    /// Field values by raw value of ``Field``; only those in ``present`` mean anything.
+    public var values = InlineArray<32, UInt64>(repeating: 0)
+
+    /// An event with no fields.
+    public init() {}
+
+    /// A field's value, if the line had it. Signed values and symbols are stored by bit pattern.
+    @inlinable
+    public subscript(field: Field) -> UInt64? {
+        get { present & (1 << UInt64(field.rawValue)) != 0 ? values[Int(field.rawValue)] : nil }
+        set {
+            guard let newValue else {
+                present &= ~(1 << UInt64(field.rawValue))
+                return
+            }
+            present |= 1 << UInt64(field.rawValue)
+            values[Int(field.rawValue)] = newValue
+        }
+    }
+
+    /// A field that holds a text.
+    @inlinable
+    public func symbol(_ field: Field) -> Symbol? {
+        self[field].map { Symbol(rawValue: UInt32(truncatingIfNeeded: $0)) }
+    }
+}
+
+/// The fields that a log's events carry, under one name each, whatever the line calls them.
+public enum Field: UInt8, CaseIterable, Sendable {
+    /// `domain`: address of the kernel's `struct iommu_domain`.
+    case domain
+    /// `iova`: I/O virtual address.
+    case iova
+    /// The second address of `iova=A - B`: one past the last byte.
+    case end
+    /// `paddr`: physical address.
+    case paddr
+    /// `size`: bytes asked for.
+    case size
+    /// `unmapped`, `unmapped_size`: bytes that an unmap removed.
+    case unmapped
+    /// `queued`: 1 if the caller defers the flush to a queue.
+    case queued
+    /// `start`: first byte of a flushed range.
+    case start
+    /// `pgsize`: what the gather knows as its page size, in bytes.
+    case pageSize
+    /// `did`: domain id that the hardware knows.
+    case hardwareDomain
+    /// `addr`: address operand of a flush.
+    case address
+    /// `order`: log2 of the pages that a flush covers.
+    case order
+    /// `type`: a number in probes, a symbol in cache-tag events.
+    case type
+    /// `dev`, `device`: device name, a symbol.
+    case device
+    /// Driver name in a fault, a symbol.
+    case driver
+    /// IOMMU unit, a symbol such as `dmar0`.
+    case unit
+    /// `groupID`.
+    case group
+    /// `flags` of a fault: 0 read, 1 write.
+    case flags
+    /// First word of a descriptor or command.
+    case word0
+    /// Second word.
+    case word1
+    /// Third word.
+    case word2
+    /// Fourth word.
+    case word3
+    /// `pages` of a cache-tag flush.
+    case pages
+    /// `mask`: log2 of the pages that a descriptor covers.
+    case mask
+    /// `prot` of a map.
+    case protection
+    /// `n`: commands in one submission.
+    case count
+    /// `sync`: 1 if a submission waits for its completion.
+    case waits
+    /// `timer`, `cookie`, `smmu`: an object of the kernel that says which queue or unit an event is about.
+    case object
+    /// The text of a trace marker: an index into its batch's ``EventBatch/texts``.
+    case text
+    /// `pasid`.
+    case pasid
+}
+
+/// A text of the log, as a number into its ``SymbolTable``: names of tasks, events, functions and devices repeat.
+public struct Symbol: RawRepresentable, Hashable, Sendable {
+    /// Index into the table.
+    public let rawValue: UInt32
+
+    @inlinable
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// The empty text.
+    public static let none = Symbol(rawValue: 0)
+    /// Stands for every text that came after the table was full.
+    public static let overflow = Symbol(rawValue: 1)
+}

@@ -1,0 +1,200 @@
+import GRDB
+import GRDBSQLite
+
+/// Inserts rows of integers many times faster than by binding them: SQLite reads them out of a buffer as if it were a
+/// table, `INSERT INTO target SELECT * FROM …` (a virtual table that exists for this connection only).
+///
+/// The buffer is filled row by row and emptied into the database whenever it is full.
+final class BulkInsert {
+    /// Rows that a buffer holds.
+    static let capacity = 4096
+
+    private let feed: RowFeed
+    private let database: Database
+    private let statement: Statement
+    private let source: String
+
+    /// - Parameter table: the table to fill, by all its columns in order; at most 63.
+    init(_ database: Database, table: String) throws {
+        let columns = try database.columns(in: table).count
+        assert(columns <= 63)
+        self.database = database
+        source = "incoming_\(table)"
+        feed = RowFeed(columns: columns, capacity: Self.capacity)
+        let code = sqlite3_create_module_v2(
+            database.sqliteConnection, source, bulkModule, Unmanaged.passUnretained(feed).toOpaque(), nil)
+        guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
+        statement = try database.makeStatement(sql: "INSERT INTO \(table) SELECT * FROM \(source)")
+    }
+
+    /// Adds a row: `fill` writes its columns in order.
+    @inline(__always)
+    func append(_ fill: (inout RowWriter) -> Void) throws {
+        var row = RowWriter(base: feed.rows + feed.count * feed.stride)
+        fill(&row)
+        row.finish(columns: feed.columns)
+        feed.count += 1
+        if feed.count == Self.capacity { try flush() }
+    }
+
+    /// Empties the buffer into the database.
+    func flush() throws {
+        guard feed.count > 0 else { return }
+        try statement.execute()
+        feed.count = 0
+    }
+
+    /// Empties the buffer and takes the virtual table away.
+    func finish() throws {
+        try flush()
+        close()
+    }
+
+    /// Takes the virtual table away; what is in the buffer is dropped.
+    func close() {
+        _ = sqlite3_create_module_v2(database.sqliteConnection, source, nil, nil, nil)
+    }
+}
+
+/// Writes one row of a ``BulkInsert``, column by column.
+struct RowWriter {
+    private let base: UnsafeMutablePointer<Int64>
+    private var nulls: Int64 = 0
+    private var column = 0
+
+    init(base: UnsafeMutablePointer<Int64>) { self.base = base }
+
+    @inline(__always)
+    mutating func add(_ value: Int64) {
+        base[column + 1] = value
+        column += 1
+    }
+
+    @inline(__always)
+    mutating func add(_ value: Int64?) {
+        if let value {
+            add(value)
+        } else {
+            nulls |= 1 << Int64(column)
+            column += 1
+        }
+    }
+
+    /// An address, by bit pattern.
+    @inline(__always)
+    mutating func add(_ value: UInt64?) { add(value.map { Int64(bitPattern: $0) }) }
+
+    /// A number of something from 1 on, 0 for none, shifted to where this trace's numbers begin.
+    @inline(__always)
+    mutating func add(reference number: Int64, base: Int64) {
+        if number == 0 { add(Int64?.none) } else { add(number + base) }
+    }
+
+    func finish(columns: Int) {
+        assert(column == columns)
+        base[0] = nulls
+    }
+}
+
+/// The rows on their way into the database: for each a word of NULL bits, then its columns.
+private final class RowFeed {
+    let columns: Int
+    let stride: Int
+    let rows: UnsafeMutablePointer<Int64>
+    var count = 0
+
+    init(columns: Int, capacity: Int) {
+        self.columns = columns
+        stride = columns + 1
+        rows = .allocate(capacity: stride * capacity)
+        rows.initialize(repeating: 0, count: stride * capacity)
+    }
+
+    deinit { rows.deallocate() }
+}
+
+// SQLite knows the two structures below by their first member, its own one.
+private struct BulkTable {
+    var base: sqlite3_vtab
+    var feed: Unmanaged<RowFeed>
+}
+
+private struct BulkCursor {
+    var base: sqlite3_vtab_cursor
+    var row: UnsafeMutablePointer<Int64>
+    var stride: Int
+    var left: Int
+}
+
+/// The callbacks of the virtual table. Immutable after this, and it must outlive every connection.
+nonisolated(unsafe) private let bulkModule: UnsafePointer<sqlite3_module> = {
+    var module = sqlite3_module()
+    module.iVersion = 1
+    module.xConnect = { database, context, _, _, out, _ in
+        guard let context, let out else { return SQLITE_MISUSE }
+        let feed = Unmanaged<RowFeed>.fromOpaque(context)
+        let columns = (0..<feed.takeUnretainedValue().columns).map { "c\($0)" }.joined(separator: ", ")
+        let code = sqlite3_declare_vtab(database, "CREATE TABLE incoming(\(columns))")
+        guard code == SQLITE_OK else { return code }
+        let table = UnsafeMutablePointer<BulkTable>.allocate(capacity: 1)
+        table.initialize(to: BulkTable(base: sqlite3_vtab(), feed: feed))
+        out.pointee = UnsafeMutableRawPointer(table).assumingMemoryBound(to: sqlite3_vtab.self)
+        return SQLITE_OK
+    }
+    module.xDisconnect = { table in
+        UnsafeMutableRawPointer(table)?.assumingMemoryBound(to: BulkTable.self).deallocate()
+        return SQLITE_OK
+    }
+    module.xBestIndex = { _, info in
+        info?.pointee.estimatedCost = 1e6
+        return SQLITE_OK
+    }
+    module.xOpen = { table, out in
+        guard let out else { return SQLITE_MISUSE }
+        let cursor = UnsafeMutablePointer<BulkCursor>.allocate(capacity: 1)
+        guard let feed = UnsafeMutableRawPointer(table)?.assumingMemoryBound(to: BulkTable.self).pointee.feed else {
+            return SQLITE_MISUSE
+        }
+        let rows = feed.takeUnretainedValue()
+        cursor.initialize(
+            to: BulkCursor(base: sqlite3_vtab_cursor(), row: rows.rows, stride: rows.stride, left: rows.count))
+        out.pointee = UnsafeMutableRawPointer(cursor).assumingMemoryBound(to: sqlite3_vtab_cursor.self)
+        return SQLITE_OK
+    }
+    module.xClose = { cursor in
+        UnsafeMutableRawPointer(cursor)?.assumingMemoryBound(to: BulkCursor.self).deallocate()
+        return SQLITE_OK
+    }
+    module.xFilter = { _, _, _, _, _ in SQLITE_OK }
+    module.xNext = { cursor in
+        guard let cursor = UnsafeMutableRawPointer(cursor)?.assumingMemoryBound(to: BulkCursor.self) else {
+            return SQLITE_MISUSE
+        }
+        cursor.pointee.row += cursor.pointee.stride
+        cursor.pointee.left -= 1
+        return SQLITE_OK
+    }
+    module.xEof = { cursor in
+        let left = UnsafeMutableRawPointer(cursor)?.assumingMemoryBound(to: BulkCursor.self).pointee.left ?? 0
+        return left > 0 ? 0 : 1
+    }
+    module.xColumn = { cursor, context, column in
+        guard let cursor = UnsafeMutableRawPointer(cursor)?.assumingMemoryBound(to: BulkCursor.self) else {
+            return SQLITE_MISUSE
+        }
+        let row = cursor.pointee.row
+        if row[0] >> Int64(column) & 1 != 0 {
+            sqlite3_result_null(context)
+        } else {
+            sqlite3_result_int64(context, row[Int(column) + 1])
+        }
+        return SQLITE_OK
+    }
+    module.xRowid = { _, out in
+        out?.pointee = 0
+        return SQLITE_OK
+    }
+    let pointer = UnsafeMutablePointer<sqlite3_module>.allocate(capacity: 1)
+    pointer.initialize(to: module)
+    return UnsafePointer(pointer)
+}()

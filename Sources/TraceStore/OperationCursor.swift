@@ -1,0 +1,147 @@
+import GRDB
+import GRDBSQLite
+import Operations
+
+/// An operation as a replay reads it back: the columns that matter to a model, domains and tasks as small numbers.
+public struct StoredOperation: Sendable {
+    public var id: Int64
+    /// ns
+    public var time: Int64
+    public var kind: Operation.Kind
+    public var flags: Operation.Flags
+    public var cpu: Int32
+    /// Thread id.
+    public var pid: Int32
+    /// From 1, in order of the trace's domains; 0 for none.
+    public var domain: Int32
+    /// From 1; 0 for none.
+    public var device: Int32
+    public var iova: UInt64
+    public var size: UInt64
+    public var paddr: UInt64
+    /// Bytes done; `nil` if the log does not show it.
+    public var result: UInt64?
+    /// Whether ``iova`` is known.
+    public var hasRange: Bool
+}
+
+/// Reads a trace's operations in the order of the log.
+///
+/// Where a log has no flush of the API, its runs of IOTLB invalidations stand in for them (design §4 4), as syncs of
+/// their pages or as flush_alls.
+public final class OperationCursor {
+    private let operations: RawStatement
+    private let runs: RawStatement?
+    private let firstDomain: Int64
+    private let firstDevice: Int64
+    private let firstTask: Int64
+    private let pids: [Int32]
+    private var nextOperation: StoredOperation?
+    private var nextRun: StoredOperation?
+
+    /// Starts at a trace's first operation. No schema change may happen while it is in use.
+    public init(_ database: Database, _ trace: TraceSummary) throws {
+        firstDomain = (trace.domains.first?.id ?? 1) - 1
+        firstTask = trace.firstTaskID
+        pids = trace.pids
+        firstDevice =
+            (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [trace.id]) ?? 1) - 1
+        let ids = [trace.operationIDs.lowerBound, trace.operationIDs.upperBound]
+        operations = try RawStatement(
+            database,
+            """
+            SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags
+            FROM operation WHERE id >= ?1 AND id < ?2 ORDER BY id
+            """, ids)
+        if trace.flushLayer == .hardware {
+            // A run without a domain is one of the operations without a domain, or of whoever had its hardware id last.
+            let unresolved = trace.domains.first { $0.name == "unresolved" }?.id ?? 0
+            runs = try RawStatement(
+                database,
+                """
+                SELECT id, time_ns, CASE granularity WHEN 3 THEN \(Operation.Kind.sync.rawValue)
+                    ELSE \(Operation.Kind.flushAll.rawValue) END,
+                    cpu, task,
+                    coalesce(domain, nullif(\(unresolved), 0), (
+                        SELECT domain.id FROM domain
+                        WHERE domain.trace = layer.trace AND domain.hardware_domain = layer.hardware_domain
+                    ), (SELECT min(domain.id) FROM domain WHERE domain.trace = layer.trace)), NULL,
+                    address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), NULL, NULL, 0
+                FROM layer WHERE id >= ?1 AND id < ?2 AND starts_run = 1 ORDER BY id
+                """, ids)
+        } else {
+            runs = nil
+        }
+        nextOperation = try read(operations)
+        nextRun = try runs.flatMap(read)
+    }
+
+    /// The next operation; `nil` after the last.
+    @inline(__always)
+    public func next() throws -> StoredOperation? {
+        if let run = nextRun, run.id < nextOperation?.id ?? .max {
+            nextRun = try runs.flatMap(read)
+            return run
+        }
+        guard let operation = nextOperation else { return nil }
+        nextOperation = try read(operations)
+        return operation
+    }
+
+    @inline(__always)
+    private func read(_ statement: RawStatement) throws -> StoredOperation? {
+        guard try statement.step() else { return nil }
+        let task = Int(statement.integer(4) - firstTask)
+        let domain = statement.integer(5)
+        let device = statement.integer(6)
+        return StoredOperation(
+            id: statement.integer(0),
+            time: statement.integer(1),
+            kind: Operation.Kind(rawValue: UInt8(truncatingIfNeeded: statement.integer(2))) ?? .marker,
+            flags: Operation.Flags(rawValue: UInt8(truncatingIfNeeded: statement.integer(11))),
+            cpu: Int32(truncatingIfNeeded: statement.integer(3)),
+            pid: pids.indices.contains(task) ? pids[task] : -1,
+            domain: domain > 0 ? Int32(truncatingIfNeeded: domain - firstDomain) : 0,
+            device: device > 0 ? Int32(truncatingIfNeeded: device - firstDevice) : 0,
+            iova: UInt64(bitPattern: statement.integer(7)),
+            size: UInt64(bitPattern: statement.integer(8)),
+            paddr: UInt64(bitPattern: statement.integer(10)),
+            result: statement.isNull(9) ? nil : UInt64(bitPattern: statement.integer(9)),
+            hasRange: !statement.isNull(7))
+    }
+}
+
+/// A statement stepped through SQLite's own functions: a row costs what SQLite needs for it and nothing more.
+final class RawStatement {
+    private let statement: OpaquePointer
+    private let database: Database
+
+    init(_ database: Database, _ sql: String, _ arguments: [Int64]) throws {
+        var statement: OpaquePointer?
+        let code = sqlite3_prepare_v2(database.sqliteConnection, sql, -1, &statement, nil)
+        guard code == SQLITE_OK, let statement else {
+            throw DatabaseError(resultCode: ResultCode(rawValue: code), message: database.lastErrorMessage, sql: sql)
+        }
+        self.statement = statement
+        self.database = database
+        for (index, argument) in arguments.enumerated() { sqlite3_bind_int64(statement, Int32(index + 1), argument) }
+    }
+
+    deinit { sqlite3_finalize(statement) }
+
+    @inline(__always)
+    func step() throws -> Bool {
+        let code = sqlite3_step(statement)
+        if code == SQLITE_ROW { return true }
+        guard code == SQLITE_DONE else {
+            throw DatabaseError(resultCode: ResultCode(rawValue: code), message: database.lastErrorMessage)
+        }
+        return false
+    }
+
+    @inline(__always)
+    func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(statement, column) }
+
+    @inline(__always)
+    func isNull(_ column: Int32) -> Bool { sqlite3_column_type(statement, column) == SQLITE_NULL }
+}

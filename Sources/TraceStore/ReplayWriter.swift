@@ -1,0 +1,222 @@
+import GRDB
+import Operations
+
+/// One flush of a replay: a row of `flush`.
+public struct FlushRow: Sendable {
+    /// What made the policy flush.
+    public enum Cause: UInt8, CaseIterable, Sendable {
+        /// The unmap call itself: sync and per-page.
+        case call = 1
+        /// A sync of the log.
+        case recordedSync = 2
+        /// A flush_all of the log.
+        case recordedFlushAll = 3
+        /// The batch is full, or VFIO's 512 regions are.
+        case batchFull = 4
+        /// A ring of the flush queue is full.
+        case ringFull = 5
+        /// A timer fired.
+        case timer = 6
+        /// The next range does not fit the gather: a gap, or callbacks of another length.
+        case gatherSplit = 7
+        /// A run of unmaps of one task ended.
+        case endOfRun = 8
+        /// The domain is freed.
+        case domainFree = 9
+
+        /// The word for it.
+        public var text: String {
+            switch self {
+            case .call: "call"
+            case .recordedSync: "sync"
+            case .recordedFlushAll: "flush_all"
+            case .batchFull: "batch full"
+            case .ringFull: "ring full"
+            case .timer: "timer"
+            case .gatherSplit: "gather split"
+            case .endOfRun: "end of run"
+            case .domainFree: "domain free"
+            }
+        }
+    }
+
+    /// ns
+    public var time: Int64
+    /// From 1, in order of the trace's domains.
+    public var domain: Int32
+    /// Id of the operation at which it happened; 0 for none.
+    public var operation: Int64
+    public var cause: Cause
+    /// How many flushes at once.
+    public var flushes: Int64
+    /// Unmap calls covered.
+    public var calls: Int64
+    public var isAttached: Bool
+
+    /// Creates a row.
+    public init(
+        time: Int64, domain: Int32, operation: Int64, cause: Cause, flushes: Int64, calls: Int64, isAttached: Bool
+    ) {
+        self.time = time
+        self.domain = domain
+        self.operation = operation
+        self.cause = cause
+        self.flushes = flushes
+        self.calls = calls
+        self.isAttached = isAttached
+    }
+}
+
+/// One replay's counts for one domain: a row of `replay_domain`.
+public struct ReplayDomainRow: Sendable {
+    /// From 1, in order of the trace's domains.
+    public var domain: Int32
+    /// Canonical.
+    public var policy: String
+    public var reason: String
+    public var unmapCalls: Int64 = 0
+    public var attachProbeCalls: Int64 = 0
+    public var detachedCalls: Int64 = 0
+    public var pagesUnmapped: Int64 = 0
+    public var unreachablePages: Int64 = 0
+    /// `nil` if the log cannot tell.
+    public var flushes: Int64?
+    public var detachedFlushes: Int64?
+    public var callsPending: Int64 = 0
+    public var flushesPending: Int64 = 0
+    public var evidence: String
+
+    /// Counts of nothing yet.
+    public init(domain: Int32, policy: String, reason: String, evidence: String) {
+        self.domain = domain
+        self.policy = policy
+        self.reason = reason
+        self.evidence = evidence
+    }
+}
+
+/// What the model's page tables saw of a domain: a row of `mapping_summary`.
+public struct MappingSummaryRow: Sendable {
+    public var maps: Int64 = 0
+    public var mappedBytes: UInt64 = 0
+    public var unmaps: Int64 = 0
+    public var unmappedBytes: UInt64 = 0
+    public var mapsOverLive: Int64 = 0
+    public var unmapsOfNothing: Int64 = 0
+    public var unmapsWithoutMap: Int64 = 0
+    public var liveBytes: UInt64 = 0
+    public var peakLiveBytes: UInt64 = 0
+
+    /// Counts of nothing yet.
+    public init() {}
+}
+
+/// Writes replays of one trace, inside a transaction of ``TraceStore/write(_:)``.
+public final class ReplayWriter {
+    /// A replay as a whole: a row of `replay`, without its counts, which are sums over its domains.
+    public struct Header {
+        public var requested: String
+        public var policy: String
+        public var options: String
+        public var layer: String
+        public var evidence: String
+
+        /// Describes a replay.
+        public init(requested: String, policy: String, options: String, layer: String, evidence: String) {
+            self.requested = requested
+            self.policy = policy
+            self.options = options
+            self.layer = layer
+            self.evidence = evidence
+        }
+    }
+
+    private let database: Database
+    private let trace: TraceSummary
+    private let domainBase: Int64
+    private let flushes: BulkInsert
+    private var replays: [Int64] = []
+    private var nextFlush: Int64
+
+    /// Prepares to write, and takes away what the new replays replace.
+    public init(_ database: Database, _ trace: TraceSummary, replacing headers: [(requested: String, options: String)]) throws {
+        self.database = database
+        self.trace = trace
+        domainBase = (trace.domains.first?.id ?? 1) - 1
+        for header in headers {
+            let old = try Int64.fetchOne(
+                database, sql: "SELECT id FROM replay WHERE trace = ? AND requested = ? AND options = ?",
+                arguments: [trace.id, header.requested, header.options])
+            if let old { try Self.delete(database, replay: old) }
+        }
+        let firstReplay = (try Int64.fetchOne(database, sql: "SELECT max(id) FROM replay") ?? 0) + 1
+        replays = headers.indices.map { firstReplay + Int64($0) }
+        nextFlush = (try Int64.fetchOne(database, sql: "SELECT max(id) FROM flush") ?? 0) + 1
+        flushes = try BulkInsert(database, table: "flush")
+    }
+
+    /// Takes the virtual table away; to be called whether or not the replay succeeded.
+    public func close() { flushes.close() }
+
+    /// Writes a flush of the replay with this index.
+    @inline(__always)
+    public func write(_ flush: FlushRow, replay: Int) throws {
+        let id = nextFlush
+        nextFlush += 1
+        try flushes.append { row in
+            row.add(id)
+            row.add(replays[replay])
+            row.add(flush.time)
+            row.add(Int64(flush.domain) + domainBase)
+            row.add(reference: flush.operation, base: 0)
+            row.add(Int64(flush.cause.rawValue))
+            row.add(flush.flushes)
+            row.add(flush.calls)
+            row.add(flush.isAttached ? Int64(1) : 0)
+        }
+    }
+
+    /// Writes a replay's summary.
+    public func finish(replay: Int, _ header: Header, _ domains: [ReplayDomainRow]) throws {
+        try flushes.flush()
+        let isKnown = domains.allSatisfy { $0.flushes != nil }
+        try database.execute(
+            sql: "INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            arguments: [
+                replays[replay], trace.id, header.requested, header.policy, header.options, header.layer,
+                domains.reduce(Int64(0)) { $0 + $1.unmapCalls }, domains.reduce(Int64(0)) { $0 + $1.pagesUnmapped },
+                isKnown ? domains.reduce(Int64(0)) { $0 + ($1.flushes ?? 0) } : nil,
+                domains.reduce(Int64(0)) { $0 + $1.flushesPending }, header.evidence,
+            ])
+        let statement = try database.makeStatement(
+            sql: "INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        for domain in domains {
+            try statement.execute(arguments: [
+                replays[replay], Int64(domain.domain) + domainBase, domain.policy, domain.reason, domain.unmapCalls,
+                domain.attachProbeCalls, domain.detachedCalls, domain.pagesUnmapped, domain.unreachablePages,
+                domain.flushes, domain.detachedFlushes, domain.callsPending, domain.flushesPending, domain.evidence,
+            ])
+        }
+    }
+
+    /// Replaces what the model saw of the trace's domains, by number - 1.
+    public func write(_ summaries: [MappingSummaryRow]) throws {
+        try database.execute(sql: "DELETE FROM mapping_summary WHERE trace = ?", arguments: [trace.id])
+        let statement = try database.makeStatement(
+            sql: "INSERT INTO mapping_summary VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        for (index, row) in summaries.enumerated() {
+            try statement.execute(arguments: [
+                trace.id, Int64(index) + 1 + domainBase, row.maps, Int64(clamping: row.mappedBytes), row.unmaps,
+                Int64(clamping: row.unmappedBytes), row.mapsOverLive, row.unmapsOfNothing, row.unmapsWithoutMap,
+                Int64(clamping: row.liveBytes), Int64(clamping: row.peakLiveBytes),
+            ])
+        }
+    }
+
+    static func delete(_ database: Database, replay: Int64) throws {
+        for table in ["flush", "replay_domain"] {
+            try database.execute(sql: "DELETE FROM \(table) WHERE replay = ?", arguments: [replay])
+        }
+        try database.execute(sql: "DELETE FROM replay WHERE id = ?", arguments: [replay])
+    }
+}

@@ -1,0 +1,82 @@
+import GRDB
+import Operations
+
+/// A trace of the database, as its own row and its domains tell.
+public struct TraceSummary: Sendable {
+    /// A domain of the trace.
+    public struct Domain: Sendable {
+        /// Number over all traces.
+        public let id: Int64
+        public let name: String
+        public let kind: Operations.Domain.Kind
+        public let kindEvidence: Operations.Domain.Evidence
+        public let mode: Operations.Domain.Mode
+        public let evidence: Operations.Domain.Evidence
+    }
+
+    /// Where a log shows flushes.
+    public enum FlushLayer: String, Sendable {
+        /// sync and flush_all.
+        case api
+        /// IOTLB descriptors only.
+        case hardware
+        /// Nowhere.
+        case none
+    }
+
+    public let id: Int64
+    public let name: String
+    /// Times of the first and the last event, ns of the trace clock.
+    public let firstTime: Int64
+    public let lastTime: Int64
+    public let flushLayer: FlushLayer
+    public let showsAttaches: Bool
+    /// Ids of the trace's rows in `operation` and `layer`.
+    public let operationIDs: Range<Int64>
+    /// Rows in `operation`.
+    public let operationCount: Int64
+    /// In order of their ids, which have no gaps.
+    public let domains: [Domain]
+    /// Thread ids by task id - ``firstTaskID``.
+    public let pids: [Int32]
+    /// The lowest id of the trace's tasks.
+    public let firstTaskID: Int64
+
+    /// Reads a trace by name, or the newest one.
+    public init(_ database: Database, name: String?, path: String) throws {
+        let row = try Row.fetchOne(
+            database, sql: "SELECT * FROM trace WHERE name = ?1 OR ?1 IS NULL ORDER BY id DESC LIMIT 1", arguments: [name])
+        guard let row else {
+            let known = try String.fetchAll(database, sql: "SELECT name FROM trace ORDER BY id")
+            throw known.isEmpty ? StoreError.noTraces(path: path) : .noSuchTrace(name: name ?? "", known: known)
+        }
+        let id: Int64 = row["id"]
+        self.id = id
+        self.name = row["name"]
+        firstTime = row["first_ns"]
+        lastTime = row["last_ns"]
+        flushLayer = FlushLayer(rawValue: row["flush_layer"]) ?? .none
+        showsAttaches = row["shows_attaches"]
+        let first: Int64 = row["first_operation"]
+        operationIDs = first..<max(first, row["end_operation"])
+        operationCount = row["operations"]
+        domains = try Row.fetchAll(database, sql: "SELECT * FROM domain WHERE trace = ? ORDER BY id", arguments: [id])
+            .map { row in
+                Domain(
+                    id: row["id"], name: row["name"],
+                    kind: Operations.Domain.Kind(rawValue: row["kind"]) ?? .unknown,
+                    kindEvidence: Operations.Domain.Evidence(rawValue: row["kind_evidence"]) ?? .assumed,
+                    mode: Operations.Domain.Mode(rawValue: row["mode"]) ?? .unknown,
+                    evidence: Operations.Domain.Evidence(rawValue: row["evidence"]) ?? .assumed)
+            }
+        let tasks = try Row.fetchAll(
+            database, sql: "SELECT id, pid FROM task WHERE trace = ? ORDER BY id", arguments: [id])
+        firstTaskID = tasks.first?["id"] ?? 1
+        pids = tasks.map { $0["pid"] }
+    }
+
+    /// Names of all traces, oldest first.
+    public static func names(_ database: Database) throws -> [String] {
+        try String.fetchAll(database, sql: "SELECT name FROM trace ORDER BY id")
+    }
+}

@@ -1,0 +1,297 @@
+import GRDB
+import Operations
+
+/// Writes one log's operations and what belongs to them, inside a transaction of ``TraceStore/write(_:)``.
+public final class TraceWriter {
+    /// At most so many issues of one reason become rows; all are counted.
+    public static let issueRowsPerReason = 10_000
+
+    /// What is known of a log once it has been read to its end.
+    public struct Description {
+        /// What reports call the trace; made unique by a number if another has it.
+        public var name: String
+        public var source: String
+        public var content: Content
+        public var fileBytes: Int64
+        public var lines: Int64
+        /// The header's entries-in-buffer and entries-written.
+        public var bufferEntries: Int64?
+        public var bufferWritten: Int64?
+
+        /// Describes a log.
+        public init(
+            name: String, source: String, content: Content, fileBytes: Int64, lines: Int64,
+            bufferEntries: Int64?, bufferWritten: Int64?
+        ) {
+            self.name = name
+            self.source = source
+            self.content = content
+            self.fileBytes = fileBytes
+            self.lines = lines
+            self.bufferEntries = bufferEntries
+            self.bufferWritten = bufferWritten
+        }
+    }
+
+    /// What tells whether two logs are the same bytes.
+    public struct Content: Hashable, Sendable {
+        /// Hash of the decompressed bytes, 16 hexadecimal digits.
+        public var hash: String
+        /// How many they are.
+        public var bytes: Int64
+
+        /// Identifies a log's bytes.
+        public init(hash: UInt64, bytes: Int64) {
+            let digits = String(hash, radix: 16)
+            self.hash = String(repeating: "0", count: 16 - digits.count) + digits
+            self.bytes = bytes
+        }
+    }
+
+    /// A place in the log that could not be taken as it stands: a row of `parse_issue`.
+    public struct Issue: Hashable, Sendable {
+        public var line: Int64
+        public var byteOffset: Int64
+        public var reason: String
+        public var excerpt: String
+
+        /// Creates a row.
+        public init(line: Int64, byteOffset: Int64, reason: String, excerpt: String) {
+            self.line = line
+            self.byteOffset = byteOffset
+            self.reason = reason
+            self.excerpt = excerpt
+        }
+    }
+
+    /// A place in the log at which events are missing: a row of `lost_events`.
+    public struct Loss: Hashable, Sendable {
+        public var line: Int64
+        public var cpu: Int32?
+        public var count: Int64?
+        /// Operations from this id on come after it; as the builder numbers them.
+        public var nextOperation: Int64
+
+        /// Creates a row.
+        public init(line: Int64, cpu: Int32?, count: Int64?, nextOperation: Int64) {
+            self.line = line
+            self.cpu = cpu
+            self.count = count
+            self.nextOperation = nextOperation
+        }
+    }
+
+    private let database: Database
+    private let trace: Int64
+    private let operationBase: Int64
+    private let taskBase: Int64
+    private let domainBase: Int64
+    private let deviceBase: Int64
+    private let unitBase: Int64
+    private let operations: BulkInsert
+    private let layers: BulkInsert
+    private var issueCounts: [String: Int64] = [:]
+    private var attachments: Set<[Int32]> = []
+
+    /// Prepares to write a trace behind those that are there.
+    public init(_ database: Database) throws {
+        func highest(_ sql: String) throws -> Int64 { try Int64.fetchOne(database, sql: sql) ?? 0 }
+        self.database = database
+        trace = try highest("SELECT max(id) FROM trace") + 1
+        operationBase = max(try highest("SELECT max(end_operation) FROM trace") - 1, 0)
+        taskBase = try highest("SELECT max(id) FROM task")
+        domainBase = try highest("SELECT max(id) FROM domain")
+        deviceBase = try highest("SELECT max(id) FROM device")
+        unitBase = try highest("SELECT max(id) FROM unit")
+        operations = try BulkInsert(database, table: "operation")
+        layers = try BulkInsert(database, table: "layer")
+    }
+
+    /// Takes the virtual tables away; to be called whether or not the import succeeded.
+    public func close() {
+        operations.close()
+        layers.close()
+    }
+
+    /// Writes what a builder has settled.
+    public func write(_ builder: OperationBuilder) throws {
+        for operation in builder.operations { try write(operation) }
+        for layer in builder.layers { try write(layer) }
+        for marker in builder.markers {
+            try database.cachedStatement(sql: "INSERT INTO marker VALUES (?, ?)")
+                .execute(arguments: [marker.operation + operationBase, marker.text])
+        }
+    }
+
+    /// Writes an announcement of lost events.
+    public func write(_ loss: Loss) throws {
+        try database.cachedStatement(
+            sql: "INSERT INTO lost_events (trace, line, cpu, count, next_operation) VALUES (?, ?, ?, ?, ?)"
+        ).execute(arguments: [trace, loss.line, loss.cpu, loss.count, loss.nextOperation + operationBase])
+    }
+
+    /// Writes an issue, or only counts it if its reason has enough rows.
+    public func write(_ issue: Issue) throws {
+        issueCounts[issue.reason, default: 0] += 1
+        guard issueCounts[issue.reason, default: 0] <= Self.issueRowsPerReason else { return }
+        try database.cachedStatement(
+            sql: "INSERT INTO parse_issue (trace, line, byte_offset, reason, excerpt) VALUES (?, ?, ?, ?, ?)"
+        ).execute(arguments: [trace, issue.line, issue.byteOffset, issue.reason, issue.excerpt])
+    }
+
+    private func write(_ operation: Operation) throws {
+        if operation.kind == .attach, operation.domain > 0, operation.device > 0 {
+            attachments.insert([operation.domain, operation.device])
+        }
+        try operations.append { row in
+            row.add(operation.id + operationBase)
+            row.add(trace)
+            row.add(operation.time)
+            row.add(Int64(operation.kind.rawValue))
+            row.add(Int64(operation.cpu))
+            row.add(Int64(operation.task) + taskBase)
+            row.add(reference: Int64(operation.domain), base: domainBase)
+            row.add(reference: Int64(operation.device), base: deviceBase)
+            row.add(operation.iova)
+            row.add(operation.size)
+            row.add(operation.result)
+            row.add(operation.paddr)
+            row.add(operation.sinceEntry)
+            row.add(operation.detail)
+            row.add(Int64(operation.flags.rawValue))
+            row.add(operation.line)
+        }
+    }
+
+    private func write(_ layer: Layer) throws {
+        try layers.append { row in
+            row.add(layer.id + operationBase)
+            row.add(trace)
+            row.add(layer.time)
+            row.add(Int64(layer.kind.rawValue))
+            row.add(Int64(layer.cpu))
+            row.add(Int64(layer.task) + taskBase)
+            row.add(layer.cause.map { Int64($0.rawValue) })
+            row.add(reference: layer.flush, base: operationBase)
+            row.add(reference: Int64(layer.domain), base: domainBase)
+            row.add(reference: Int64(layer.unit), base: unitBase)
+            row.add(reference: Int64(layer.device), base: deviceBase)
+            row.add(layer.hardwareDomain)
+            row.add(layer.granularity.map { Int64($0.rawValue) })
+            row.add(layer.address)
+            row.add(layer.mask)
+            row.add(layer.hint.map { $0 ? Int64(1) : 0 })
+            row.add(layer.startsRun ? Int64(1) : 0)
+            row.add(layer.word0)
+            row.add(layer.word1)
+            row.add(layer.line)
+        }
+    }
+
+    // MARK: - End of the log
+
+    /// The trace that holds the same bytes already, if there is one.
+    public func existingTrace(_ content: Content) throws -> String? {
+        try String.fetchOne(
+            database, sql: "SELECT name FROM trace WHERE content_hash = ? AND content_bytes = ?",
+            arguments: [content.hash, content.bytes])
+    }
+
+    /// Writes the names, counts and the trace's own row.
+    ///
+    /// - Returns: the name that the trace has got.
+    public func finish(_ builder: OperationBuilder, _ description: Description) throws -> String {
+        try operations.flush()
+        try layers.flush()
+        try writeNames(builder)
+        try writeDomains(builder)
+        try writeCounts(builder)
+        let name = try uniqueName(description.name)
+        let totals = builder.totals
+        let flushLayer =
+            totals[Operation.Kind.sync] + totals[Operation.Kind.flushAll] > 0
+            ? "api" : totals.hardwareRuns > 0 ? "hardware" : "none"
+        let operationCount = Operation.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
+        let layerCount = Layer.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
+        try database.execute(
+            sql: """
+                INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                trace, name, description.source, description.content.hash, description.content.bytes,
+                description.fileBytes, description.lines, totals.events, totals.firstTime, totals.lastTime,
+                totals.backwards, description.bufferEntries, description.bufferWritten, flushLayer,
+                totals[Operation.Kind.attach] > 0, totals.showsReturns, operationBase + 1,
+                operationBase + builder.endID, operationCount, layerCount,
+            ])
+        return name
+    }
+
+    private func writeNames(_ builder: OperationBuilder) throws {
+        let task = try database.makeStatement(sql: "INSERT INTO task VALUES (?, ?, ?, ?)")
+        for (index, value) in builder.tasks.enumerated() {
+            try task.execute(arguments: [taskBase + Int64(index) + 1, trace, value.pid, value.comm])
+        }
+        for (table, base, names) in [("device", deviceBase, builder.devices), ("unit", unitBase, builder.units)] {
+            let statement = try database.makeStatement(sql: "INSERT INTO \(table) VALUES (?, ?, ?)")
+            for (index, name) in names.enumerated() {
+                try statement.execute(arguments: [base + Int64(index) + 1, trace, name])
+            }
+        }
+    }
+
+    private func writeDomains(_ builder: OperationBuilder) throws {
+        let statement = try database.makeStatement(
+            sql: "INSERT INTO domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        for (index, domain) in builder.domains.enumerated() {
+            try statement.execute(arguments: [
+                domainBase + Int64(index) + 1, trace, domain.name, domain.pointer.map { Int64(bitPattern: $0) },
+                domain.generation, domain.evidence.rawValue, domain.kind.rawValue, domain.kindEvidence.rawValue,
+                domain.mode.rawValue, domain.modeReason, domain.hardwareDomain, domain.allocated, domain.freed,
+                domain.wasAttached,
+            ])
+        }
+        for pair in attachments.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            try database.execute(
+                sql: "INSERT INTO attachment VALUES (?, ?)",
+                arguments: [Int64(pair[0]) + domainBase, Int64(pair[1]) + deviceBase])
+        }
+    }
+
+    private func writeCounts(_ builder: OperationBuilder) throws {
+        for count in builder.eventCounts {
+            let form =
+                switch count.form {
+                case .tracepoint: "tracepoint"
+                case .probe: "probe"
+                case .probeReturn: "return"
+                }
+            try database.execute(
+                sql: "INSERT INTO event_count VALUES (?, ?, ?, ?, ?)",
+                arguments: [trace, count.name, form, count.isUnderstood, count.count])
+        }
+        let kinds =
+            Operation.Kind.allCases.map { ("operation", $0.rawValue, builder.totals[$0]) }
+            + Layer.Kind.allCases.map { ("layer", $0.rawValue, builder.totals[$0]) }
+        for (stage, kind, count) in kinds where count > 0 {
+            try database.execute(
+                sql: "INSERT INTO kind_count VALUES (?, ?, ?, ?)", arguments: [trace, stage, kind, count])
+        }
+        for (reason, count) in issueCounts.sorted(by: { $0.key < $1.key }) {
+            try database.execute(
+                sql: "INSERT INTO parse_issue_count VALUES (?, ?, ?)", arguments: [trace, reason, count])
+        }
+    }
+
+    private func uniqueName(_ wanted: String) throws -> String {
+        var name = wanted
+        var number = 2
+        while try Bool.fetchOne(
+            database, sql: "SELECT EXISTS (SELECT 1 FROM trace WHERE name = ?)", arguments: [name]) == true
+        {
+            name = "\(wanted)-\(number)"
+            number += 1
+        }
+        return name
+    }
+}

@@ -1,0 +1,113 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import Ingest
+import Replay
+import Reporting
+import TraceFormats
+import TraceStore
+
+/// The command line's root: names the subcommands and turns errors into messages and exit codes.
+@main
+struct IOMMUTrace: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "iommu-trace",
+        abstract: "Replays recorded IOMMU workloads under other TLB flush policies.",
+        discussion: """
+            Import a log of iommu:map and iommu:unmap events, replay it, and read how many TLB flushes each policy costs:
+
+              iommu-trace LOG                     all at once, nothing kept
+              iommu-trace import LOG              keep it in \(DatabaseOptions.defaultPath)
+              iommu-trace replay                  the newest trace under per-page, sync and fast
+              iommu-trace report savings          the answer as a table, or as json, csv, markdown
+            """,
+        version: Version.text,
+        subcommands: [
+            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, Info.self, SQL.self, List.self, Forget.self,
+        ],
+        defaultSubcommand: OneShot.self)
+
+    static func main() {
+        Interrupt.install()
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let status as ExitStatus {
+            Glibc.exit(status.rawValue)
+        } catch {
+            Glibc.exit(report(error).rawValue)
+        }
+    }
+
+    /// Says what went wrong, on stderr, and which exit code that is.
+    private static func report(_ error: any Error) -> ExitStatus {
+        switch error {
+        case StoreError.interrupted:
+            Message.error("interrupted; the database is as it was before")
+            return .interrupted
+        case let error as LogError:
+            Message.error(error.message)
+            return .refused
+        case let error as ImportError:
+            Message.error(error.message)
+            return .refused
+        case let error as StoreError:
+            Message.error(error.message)
+            if case .noSuchTrace = error { return .usage }
+            return .refused
+        case let error as UsageError:
+            Message.error(error.message)
+            return .usage
+        default:
+            return reportArguments(error)
+        }
+    }
+
+    /// Errors of the argument parser; help and version are among them, for stdout and exit code 0.
+    private static func reportArguments(_ error: any Error) -> ExitStatus {
+        let message = fullMessage(for: error)
+        switch exitCode(for: error) {
+        case .success:
+            print(message)
+            return .success
+        case .validationFailure:
+            FileHandle.standardError.write(Data((message + "\n").utf8))
+            return .usage
+        default:
+            Message.error(message.hasPrefix("Error: ") ? String(message.dropFirst(7)) : message)
+            return .refused
+        }
+    }
+}
+
+/// The exit codes (design §6).
+enum ExitStatus: Int32, Error {
+    case success = 0
+    /// A condition of `--fail-if` holds.
+    case finding = 1
+    /// The command line cannot be understood.
+    case usage = 2
+    /// Imported, but a part of the log was damaged.
+    case damaged = 3
+    /// Nothing was done.
+    case refused = 4
+    /// By a signal.
+    case interrupted = 130
+}
+
+/// Arguments that parse but make no sense.
+struct UsageError: Error {
+    var message: String
+}
+
+/// Messages for people, on stderr.
+enum Message {
+    static func error(_ text: String) { write("iommu-trace: \(text)") }
+    static func note(_ text: String) { write(text) }
+
+    private static func write(_ text: String) {
+        // What a log or a path holds must not reach the terminal as control sequences.
+        let clean = text.unicodeScalars.map { $0 == "\n" || $0.value >= 32 && $0.value != 127 && !(128...159).contains($0.value) ? String($0) : "?" }
+        FileHandle.standardError.write(Data((clean.joined() + "\n").utf8))
+    }
+}

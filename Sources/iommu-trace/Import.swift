@@ -1,0 +1,87 @@
+import ArgumentParser
+import Foundation
+import Ingest
+import Reporting
+import TraceStore
+
+struct Import: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Imports logs into the database.",
+        discussion: """
+            A log is ftrace's text, as `cat /sys/kernel/tracing/trace` prints it, plain or gzip, from a file or - for \
+            standard input. Each log becomes a trace; the same log twice changes nothing.
+
+              iommu-trace import nvme.txt.gz
+              ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name host
+
+            Exit code 3: imported, but a part of the log was damaged (see: iommu-trace report issues). 4: refused.
+            """)
+
+    @Argument(help: ArgumentHelp("The logs; - is standard input.", valueName: "log"))
+    var logs: [String]
+
+    @Option(help: ArgumentHelp("What to call the trace (default: the file's name without .txt.gz).", valueName: "name"))
+    var name: String?
+
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var progress: ProgressOptions
+
+    func validate() throws {
+        if name != nil, logs.count > 1 { throw ValidationError("--name goes with one log only.") }
+    }
+
+    func run() throws {
+        var store: TraceStore?
+        var worst = ExitStatus.success
+        for log in logs {
+            do {
+                let outcome = try ImportStep.run(log, name: name, progress: progress.progress) {
+                    let opened = try store ?? database.open(.create)
+                    store = opened
+                    return opened
+                }
+                switch outcome {
+                case .alreadyThere(let name):
+                    Message.note("\(log): is in the database already, as trace \(name); nothing was changed")
+                case .imported(let name, let isDamaged):
+                    if let store {
+                        let output = TextOutput(.standardOutput)
+                        try TraceDescription.write(from: store, trace: name, to: output)
+                        try output.finish()
+                    }
+                    if isDamaged {
+                        Message.note("\(log): a part could not be taken: iommu-trace report issues --trace \(name)")
+                        worst = max(worst, .damaged)
+                    }
+                }
+            } catch {
+                // One refused log does not keep the others out; an unusable database or a signal does.
+                guard logs.count > 1, ImportStep.isAboutTheLog(error) else { throw error }
+                Message.error("\(error)")
+                worst = .refused
+            }
+        }
+        if worst != .success { throw worst }
+    }
+
+    private func max(_ left: ExitStatus, _ right: ExitStatus) -> ExitStatus {
+        left.rawValue > right.rawValue ? left : right
+    }
+}
+
+/// An import with its progress line.
+enum ImportStep {
+    static func run(
+        _ log: String, name: String?, progress: ProgressLine.Mode, openStore: () throws -> TraceStore
+    ) throws -> LogImport.Outcome {
+        let line = ProgressLine("import", progress)
+        defer { line.finish() }
+        let logImport = LogImport(
+            path: log, name: name,
+            progress: { line.show(done: $0.bytes, of: $0.totalBytes, items: $0.events, named: "events") },
+            isCancelled: { Interrupt.hasCome })
+        return try logImport.run(openStore: openStore)
+    }
+
+    static func isAboutTheLog(_ error: any Error) -> Bool { !(error is StoreError) }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Foundation
+import Glibc
+
+/// One line on stderr that says how far something is: overwritten on a terminal, otherwise a new one each second.
+final class ProgressLine {
+    enum Mode: String, ExpressibleByArgument, CaseIterable {
+        case auto, always, never
+    }
+
+    private let label: String
+    private let isShown: Bool
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let start = ContinuousClock.now
+    private var lastShown: ContinuousClock.Instant?
+    private var lastWidth = 0
+
+    init(_ label: String, _ mode: Mode) {
+        self.label = label
+        isShown = mode == .always || mode == .auto && isatty(STDERR_FILENO) == 1
+    }
+
+    /// Shows a state, unless one was shown just now.
+    ///
+    /// - Parameters:
+    ///   - done: in whatever unit, of `total` if that is known.
+    ///   - items: things dealt with so far, for the rate.
+    func show(done: Int64, of total: Int64?, items: Int64, named name: String) {
+        guard isShown else { return }
+        let now = ContinuousClock.now
+        if let lastShown, now - lastShown < (isTerminal ? .milliseconds(100) : .seconds(1)) { return }
+        lastShown = now
+        let elapsed = max(Double((now - start).components.seconds) + Double((now - start).components.attoseconds) / 1e18, 1e-3)
+        var text = "\(label): "
+        if let total, total > 0 {
+            let share = min(Double(done) / Double(total), 1)
+            text += "\(Int(share * 100)) %, "
+            if share > 0.01, share < 1 { text += "\(Int((elapsed / share - elapsed).rounded(.up))) s left, " }
+        }
+        text += "\(items) \(name), \(Self.rate(Double(items) / elapsed)) \(name)/s"
+        print(text)
+    }
+
+    /// Takes the line away from a terminal.
+    func finish() {
+        guard isShown, isTerminal, lastWidth > 0 else { return }
+        print("")
+        FileHandle.standardError.write(Data("\r".utf8))
+    }
+
+    private func print(_ text: String) {
+        guard isTerminal else {
+            FileHandle.standardError.write(Data((text + "\n").utf8))
+            return
+        }
+        let padding = String(repeating: " ", count: max(lastWidth - text.count, 0))
+        lastWidth = text.count
+        FileHandle.standardError.write(Data(("\r" + text + padding).utf8))
+    }
+
+    private static func rate(_ value: Double) -> String {
+        value >= 1e6 ? String(format: "%.1f M", value / 1e6) : value >= 1e3 ? String(format: "%.0f k", value / 1e3) : String(format: "%.0f", value)
+    }
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import Reporting
+
+struct ReportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "report",
+        abstract: "Answers a question from the database.",
+        discussion: """
+            Reports:
+            \(Report.catalogue.map { "  \($0.name.padding(to: 10)) \($0.question)" }.joined(separator: "\n"))
+
+              iommu-trace report savings
+              iommu-trace report savings --by domain --format csv -o savings.csv
+              iommu-trace report --list
+            """)
+
+    @Argument(help: ArgumentHelp("The report.", valueName: "name"))
+    var name: String?
+
+    @Flag(help: "List the reports and what their rows can be told apart by.")
+    var list = false
+
+    @Option(help: ArgumentHelp("What to tell rows apart by, such as trace or domain (default: the report's first).", valueName: "what"))
+    var by: String?
+
+    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
+    var trace: String?
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var database: DatabaseOptions
+
+    func run() throws {
+        if list {
+            try output.write { try ReportList.write(format: output.format, to: $0) }
+            return
+        }
+        let known = Report.catalogue.map(\.name).joined(separator: ", ")
+        guard let name else { throw UsageError(message: "name a report: \(known)") }
+        guard let report = Report.named(name) else {
+            throw UsageError(message: "no report is called '\(name)'; there are: \(known)")
+        }
+        if let by, !report.groupings.contains(by) {
+            throw UsageError(
+                message: "report \(name) cannot be told apart by '\(by)', only by: \(report.groupings.joined(separator: ", "))")
+        }
+        let store = try database.open(.read)
+        try output.write {
+            try report.write(from: store, trace: trace, by: by, format: output.format, to: $0)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Foundation
+import Replay
+import Reporting
+import TraceStore
+import IOMMUModel
+
+/// `--db`
+struct DatabaseOptions: ParsableArguments {
+    static let defaultPath = "iommu-trace.db"
+
+    @Option(name: .customLong("db"), help: ArgumentHelp("The database (default: $IOMMU_TRACE_DB, otherwise \(Self.defaultPath)).", valueName: "file"))
+    var path: String?
+
+    func open(_ access: TraceStore.Access) throws -> TraceStore {
+        let fromEnvironment = ProcessInfo.processInfo.environment["IOMMU_TRACE_DB"].flatMap { $0.isEmpty ? nil : $0 }
+        let path = path ?? fromEnvironment ?? Self.defaultPath
+        guard !path.isEmpty else { throw UsageError(message: "--db needs the name of a file") }
+        let store = try TraceStore(path: path, access: access)
+        Interrupt.onSignal { store.interrupt() }
+        return store
+    }
+}
+
+/// `--progress`
+struct ProgressOptions: ParsableArguments {
+    @Option(help: "Show progress on stderr: auto (on a terminal), always or never.")
+    var progress: ProgressLine.Mode = .auto
+}
+
+/// `--policy`, `--page-sizes`, `--hz`
+struct PolicyOptions: ParsableArguments {
+    @Option(
+        name: [.customLong("policy"), .customShort("p")],
+        help: ArgumentHelp(
+            "A flush policy; may be given several times (default: \(Policy.defaults.map(\.canonical).joined(separator: ", "))).",
+            discussion: Policy.grammar, valueName: "policy"))
+    var policies: [String] = []
+
+    @Option(help: ArgumentHelp("Page sizes of all domains, for per-page and vfio: 4K,2M,1G, or all for every power of two.", valueName: "sizes"))
+    var pageSizes: String = PageSizes.fourKTwoMOneG.text
+
+    @Option(help: ArgumentHelp("The kernel's CONFIG_HZ, for the timer of a flush queue.", valueName: "ticks"))
+    var hz: Int64 = TimerWheel.hz250.hz
+
+    func makeReplay() throws -> Replay {
+        guard let sizes = PageSizes(parsing: pageSizes) else {
+            throw UsageError(
+                message: "--page-sizes \(pageSizes): give powers of two from 4K up, such as 4K,2M,1G, or all")
+        }
+        guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
+        do {
+            let requests =
+                policies.isEmpty
+                ? Policy.defaults.map(Replay.Request.init) : try policies.map { try Replay.Request($0) }
+            return Replay(requests, options: ReplayOptions(pageSizes: sizes, wheel: wheel))
+        } catch let error as PolicyError {
+            throw UsageError(message: error.description)
+        }
+    }
+}
+
+/// `--format` and `-o`
+struct OutputOptions: ParsableArguments {
+    @Option(help: "table, json, csv or markdown.")
+    var format: OutputFormat = .table
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Write to a file instead of standard output; - is standard output.", valueName: "file"))
+    var output: String = "-"
+
+    func write(_ body: (TextOutput) throws -> Void) throws {
+        if output == "-" {
+            let text = TextOutput(.standardOutput)
+            try body(text)
+            try text.finish()
+            return
+        }
+        guard FileManager.default.createFile(atPath: output, contents: nil),
+            let file = FileHandle(forWritingAtPath: output)
+        else { throw UsageError(message: "\(output): cannot be written") }
+        defer { try? file.close() }
+        let text = TextOutput(file)
+        try body(text)
+        try text.finish()
+    }
+}
+
+extension OutputFormat: ExpressibleByArgument {}

@@ -1,0 +1,44 @@
+/// The SQL of this folder, built into the binary. Each file also runs in the stock `sqlite3`.
+public enum Schema {
+    /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
+    public static let applicationID: Int32 = 0x494f_4d54
+    /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
+    public static let version: Int32 = 1
+
+    /// A file of this folder.
+    public struct File: Sendable {
+        /// Its name without `.sql`.
+        public let name: String
+        /// What it holds.
+        public let sql: String
+
+        init(_ name: String, _ bytes: [UInt8]) {
+            self.name = name
+            sql = String(decoding: bytes, as: UTF8.self)
+        }
+    }
+
+    /// `tables/`, in the order in which they are created.
+    public static let tables = [
+        File("trace", PackageResources.trace_sql),
+        File("names", PackageResources.names_sql),
+        File("domain", PackageResources.domain_sql),
+        File("operation", PackageResources.operation_sql),
+        File("layer", PackageResources.layer_sql),
+        File("health", PackageResources.health_sql),
+        File("replay", PackageResources.replay_sql),
+    ]
+
+    /// `views/`
+    public static let views = [
+        File("readable", PackageResources.readable_sql)
+    ]
+
+    /// `reports/`, in the order in which they are listed. A report's comments are its documentation.
+    public static let reports = [
+        File("savings", PackageResources.savings_sql),
+        File("domains", PackageResources.domains_sql),
+        File("issues", PackageResources.issues_sql),
+        File("events", PackageResources.events_sql),
+    ]
+}

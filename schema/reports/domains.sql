@@ -1,0 +1,39 @@
+-- Which domains are there, what are they for, what do they do with their flushes, and how is that known?
+-- by: domain
+-- Parameters: :trace a trace's name, NULL for all.
+-- maps to live_bytes come from a replay's page-table model and are NULL before the first one.
+SELECT
+    trace.name AS trace,
+    domain.name AS domain,
+    domain.evidence,
+    domain.kind,
+    domain.kind_evidence,
+    domain.mode,
+    CASE domain.mode WHEN 'unknown' THEN NULL ELSE 'inferred' END AS mode_evidence,
+    domain.mode_reason,
+    domain.hardware_domain,
+    CASE
+        WHEN NOT trace.shows_attaches THEN 'assumed'
+        WHEN domain.was_attached THEN 'recorded'
+        ELSE 'never seen'
+    END AS attached,
+    (SELECT group_concat(name, ' ') FROM (
+        SELECT DISTINCT device.name
+        FROM attachment JOIN device ON device.id = attachment.device
+        WHERE attachment.domain = domain.id
+        ORDER BY device.name
+    )) AS devices,
+    mapping_summary.maps,
+    mapping_summary.unmaps,
+    mapping_summary.mapped_bytes,
+    mapping_summary.unmapped_bytes,
+    mapping_summary.maps_over_live,
+    mapping_summary.unmaps_of_nothing,
+    mapping_summary.unmaps_without_map,
+    mapping_summary.peak_live_bytes,
+    mapping_summary.live_bytes
+FROM domain
+JOIN trace ON trace.id = domain.trace
+LEFT JOIN mapping_summary ON mapping_summary.domain = domain.id
+WHERE :trace IS NULL OR trace.name = :trace
+ORDER BY domain.id;

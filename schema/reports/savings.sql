@@ -1,0 +1,63 @@
+-- How many flushes does each policy cost, and how many does it save against a sync for each unmap?
+-- by: trace, domain
+-- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'.
+-- Reads the replays' summaries only. saved_flushes = unmap_calls - flushes, since sync flushes once for each unmap call.
+WITH
+wanted_trace AS (
+    SELECT id, name, (last_ns - first_ns) / 1e9 AS seconds
+    FROM trace
+    WHERE :trace IS NULL OR name = :trace
+),
+trace_mode AS (
+    -- One word for a whole trace: the mode of its domains that unmap, if they agree.
+    SELECT
+        replay_domain.replay,
+        CASE WHEN count(DISTINCT domain.mode) = 1 THEN min(domain.mode) ELSE 'mixed' END AS mode
+    FROM replay_domain
+    JOIN domain ON domain.id = replay_domain.domain
+    WHERE replay_domain.unmap_calls > 0
+    GROUP BY replay_domain.replay
+),
+counted AS (
+    SELECT
+        replay.id AS replay, 0 AS part, wanted_trace.name AS trace, wanted_trace.seconds, NULL AS domain,
+        replay.policy, replay.requested, replay.options, coalesce(trace_mode.mode, 'unknown') AS mode, replay.layer,
+        replay.unmap_calls, replay.pages_unmapped, replay.flushes, replay.flushes_pending, replay.evidence,
+        (SELECT group_concat(reason, '; ') FROM (
+            SELECT DISTINCT reason FROM replay_domain WHERE replay = replay.id AND reason <> '' AND unmap_calls > 0
+        )) AS reason
+    FROM replay
+    JOIN wanted_trace ON wanted_trace.id = replay.trace
+    LEFT JOIN trace_mode ON trace_mode.replay = replay.id
+    WHERE coalesce(:by, 'trace') = 'trace'
+    UNION ALL
+    SELECT
+        replay.id, replay_domain.domain, wanted_trace.name, wanted_trace.seconds, domain.name,
+        replay_domain.policy, replay.requested, replay.options, domain.mode, replay.layer,
+        replay_domain.unmap_calls, replay_domain.pages_unmapped, replay_domain.flushes, replay_domain.flushes_pending,
+        replay_domain.evidence, nullif(replay_domain.reason, '')
+    FROM replay_domain
+    JOIN replay ON replay.id = replay_domain.replay
+    JOIN domain ON domain.id = replay_domain.domain
+    JOIN wanted_trace ON wanted_trace.id = replay.trace
+    WHERE :by = 'domain'
+)
+SELECT
+    trace,
+    domain,
+    policy,
+    requested,
+    mode,
+    unmap_calls,
+    pages_unmapped,
+    flushes,
+    flushes_pending,
+    unmap_calls - flushes AS saved_flushes,
+    CASE WHEN unmap_calls > 0 THEN round(100.0 * (unmap_calls - flushes) / unmap_calls, 2) END AS saved_percent,
+    CASE WHEN seconds > 0 THEN round(flushes / seconds, 1) END AS flushes_per_second,
+    evidence,
+    layer,
+    options,
+    reason
+FROM counted
+ORDER BY replay, part;

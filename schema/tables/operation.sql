@@ -1,0 +1,31 @@
+CREATE TABLE operation_kind (
+    -- The words for operation.kind.
+    id   INTEGER PRIMARY KEY,                          -- value of operation.kind
+    name TEXT NOT NULL                                 -- the field's word
+) STRICT;
+
+CREATE TABLE operation (
+    -- What happened at the IOMMU API, in the order of the log. An unmap stands where its page-table entries were clear.
+    id             INTEGER PRIMARY KEY,                -- increasing in the order of the log; shared with layer; not gapless
+    trace          INTEGER NOT NULL REFERENCES trace,  -- the log
+    time_ns        INTEGER NOT NULL,                   -- trace clock; for an unmap the moment of the page-table clear (design §4 10)
+    kind           INTEGER NOT NULL REFERENCES operation_kind, -- what happened
+    cpu            INTEGER NOT NULL,                   -- the CPU of time_ns
+    task           INTEGER NOT NULL REFERENCES task,   -- the task that ran there
+    domain         INTEGER REFERENCES domain,          -- the domain; NULL if the operation has none, or a device moves to one that the log does not name
+    device         INTEGER REFERENCES device,          -- the device of an attach, detach, fault or group change
+    iova           INTEGER,                            -- first byte, by bit pattern
+    size           INTEGER,                            -- bytes asked for; for a sync the bytes of its range
+    result         INTEGER,                            -- bytes done: unmapped, or mapped if success was seen; 0 for a failed map; NULL if not recorded
+    paddr          INTEGER,                            -- physical address of a map, by bit pattern
+    since_entry_ns INTEGER,                            -- from the call's entry to time_ns; NULL if the entry was not recorded apart
+    detail         INTEGER,                            -- fault: access flags; group change: group id; sync: the gather's pgsize; flush_all: 1 a flush queue's timer, 2 a full ring; domain_alloc: the type asked for
+    flags          INTEGER NOT NULL,                   -- sum of 1 flush is queued by the caller, 2 part of VFIO's attach probe, 4 tracepoint seen, 8 detach within an attach, 16 return missing, 32 map failed, 64 the function itself was probed
+    line           INTEGER NOT NULL                    -- line of the log that gave time_ns, from 1
+) STRICT;
+
+CREATE TABLE marker (
+    -- What was written to the trace by hand: phases of a test, mostly.
+    operation INTEGER PRIMARY KEY REFERENCES operation, -- its operation
+    text      TEXT NOT NULL                             -- what it says, at most 512 bytes
+) STRICT;

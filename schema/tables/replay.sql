@@ -1,0 +1,69 @@
+CREATE TABLE replay (
+    -- One log replayed under one policy. The same log, policy and options replace the former replay.
+    id               INTEGER PRIMARY KEY,               -- number
+    trace            INTEGER NOT NULL REFERENCES trace, -- the log
+    requested        TEXT NOT NULL,                     -- the policy as it was asked for, such as 'fast' or 'strict'
+    policy           TEXT NOT NULL,                     -- its canonical form, such as 'queue=256,10ms'; for fast all that it chose, joined by '+'
+    options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz
+    layer            TEXT NOT NULL,                     -- where its flushes are counted: 'api', or 'hardware' for recorded flushes of a log without API events
+    unmap_calls      INTEGER NOT NULL,                  -- unmap calls of the log (design §4 1)
+    pages_unmapped   INTEGER NOT NULL,                  -- 4096-byte pages that they removed (design §4 14)
+    flushes          INTEGER,                           -- flushes of the policy; NULL if the log cannot tell
+    flushes_pending  INTEGER,                           -- domains that still wait for a flush at the end of the log
+    evidence         TEXT NOT NULL,                     -- weakest evidence that flushes rests on: 'recorded', 'inferred', 'modelled', 'assumed'
+    UNIQUE (trace, requested, options)
+) STRICT;
+
+CREATE TABLE replay_domain (
+    -- One replay's counts for one domain.
+    replay              INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    domain              INTEGER NOT NULL REFERENCES domain, -- the domain
+    policy              TEXT NOT NULL,                  -- the policy that was applied to it, canonical
+    reason              TEXT NOT NULL,                  -- why this policy, where fast chose; otherwise empty
+    unmap_calls         INTEGER NOT NULL,               -- unmap calls
+    attach_probe_calls  INTEGER NOT NULL,               -- those of them that were VFIO's attach probe
+    detached_calls      INTEGER NOT NULL,               -- those of them made while no device was attached
+    pages_unmapped      INTEGER NOT NULL,               -- 4096-byte pages removed
+    unreachable_pages   INTEGER NOT NULL,               -- those of them removed while no device was attached (design §4 12)
+    flushes             INTEGER,                        -- flushes; NULL if the log cannot tell
+    detached_flushes    INTEGER,                        -- those of them made while no device was attached: no hardware command follows
+    calls_pending       INTEGER NOT NULL,               -- unmap calls not covered by a flush at the end of the log
+    flushes_pending     INTEGER NOT NULL,               -- 1 if a flush is still due: calls wait or a timer is armed
+    evidence            TEXT NOT NULL,                  -- how flushes is known
+    PRIMARY KEY (replay, domain)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE flush_cause (
+    -- The words for flush.cause.
+    id   INTEGER PRIMARY KEY,                           -- value of flush.cause
+    name TEXT NOT NULL                                  -- what made the policy flush
+) STRICT;
+
+CREATE TABLE flush (
+    -- Every flush of every replay, in order of time within a replay and domain.
+    id        INTEGER PRIMARY KEY,                      -- number over all replays
+    replay    INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    time_ns   INTEGER NOT NULL,                         -- trace clock; modelled for timers
+    domain    INTEGER NOT NULL REFERENCES domain,       -- the domain flushed
+    operation INTEGER,                                  -- the operation at which it happened: the unmap call that caused it, or the recorded flush; NULL for timers
+    cause     INTEGER NOT NULL REFERENCES flush_cause,  -- what made the policy flush
+    flushes   INTEGER NOT NULL,                         -- how many flushes at once: under per-page one for each page-table callback of the call, otherwise 1
+    calls     INTEGER NOT NULL,                         -- unmap calls that it covered
+    attached  INTEGER NOT NULL                          -- 1 if a device was attached: only then a hardware command follows
+) STRICT;
+
+CREATE TABLE mapping_summary (
+    -- What the model's page tables saw of a domain, whatever the policy. Evidence: modelled.
+    trace                INTEGER NOT NULL REFERENCES trace,  -- the log
+    domain               INTEGER NOT NULL REFERENCES domain, -- the domain
+    maps                 INTEGER NOT NULL,              -- successful map calls
+    mapped_bytes         INTEGER NOT NULL,              -- bytes that they mapped
+    unmaps               INTEGER NOT NULL,              -- unmap calls
+    unmapped_bytes       INTEGER NOT NULL,              -- bytes that they removed, as recorded
+    maps_over_live       INTEGER NOT NULL,              -- map calls onto something still mapped
+    unmaps_of_nothing    INTEGER NOT NULL,              -- unmap calls that removed no byte
+    unmaps_without_map   INTEGER NOT NULL,              -- unmap calls that removed what was mapped before the recording, or by a map that it missed
+    live_bytes           INTEGER NOT NULL,              -- mapped at the end of the log
+    peak_live_bytes      INTEGER NOT NULL,              -- most that was mapped at one time
+    PRIMARY KEY (trace, domain)
+) STRICT, WITHOUT ROWID;
