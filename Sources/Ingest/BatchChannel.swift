@@ -24,7 +24,7 @@ final class BatchChannel: Sendable {
     // MARK: - The reader
 
     /// Reads a log to its end, in the thread that calls it.
-    func fill(from reader: TraceReader) {
+    func fill(from reader: inout TraceReader) {
         while true {
             isFree.wait()
             let batch = state.withLock { $0.isCancelled ? nil : $0.free.popLast() }

@@ -55,15 +55,13 @@ public struct LogImport {
     /// - Parameter openStore: opens the database; called once it is clear that the log has something to store.
     /// - Throws: ``LogError`` or ``ImportError`` if the log is refused, ``StoreError`` if the database is.
     public func run(openStore: () throws -> TraceStore) throws -> Outcome {
-        let reader = try TraceReader(LogFile(path: path, isCancelled: isCancelled))
+        let reader = SharedReader(try TraceReader(LogFile(path: path, isCancelled: isCancelled)))
         let channel = BatchChannel(batches: 4)
-        let builder = OperationBuilder()
+        var builder = OperationBuilder()
         var state = ImportState()
         let isRead = DispatchSemaphore(value: 0)
-        // The reader is used by that thread alone until it has signalled.
-        nonisolated(unsafe) let sharedReader = reader
         Thread.detachNewThread {
-            channel.fill(from: sharedReader)
+            channel.fill(from: &reader.value)
             isRead.signal()
         }
         var isJoined = false
@@ -76,7 +74,7 @@ public struct LogImport {
         defer { join() }
 
         while state.rows(builder) < Self.rowsBeforeOpening, let batch = try channel.next() {
-            take(batch, builder, &state)
+            take(batch, &builder, &state)
             channel.giveBack(batch)
             if isCancelled() { throw StoreError.interrupted }
         }
@@ -89,24 +87,31 @@ public struct LogImport {
         let store = try openStore()
         do {
             return try store.write { database in
-                let writer = try TraceWriter(database)
+                var writer = try TraceWriter(database)
                 defer { writer.close() }
-                try write(builder, &state, to: writer)
+                try write(&builder, &state, to: &writer)
                 while let batch = try channel.next() {
-                    take(batch, builder, &state)
+                    take(batch, &builder, &state)
                     channel.giveBack(batch)
-                    try write(builder, &state, to: writer)
+                    try write(&builder, &state, to: &writer)
                     if isCancelled() { throw StoreError.interrupted }
                 }
                 if isCancelled() { throw StoreError.interrupted }
                 builder.finish()
-                try write(builder, &state, to: writer)
+                try write(&builder, &state, to: &writer)
                 join()
-                return try finish(reader, builder, state, writer)
+                return try finish(reader.value, builder, state, &writer)
             }
         } catch let duplicate as Duplicate {
             return .alreadyThere(name: duplicate.name)
         }
+    }
+
+    /// The reader, used by the reading thread alone until that has signalled its end.
+    private final class SharedReader: @unchecked Sendable {
+        var value: TraceReader
+
+        init(_ reader: consuming TraceReader) { value = reader }
     }
 
     // MARK: - Steps
@@ -126,7 +131,7 @@ public struct LogImport {
         var name: String
     }
 
-    private func take(_ batch: EventBatch, _ builder: OperationBuilder, _ state: inout ImportState) {
+    private func take(_ batch: EventBatch, _ builder: inout OperationBuilder, _ state: inout ImportState) {
         builder.add(batch)
         for issue in batch.issues + builder.takeIssues() {
             state.issueCounts[issue.reason, default: 0] += 1
@@ -141,7 +146,9 @@ public struct LogImport {
                 bytes: batch.progress.fileBytes, totalBytes: batch.progress.fileSize, events: builder.totals.events))
     }
 
-    private func write(_ builder: OperationBuilder, _ state: inout ImportState, to writer: TraceWriter) throws {
+    private func write(
+        _ builder: inout OperationBuilder, _ state: inout ImportState, to writer: inout TraceWriter
+    ) throws {
         try builder.drain { builder in
             try writer.write(builder)
             for (loss, nextID) in builder.losses {
@@ -170,7 +177,8 @@ public struct LogImport {
     }
 
     private func finish(
-        _ reader: TraceReader, _ builder: OperationBuilder, _ state: ImportState, _ writer: TraceWriter
+        _ reader: borrowing TraceReader, _ builder: OperationBuilder, _ state: ImportState,
+        _ writer: inout TraceWriter
     ) throws -> Outcome {
         let hash = reader.contentHash
         let content = TraceWriter.Content(hash: hash.value, bytes: Int64(clamping: hash.length))

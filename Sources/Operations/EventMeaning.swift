@@ -33,22 +33,19 @@ enum EventMeaning {
     case marker
     case unknown
 
-    /// The meaning of an event by its name, form and, for probes under another name, the function probed.
-    ///
-    /// - Parameter location: text of a symbol.
-    init(_ event: UnsafePointer<TraceEvent>, text: (Symbol) -> String) {
+    /// The meaning of a tracepoint, or of a probe with a known name; `nil` for probes of other names.
+    init?(known event: UnsafePointer<TraceEvent>) {
         guard event.pointee.isKnown else {
             self = .unknown
             return
         }
+        let name = EventName(event.pointee.name)
         if event.pointee.form == .tracepoint {
-            self = Self.tracepoint(EventName(event.pointee.name))
-            return
-        }
-        if let known = Self.probe(EventName(event.pointee.name), isReturn: event.pointee.form == .probeReturn) {
+            self = Self.tracepoint(name)
+        } else if let known = Self.probe(name, isReturn: event.pointee.form == .probeReturn) {
             self = known
         } else {
-            self = Self.probe(at: text(event.pointee.location), isReturn: event.pointee.form == .probeReturn)
+            return nil
         }
     }
 
@@ -96,8 +93,8 @@ enum EventMeaning {
     }
 
     /// Probes under names of their owner's choice: the function tells (model.md §7.7).
-    private static func probe(at function: String, isReturn: Bool) -> EventMeaning {
-        switch function {
+    init(probeAt function: String, isReturn: Bool) {
+        self = switch function {
         case "__iommu_map", "iommu_map": isReturn ? .unknown : .mapEntry
         case "iommu_unmap": isReturn ? .unmapReturn(isFast: false) : .unmapEntry(isFast: false)
         case "iommu_unmap_fast": isReturn ? .unmapReturn(isFast: true) : .unmapEntry(isFast: true)

@@ -47,7 +47,7 @@ public struct Replay: Sendable {
         try store.write { database in
             let trace = try TraceSummary(database, name: name, path: store.path)
             let engine = ReplayEngine(trace, requests, options: options)
-            let writer = try ReplayWriter(
+            var writer = try ReplayWriter(
                 database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy)) })
             defer { writer.close() }
             let cursor = try OperationCursor(database, trace)
@@ -55,14 +55,14 @@ public struct Replay: Sendable {
             while let operation = try cursor.next() {
                 engine.apply(operation)
                 done += 1
-                if done & 1023 == 0 { try write(engine.lanes, writer) }
+                if done & 1023 == 0 { try write(engine.lanes, &writer) }
                 if done & 0xffff == 0 {
                     if isCancelled() { throw StoreError.interrupted }
                     progress(done, trace.operationCount)
                 }
             }
             engine.finish()
-            try write(engine.lanes, writer)
+            try write(engine.lanes, &writer)
             for (index, lane) in engine.lanes.enumerated() {
                 let rows = lane.summary(engine.unmaps)
                 try writer.finish(replay: index, lane.header(rows), rows)
@@ -74,7 +74,7 @@ public struct Replay: Sendable {
     }
 
     @inline(__always)
-    private func write(_ lanes: [PolicyLane], _ writer: ReplayWriter) throws {
+    private func write(_ lanes: [PolicyLane], _ writer: inout ReplayWriter) throws {
         for (index, lane) in lanes.enumerated() {
             try lane.takeRows { try writer.write($0, replay: index) }
         }

@@ -5,7 +5,8 @@ public final class EventBatch: @unchecked Sendable {
     /// Events that fit in.
     public static let capacity = 2048
 
-    private let storage: UnsafeMutableBufferPointer<TraceEvent>
+    let storage: UnsafeMutablePointer<TraceEvent>
+    private let values: UnsafeMutablePointer<UInt64>
 
     /// Events in the batch.
     public internal(set) var count = 0
@@ -22,18 +23,22 @@ public final class EventBatch: @unchecked Sendable {
 
     /// An empty batch.
     public init() {
+        let fields = Field.allCases.count
+        values = .allocate(capacity: Self.capacity * fields)
+        values.initialize(repeating: 0, count: Self.capacity * fields)
         storage = .allocate(capacity: Self.capacity)
-        storage.initialize(repeating: TraceEvent())
+        for index in 0..<Self.capacity { (storage + index).initialize(to: TraceEvent(values: values + index * fields)) }
     }
 
-    deinit { storage.deallocate() }
+    deinit {
+        storage.deallocate()
+        values.deallocate()
+    }
 
     /// The events.
     public var events: UnsafeBufferPointer<TraceEvent> {
-        UnsafeBufferPointer(rebasing: storage[..<count])
+        UnsafeBufferPointer(start: storage, count: count)
     }
-
-    var isFull: Bool { count == Self.capacity }
 
     func clear() {
         count = 0
@@ -42,9 +47,6 @@ public final class EventBatch: @unchecked Sendable {
         newSymbols = []
         texts.removeAll(keepingCapacity: true)
     }
-
-    /// The slot for the next event, with whatever a former one left there.
-    var next: UnsafeMutablePointer<TraceEvent> { storage.baseAddress.unsafelyUnwrapped + count }
 }
 
 /// How far a log has been read.

@@ -1,7 +1,8 @@
 /// One event of a log, as written: which event, when, where, by whom, and its fields. What it means is not known here.
 ///
-/// A plain value without references, so that batches of them are flat memory. Texts are ``Symbol`` numbers.
-public struct TraceEvent: Sendable {
+/// Flat memory without references: texts are ``Symbol`` numbers, and the fields' values lie in the ``EventBatch`` that the
+/// event belongs to, with which they live and die.
+public struct TraceEvent {
     /// How the line says what kind of event it is.
     public enum Form: UInt8, Sendable {
         /// A kernel tracepoint: `map: IOMMU: iova=…`.
@@ -13,37 +14,37 @@ public struct TraceEvent: Sendable {
     }
 
     /// Line number in the decompressed log, from 1.
-    public var line: Int64 = 0
+    public internal(set) var line: Int64 = 0
     /// Trace clock, in ns.
-    public var time: Int64 = 0
+    public internal(set) var time: Int64 = 0
     /// The CPU that wrote the event.
-    public var cpu: Int32 = 0
+    public internal(set) var cpu: Int32 = 0
     /// The task that ran there, its kernel thread id.
-    public var pid: Int32 = 0
+    public internal(set) var pid: Int32 = 0
     /// That task's name; `<...>` where the kernel had forgotten it.
-    public var comm: Symbol = .none
+    public internal(set) var comm: Symbol = .none
     /// The event's name, without its subsystem.
-    public var name: Symbol = .none
+    public internal(set) var name: Symbol = .none
     /// For probes: the function probed; for probes on events, `system.event`.
-    public var location: Symbol = .none
+    public internal(set) var location: Symbol = .none
     /// For return probes: the function that the probed one returns to.
-    public var caller: Symbol = .none
+    public internal(set) var caller: Symbol = .none
     /// How the line is built.
-    public var form: Form = .tracepoint
+    public internal(set) var form: Form = .tracepoint
     /// Whether the event's text has the layout of one that is known; fields are only read from those.
-    public var isKnown = false
-    /// Which of ``values`` are set: bit n for the field with raw value n.
-    public var present: UInt64 = 0
-    /// Field values by raw value of ``Field``; only those in ``present`` mean anything.
-    public var values = InlineArray<32, UInt64>(repeating: 0)
+    public internal(set) var isKnown = false
+    /// Which fields are set: bit n for the field with raw value n.
+    var present: UInt64 = 0
+    /// One slot for each field, whatever was there before.
+    let values: UnsafeMutablePointer<UInt64>
 
-    /// An event with no fields.
-    public init() {}
+    init(values: UnsafeMutablePointer<UInt64>) { self.values = values }
 
     /// A field's value, if the line had it. Signed values and symbols are stored by bit pattern.
-    @inlinable
-    public subscript(field: Field) -> UInt64? {
-        get { present & (1 << UInt64(field.rawValue)) != 0 ? values[Int(field.rawValue)] : nil }
+    public internal(set) subscript(field: Field) -> UInt64? {
+        @inline(__always) get {
+            present & (1 << UInt64(field.rawValue)) != 0 ? values[Int(field.rawValue)] : nil
+        }
         set {
             guard let newValue else {
                 present &= ~(1 << UInt64(field.rawValue))
@@ -55,7 +56,6 @@ public struct TraceEvent: Sendable {
     }
 
     /// A field that holds a text.
-    @inlinable
     public func symbol(_ field: Field) -> Symbol? {
         self[field].map { Symbol(rawValue: UInt32(truncatingIfNeeded: $0)) }
     }

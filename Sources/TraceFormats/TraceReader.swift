@@ -1,12 +1,11 @@
 /// Reads a log: a file or standard input, plain or gzip, in ftrace's text format (model.md §7.3).
 ///
 /// Pulls one ``EventBatch`` at a time, in constant memory. Lines that cannot be understood become ``ParseIssue`` values.
-public final class TraceReader {
+public struct TraceReader: ~Copyable {
     /// What messages call the log.
     public let path: String
 
     private let text: LogText
-    private let buffer: UnsafeMutableRawBufferPointer
     private var lines: LineSplitter
     private var symbols = SymbolTable()
     private let body = EventBody()
@@ -33,8 +32,7 @@ public final class TraceReader {
     public init(_ file: LogFile) throws(LogError) {
         path = file.path
         text = try LogText(file)
-        buffer = LineSplitter.makeBuffer()
-        lines = LineSplitter(text, buffer: buffer)
+        lines = LineSplitter(text)
         for name in EventName.allCases {
             let symbol = name.text.utf8CString.withUnsafeBytes { bytes in
                 symbols.intern(UnsafeRawBufferPointer(rebasing: bytes.dropLast()))
@@ -43,18 +41,17 @@ public final class TraceReader {
         }
     }
 
-    deinit { buffer.deallocate() }
-
     /// Hash and length of the text read so far: of the whole log once ``read(into:)`` has returned false.
     public var contentHash: ContentHash { text.hash }
 
     /// Refills a batch with the next events.
     ///
     /// - Returns: false at the end of the log; the batch may still hold the last events.
-    public func read(into batch: EventBatch) throws(LogError) -> Bool {
+    public mutating func read(into batch: EventBatch) throws(LogError) -> Bool {
         batch.clear()
         let goal = text.textBytes + Self.textPerBatch
-        while !isFinished, !batch.isFull, batch.issues.count < Self.issuesPerBatch, text.textBytes < goal {
+        var count = 0
+        while !isFinished, count < EventBatch.capacity, batch.issues.count < Self.issuesPerBatch, text.textBytes < goal {
             guard let line = try lines.next() else {
                 isFinished = true
                 try finish(batch)
@@ -63,10 +60,11 @@ public final class TraceReader {
             switch line {
             case .line(let bytes):
                 if lines.lineNumber == 1 { try FileMagic.checkIsText(bytes, path: path) }
-                read(bytes, into: batch)
+                if read(bytes, into: batch, at: count) { count += 1 }
             case .tooLong(let bytes): report(.lineTooLong, bytes, in: batch)
             }
         }
+        batch.count = count
         batch.newSymbols = symbols.takeAdded()
         batch.progress.fileBytes = text.fileBytes
         batch.progress.fileSize = text.fileSize
@@ -85,16 +83,17 @@ public final class TraceReader {
         }
     }
 
-    private func read(_ line: UnsafeRawBufferPointer, into batch: EventBatch) {
-        guard let first = line.first else { return }
+    /// - Returns: whether the line was an event, which is now in the batch's slot `index`.
+    private mutating func read(_ line: UnsafeRawBufferPointer, into batch: EventBatch, at index: Int) -> Bool {
+        guard let first = line.first else { return false }
         if first == UInt8(ascii: "#") || first == UInt8(ascii: "C") || first == UInt8(ascii: "c")
             || first == UInt8(ascii: "v")
         {
-            if readPreface(line, into: batch) { return }
+            if readPreface(line, into: batch, at: index) { return false }
         }
         do {
             let parsed = try FtraceLine(line)
-            let event = batch.next
+            let event = batch.storage + index
             event.pointee.line = lines.lineNumber
             event.pointee.time = parsed.time
             event.pointee.cpu = parsed.cpu
@@ -109,16 +108,19 @@ public final class TraceReader {
                 event.pointee[.text] = UInt64(batch.texts.count)
                 batch.texts.append(String(decoding: bytes, as: UTF8.self))
             }
-            batch.count += 1
+            return true
         } catch {
             report(error.reason, line, in: batch)
+            return false
         }
     }
 
     /// Headers, annotations and announcements of lost events.
     ///
     /// - Returns: whether the line was one.
-    private func readPreface(_ line: UnsafeRawBufferPointer, into batch: EventBatch) -> Bool {
+    private mutating func readPreface(
+        _ line: UnsafeRawBufferPointer, into batch: EventBatch, at index: Int
+    ) -> Bool {
         let bytes = line.assumingMemoryBound(to: UInt8.self)
         guard let base = bytes.baseAddress else { return false }
         var cursor = ByteCursor(position: base, end: base + bytes.count)
@@ -138,7 +140,7 @@ public final class TraceReader {
             guard cursor.skip(isLost ? "EVENTS]" : "EVENTS DROPPED]") else { return false }
             let loss = LostEvents(
                 line: lines.lineNumber, cpu: Int32(exactly: cpu), count: count.flatMap { Int64(exactly: $0) })
-            batch.losses.append((loss, precedingEvents: batch.count))
+            batch.losses.append((loss, precedingEvents: index))
             return true
         }
         // First lines of a trace-cmd report.

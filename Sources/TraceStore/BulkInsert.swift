@@ -5,22 +5,26 @@ import GRDBSQLite
 /// table, `INSERT INTO target SELECT * FROM …` (a virtual table that exists for this connection only).
 ///
 /// The buffer is filled row by row and emptied into the database whenever it is full.
-final class BulkInsert {
+struct BulkInsert {
     /// Rows that a buffer holds.
     static let capacity = 4096
 
     private let feed: RowFeed
+    private let rows: UnsafeMutablePointer<Int64>
+    private let columns: Int
+    private var count = 0
     private let database: Database
     private let statement: Statement
     private let source: String
 
     /// - Parameter table: the table to fill, by all its columns in order; at most 63.
     init(_ database: Database, table: String) throws {
-        let columns = try database.columns(in: table).count
+        columns = try database.columns(in: table).count
         assert(columns <= 63)
         self.database = database
         source = "incoming_\(table)"
         feed = RowFeed(columns: columns, capacity: Self.capacity)
+        rows = feed.rows
         let code = sqlite3_create_module_v2(
             database.sqliteConnection, source, bulkModule, Unmanaged.passUnretained(feed).toOpaque(), nil)
         guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
@@ -29,25 +33,20 @@ final class BulkInsert {
 
     /// Adds a row: `fill` writes its columns in order.
     @inline(__always)
-    func append(_ fill: (inout RowWriter) -> Void) throws {
-        var row = RowWriter(base: feed.rows + feed.count * feed.stride)
+    mutating func append(_ fill: (inout RowWriter) -> Void) throws {
+        var row = RowWriter(base: rows + count * (columns + 1))
         fill(&row)
-        row.finish(columns: feed.columns)
-        feed.count += 1
-        if feed.count == Self.capacity { try flush() }
+        row.finish(columns: columns)
+        count += 1
+        if count == Self.capacity { try flush() }
     }
 
     /// Empties the buffer into the database.
-    func flush() throws {
-        guard feed.count > 0 else { return }
+    mutating func flush() throws {
+        guard count > 0 else { return }
+        feed.count = count
         try statement.execute()
-        feed.count = 0
-    }
-
-    /// Empties the buffer and takes the virtual table away.
-    func finish() throws {
-        try flush()
-        close()
+        count = 0
     }
 
     /// Takes the virtual table away; what is in the buffer is dropped.

@@ -112,7 +112,7 @@ public struct MappingSummaryRow: Sendable {
 }
 
 /// Writes replays of one trace, inside a transaction of ``TraceStore/write(_:)``.
-public final class ReplayWriter {
+public struct ReplayWriter {
     /// A replay as a whole: a row of `replay`, without its counts, which are sums over its domains.
     public struct Header {
         public var requested: String
@@ -134,7 +134,7 @@ public final class ReplayWriter {
     private let database: Database
     private let trace: TraceSummary
     private let domainBase: Int64
-    private let flushes: BulkInsert
+    private var flushes: BulkInsert
     private var replays: [Int64] = []
     private var nextFlush: Int64
 
@@ -160,7 +160,7 @@ public final class ReplayWriter {
 
     /// Writes a flush of the replay with this index.
     @inline(__always)
-    public func write(_ flush: FlushRow, replay: Int) throws {
+    public mutating func write(_ flush: FlushRow, replay: Int) throws {
         let id = nextFlush
         nextFlush += 1
         try flushes.append { row in
@@ -177,7 +177,7 @@ public final class ReplayWriter {
     }
 
     /// Writes a replay's summary.
-    public func finish(replay: Int, _ header: Header, _ domains: [ReplayDomainRow]) throws {
+    public mutating func finish(replay: Int, _ header: Header, _ domains: [ReplayDomainRow]) throws {
         try flushes.flush()
         let isKnown = domains.allSatisfy { $0.flushes != nil }
         try database.execute(

@@ -2,7 +2,7 @@ import GRDB
 import Operations
 
 /// Writes one log's operations and what belongs to them, inside a transaction of ``TraceStore/write(_:)``.
-public final class TraceWriter {
+public struct TraceWriter {
     /// At most so many issues of one reason become rows; all are counted.
     public static let issueRowsPerReason = 10_000
 
@@ -88,8 +88,8 @@ public final class TraceWriter {
     private let domainBase: Int64
     private let deviceBase: Int64
     private let unitBase: Int64
-    private let operations: BulkInsert
-    private let layers: BulkInsert
+    private var operations: BulkInsert
+    private var layers: BulkInsert
     private var issueCounts: [String: Int64] = [:]
     private var attachments: Set<[Int32]> = []
 
@@ -114,7 +114,7 @@ public final class TraceWriter {
     }
 
     /// Writes what a builder has settled.
-    public func write(_ builder: OperationBuilder) throws {
+    public mutating func write(_ builder: OperationBuilder) throws {
         for operation in builder.operations { try write(operation) }
         for layer in builder.layers { try write(layer) }
         for marker in builder.markers {
@@ -124,14 +124,14 @@ public final class TraceWriter {
     }
 
     /// Writes an announcement of lost events.
-    public func write(_ loss: Loss) throws {
+    public mutating func write(_ loss: Loss) throws {
         try database.cachedStatement(
             sql: "INSERT INTO lost_events (trace, line, cpu, count, next_operation) VALUES (?, ?, ?, ?, ?)"
         ).execute(arguments: [trace, loss.line, loss.cpu, loss.count, loss.nextOperation + operationBase])
     }
 
     /// Writes an issue, or only counts it if its reason has enough rows.
-    public func write(_ issue: Issue) throws {
+    public mutating func write(_ issue: Issue) throws {
         issueCounts[issue.reason, default: 0] += 1
         guard issueCounts[issue.reason, default: 0] <= Self.issueRowsPerReason else { return }
         try database.cachedStatement(
@@ -139,7 +139,7 @@ public final class TraceWriter {
         ).execute(arguments: [trace, issue.line, issue.byteOffset, issue.reason, issue.excerpt])
     }
 
-    private func write(_ operation: Operation) throws {
+    private mutating func write(_ operation: Operation) throws {
         if operation.kind == .attach, operation.domain > 0, operation.device > 0 {
             attachments.insert([operation.domain, operation.device])
         }
@@ -163,7 +163,7 @@ public final class TraceWriter {
         }
     }
 
-    private func write(_ layer: Layer) throws {
+    private mutating func write(_ layer: Layer) throws {
         try layers.append { row in
             row.add(layer.id + operationBase)
             row.add(trace)
@@ -200,7 +200,7 @@ public final class TraceWriter {
     /// Writes the names, counts and the trace's own row.
     ///
     /// - Returns: the name that the trace has got.
-    public func finish(_ builder: OperationBuilder, _ description: Description) throws -> String {
+    public mutating func finish(_ builder: OperationBuilder, _ description: Description) throws -> String {
         try operations.flush()
         try layers.flush()
         try writeNames(builder)

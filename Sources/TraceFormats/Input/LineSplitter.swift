@@ -1,7 +1,7 @@
 import Glibc
 
 /// Cuts a log's text into lines, in constant memory however long a line is.
-struct LineSplitter {
+struct LineSplitter: ~Copyable {
     /// Longer lines are no ftrace text (one is below 4096 bytes) and are passed over.
     static let longestLine = 64 << 10
 
@@ -21,15 +21,12 @@ struct LineSplitter {
     private(set) var lineOffset: Int64 = 0
     private var nextOffset: Int64 = 0
 
-    /// - Parameter buffer: of at least ``bufferSize`` bytes, owned by the caller.
-    init(_ text: LogText, buffer: UnsafeMutableRawBufferPointer) {
+    init(_ text: LogText) {
         self.text = text
-        self.buffer = buffer
+        buffer = .allocate(byteCount: Self.bufferSize, alignment: 16)
     }
 
-    static func makeBuffer() -> UnsafeMutableRawBufferPointer {
-        .allocate(byteCount: bufferSize, alignment: 16)
-    }
+    deinit { buffer.deallocate() }
 
     enum Line {
         /// A line without its line end; valid until the next call.

@@ -1,0 +1,90 @@
+import TraceFormats
+
+// What is in progress on each CPU.
+extension OperationBuilder {
+    mutating func cpuIndex(of event: UnsafePointer<TraceEvent>) -> Int {
+        let index = Int(event.pointee.cpu)
+        while cpus.count <= index { cpus.append(CPUState()) }
+        return index
+    }
+
+    mutating func task(of event: UnsafePointer<TraceEvent>, onCPU cpu: Int) -> Int32 {
+        let last = cpus[cpu].lastTask
+        if last.number != 0, last.pid == event.pointee.pid, last.comm == event.pointee.comm { return last.number }
+        let key = TaskKey(pid: event.pointee.pid, comm: event.pointee.comm)
+        let number: Int32
+        if let known = taskNumber[key] {
+            number = known
+        } else if tasks.count < Self.taskLimit {
+            tasks.append(Task(pid: event.pointee.pid, comm: text(event.pointee.comm)))
+            number = Int32(tasks.count)
+            taskNumber[key] = number
+        } else {
+            number = Int32(Self.taskLimit)
+        }
+        cpus[cpu].lastTask = (event.pointee.pid, event.pointee.comm, number)
+        return number
+    }
+
+    mutating func push(_ call: Call, onCPU cpu: Int) {
+        if cpus[cpu].calls.count >= Self.stackLimit { closeCalls(onCPU: cpu) }
+        cpus[cpu].calls.append(call)
+        callsInFlight += 1
+    }
+
+    /// Takes the topmost matching call off a CPU's stack.
+    mutating func popCall(onCPU cpu: Int, where matches: (Call) -> Bool) -> Call? {
+        guard let index = cpus[cpu].calls.lastIndex(where: matches) else { return nil }
+        callsInFlight -= 1
+        return cpus[cpu].calls.remove(at: index)
+    }
+
+    /// The topmost matching call on this CPU's stack, otherwise one of the same task on another CPU: a task may move.
+    func findCall(onCPU cpu: Int, task: Int32, where matches: (Call) -> Bool) -> (cpu: Int, index: Int)? {
+        if let index = cpus[cpu].calls.lastIndex(where: matches) { return (cpu, index) }
+        guard callsInFlight > cpus[cpu].calls.count else { return nil }
+        for other in cpus.indices where other != cpu && !cpus[other].calls.isEmpty {
+            if let index = cpus[other].calls.lastIndex(where: { $0.task == task && matches($0) }) {
+                return (other, index)
+            }
+        }
+        return nil
+    }
+
+    mutating func dropClearedCalls(onCPU cpu: Int) {
+        while cpus[cpu].calls.last?.isCleared == true { removeCalls(onCPU: cpu, from: cpus[cpu].calls.count - 1) }
+    }
+
+    /// Gives up waiting for the returns of the calls above a place on a CPU's stack.
+    mutating func closeCalls(onCPU cpu: Int, above index: Int = -1) {
+        for call in cpus[cpu].calls[(index + 1)...] where !call.isCleared {
+            pending.close(call.slot) { operation in
+                if operation.kind == .map {
+                    operation.flags.insert(.failed)
+                    operation.result = 0
+                } else {
+                    operation.flags.insert(.unreturned)
+                }
+            }
+        }
+        removeCalls(onCPU: cpu, from: index + 1)
+    }
+
+    mutating func removeCalls(onCPU cpu: Int, from index: Int) {
+        callsInFlight -= cpus[cpu].calls.count - index
+        cpus[cpu].calls.removeSubrange(index...)
+    }
+
+    mutating func releaseHeldLayers(onCPU cpu: Int) {
+        for layer in cpus[cpu].held?.layers ?? [] { emit(layer) }
+        cpus[cpu].held = nil
+    }
+
+    /// What this task does on this CPU from now on belongs to `context`.
+    mutating func enterContext(_ context: Context?, cpu: Int, task: Int32, keepsAttach: Bool = false) {
+        if cpus[cpu].held != nil, cpus[cpu].held?.task == task { releaseHeldLayers(onCPU: cpu) }
+        cpus[cpu].run = nil
+        if !keepsAttach { cpus[cpu].lastAttach?.isFresh = false }
+        cpus[cpu].setContext(context, of: task)
+    }
+}

@@ -1,0 +1,136 @@
+import TraceFormats
+
+// Flushes, and what drivers and hardware do below them.
+extension OperationBuilder {
+    mutating func flush(_ event: UnsafePointer<TraceEvent>, _ kind: Operation.Kind, cpu: Int, task: Int32) {
+        var operation = operation(event, kind, task: task)
+        operation.domain = domain(event.pointee[.domain])
+        let index = Int(operation.domain) - 1
+        if kind == .sync {
+            // `end` is inclusive; an empty gather has start above it (model.md §1.6).
+            if let start = event.pointee[.start], let last = event.pointee[.end], start <= last {
+                operation.iova = start
+                operation.size = min(last - start, UInt64(Int64.max) - 1) + 1
+            }
+            operation.detail = event.pointee[.pageSize].map { Int64(bitPattern: $0) }
+        }
+        if let held = cpus[cpu].held, held.task == task {
+            operation.detail = (held.isTimer ? Operation.FlushCause.timer : .ringFull).rawValue
+            domains[index].learn(.dma, .inferred)
+            for var layer in held.layers {
+                layer.flush = nextID
+                layer.domain = operation.domain
+                layer.cause = .flush
+                emit(layer)
+            }
+            cpus[cpu].held = nil
+        }
+        domains[index].census.flush(cpu: operation.cpu, isFlushAll: kind == .flushAll)
+        enterContext(Context(task: task, purpose: .flush(nextID, operation.domain)), cpu: cpu, task: task)
+        append(operation)
+    }
+
+    mutating func add(_ layer: Layer, cpu: Int, task: Int32) {
+        var layer = layer
+        layer.task = task
+        layer.id = nextID
+        nextID += 1
+        if layer.kind == .queueTimeout || layer.kind == .queueFlush {
+            // These precede the flush_all that they cause.
+            if cpus[cpu].held?.task != task { releaseHeldLayers(onCPU: cpu) }
+            var held = cpus[cpu].held ?? HeldLayers(task: task)
+            if layer.kind == .queueTimeout || held.layers.count > 1 {
+                releaseHeldLayers(onCPU: cpu)
+                held = HeldLayers(task: task)
+            }
+            held.isTimer = held.isTimer || layer.kind == .queueTimeout
+            held.layers.append(layer)
+            cpus[cpu].held = held
+            return
+        }
+        if layer.kind == .contextInvalidation {
+            enterContext(Context(task: task, purpose: .attach), cpu: cpu, task: task)
+        }
+        if layer.kind == .syncMap || layer.kind == .cacheTagFlushRangeNotPresent {
+            enterContext(Context(task: task, purpose: .map), cpu: cpu, task: task)
+        }
+        switch cpus[cpu].context(of: task)?.purpose {
+        case .flush(let id, let domain):
+            layer.flush = id
+            layer.cause = .flush
+            layer.domain = domain
+            if let hardwareDomain = layer.hardwareDomain {
+                domains[Int(domain) - 1].hardwareDomain = hardwareDomain
+            }
+        case .attach: layer.cause = .attach
+        case .map: layer.cause = .map
+        case nil: break
+        }
+        if layer.kind.invalidatesIOTLB { addInvalidation(&layer, cpu: cpu, task: task) }
+        emit(layer)
+    }
+
+    /// An IOTLB invalidation: does it begin a run, which is a flush where the log has none of the API (design §4 4)?
+    mutating func addInvalidation(_ layer: inout Layer, cpu: Int, task: Int32) {
+        // A flush of a whole domain sends one command to each unit, so the second to a unit belongs to another flush.
+        let run = InvalidationRun(
+            task: task, hardwareDomain: layer.hardwareDomain, unit: layer.unit, isPageSelective: layer.granularity == .page)
+        let isContinued = cpus[cpu].run.map { run.continues($0) } ?? false
+        cpus[cpu].run = run
+        guard layer.cause != .attach, layer.cause != .map else { return }
+        layer.startsRun = !isContinued
+        if layer.startsRun { totals.hardwareRuns += 1 }
+        guard layer.cause == nil, let unmap = cpus[cpu].lastUnmap else { return }
+        layer.domain = unmap.domain
+        let first = layer.address.map { $0 & ~Self.coverageMask(layer.mask) } ?? 0
+        let last = layer.granularity == .page ? first | Self.coverageMask(layer.mask) : .max
+        if layer.granularity != .page {
+            domains[Int(unmap.domain) - 1].census.flush(cpu: layer.cpu, isFlushAll: true)
+        } else if first <= unmap.start, unmap.last <= last {
+            domains[Int(unmap.domain) - 1].census.flush(cpu: layer.cpu, isFlushAll: false)
+        }
+        if let hardwareDomain = layer.hardwareDomain {
+            domains[Int(unmap.domain) - 1].hardwareDomain = hardwareDomain
+        }
+    }
+
+    /// The low bits of an address that a command with this mask ignores.
+    static func coverageMask(_ mask: Int64?) -> UInt64 {
+        let bits = UInt64(clamping: mask ?? 0) + 12
+        return bits >= 64 ? .max : (1 << bits) - 1
+    }
+
+    mutating func decode(_ event: UnsafePointer<TraceEvent>, _ meaning: EventMeaning) -> Layer? {
+        var layer: Layer
+        switch meaning {
+        case .queueTimeout: layer = Layer(.queueTimeout)
+        case .queueFlush: layer = Layer(.queueFlush)
+        case .syncMap:
+            layer = Layer(.syncMap)
+            layer.address = event.pointee[.iova]
+        case .hardwareFlush:
+            layer = Layer(.hardwareFlush)
+            layer.hardwareDomain = event.pointee[.hardwareDomain].map { Int64(bitPattern: $0) }
+            layer.address = event.pointee[.address]
+            layer.mask = event.pointee[.order].map { Int64(bitPattern: $0) }
+            layer.word0 = event.pointee[.type]
+        case .cacheTagFlush(let kind):
+            layer = Layer(kind)
+            layer.hardwareDomain = event.pointee[.hardwareDomain].map { Int64(bitPattern: $0) }
+            layer.address = event.pointee[.address]
+            layer.mask = event.pointee[.mask].map { Int64(bitPattern: $0) }
+            layer.granularity = kind == .cacheTagFlushAll ? .domain : .page
+        case .descriptor:
+            layer = CommandDecoder.queuedInvalidation(event, type: text(event.pointee.symbol(.type) ?? .none))
+        case .amdCommand: layer = CommandDecoder.amd(event)
+        case .armCommands: layer = CommandDecoder.arm(event)
+        default: return nil
+        }
+        layer.time = event.pointee.time
+        layer.cpu = event.pointee.cpu
+        layer.line = event.pointee.line
+        layer.unit = unit(event.pointee.symbol(.unit))
+        layer.device = device(event.pointee.symbol(.device))
+        return layer
+    }
+}
