@@ -75,6 +75,10 @@ struct CPUState {
     /// The run of IOTLB invalidations going on.
     var run: InvalidationRun?
     var held: HeldLayers?
+    /// A function that sends a descriptor, which should follow.
+    var sender: Layer?
+    /// The map that was the last operation of a task here.
+    var lastMapped: (task: Int32, start: UInt64)?
 
     /// Of the tasks that took turns on this CPU lately, newest last.
     private var contexts: [Context] = []
@@ -101,6 +105,7 @@ struct CPUState {
         lastMap = nil
         returning = nil
         lastUnmap = nil
+        lastMapped = nil
         lastAttach = nil
         run = nil
         contexts.removeAll()

@@ -109,8 +109,8 @@ public struct Operation: Sendable {
     public var result: UInt64?
     /// Physical address of a map.
     public var paddr: UInt64?
-    /// By kind: access flags of a fault, id of a group, a sync's `pgsize`, a flush_all's ``FlushCause``, the type
-    /// argument of a domain_alloc.
+    /// By kind: access flags of a fault, id of a group, a flush_all's ``FlushCause``, the type argument of a
+    /// domain_alloc.
     public var detail: Int64?
     /// Line in the log of the event that gave ``time``, from 1.
     public var line: Int64 = 0
@@ -254,7 +254,7 @@ public struct Layer: Sendable {
     /// log2 of the 4 KiB pages that the command covers.
     public var mask: Int64?
     /// The invalidation hint: only leaf entries changed.
-    public var hint: Bool?
+    public var hint = false
     /// Whether it is the first of a run of IOTLB invalidations: a flush at the hardware layer (design §4 4).
     public var startsRun = false
     /// The raw command where the columns above do not hold all of it.

@@ -80,10 +80,18 @@ extension OperationBuilder {
         cpus[cpu].held = nil
     }
 
+    mutating func releaseSender(onCPU cpu: Int) {
+        guard let sender = cpus[cpu].sender else { return }
+        cpus[cpu].sender = nil
+        emit(sender)
+    }
+
     /// What this task does on this CPU from now on belongs to `context`.
     mutating func enterContext(_ context: Context?, cpu: Int, task: Int32, keepsAttach: Bool = false) {
         if cpus[cpu].held != nil, cpus[cpu].held?.task == task { releaseHeldLayers(onCPU: cpu) }
+        if cpus[cpu].sender != nil { releaseSender(onCPU: cpu) }
         cpus[cpu].run = nil
+        cpus[cpu].lastMapped = nil
         if !keepsAttach { cpus[cpu].lastAttach?.isFresh = false }
         cpus[cpu].setContext(context, of: task)
     }

@@ -17,6 +17,7 @@ extension OperationBuilder {
             entered: event.pointee.time)
         append(operation, isOpen: totals.showsMapTracepoints)
         cpus[cpu].lastMap = call
+        cpus[cpu].lastMapped = (task, iova)
         if totals.showsMapTracepoints { push(call, onCPU: cpu) }
         return true
     }
@@ -27,6 +28,7 @@ extension OperationBuilder {
         if let call = popCall(onCPU: cpu, where: { $0.kind == .map && $0.iova == iova && $0.size == size }) {
             confirm(call, at: event, result: size)
             cpus[cpu].lastMap = nil
+            cpus[cpu].lastMapped = (task, iova)
             return
         }
         // The first tracepoint of the log follows an attempt that was let go unconfirmed.
@@ -44,6 +46,7 @@ extension OperationBuilder {
         operation.domain = domain(event.pointee[.domain])
         operation.device = device(event.pointee.symbol(.device))
         domains[Int(operation.domain) - 1].probeCandidate.map(iova: iova, size: size)
+        cpus[cpu].lastMapped = (task, iova)
         append(operation)
     }
 

@@ -12,9 +12,8 @@ extension OperationBuilder {
                 operation.iova = start
                 operation.size = min(last - start, UInt64(Int64.max) - 1) + 1
             }
-            operation.detail = event.pointee[.pageSize].map { Int64(bitPattern: $0) }
         }
-        if let held = cpus[cpu].held, held.task == task {
+        if kind == .flushAll, let held = cpus[cpu].held, held.task == task {
             operation.detail = (held.isTimer ? Operation.FlushCause.timer : .ringFull).rawValue
             domains[index].learn(.dma, .inferred)
             for var layer in held.layers {
@@ -35,6 +34,13 @@ extension OperationBuilder {
         layer.task = task
         layer.id = nextID
         nextID += 1
+        if let sender = cpus[cpu].sender {
+            // The function that sends a descriptor, and the descriptor: one row, the latter's.
+            let isSent =
+                layer.kind == .iotlbInvalidation && sender.task == task
+                && sender.hardwareDomain == layer.hardwareDomain
+            if isSent { cpus[cpu].sender = nil } else { releaseSender(onCPU: cpu) }
+        }
         if layer.kind == .queueTimeout || layer.kind == .queueFlush {
             // These precede the flush_all that they cause.
             if cpus[cpu].held?.task != task { releaseHeldLayers(onCPU: cpu) }
@@ -66,6 +72,10 @@ extension OperationBuilder {
         case .map: layer.cause = .map
         case nil: break
         }
+        if layer.kind == .hardwareFlush {
+            cpus[cpu].sender = layer
+            return
+        }
         if layer.kind.invalidatesIOTLB { addInvalidation(&layer, cpu: cpu, task: task) }
         emit(layer)
     }
@@ -77,13 +87,19 @@ extension OperationBuilder {
             task: task, hardwareDomain: layer.hardwareDomain, unit: layer.unit, isPageSelective: layer.granularity == .page)
         let isContinued = cpus[cpu].run.map { run.continues($0) } ?? false
         cpus[cpu].run = run
+        let first = layer.address.map { $0 & ~Self.coverageMask(layer.mask) } ?? 0
+        let last = layer.granularity == .page ? first | Self.coverageMask(layer.mask) : .max
+        if layer.cause == nil, layer.granularity == .page, let map = cpus[cpu].lastMapped, map.task == task,
+            first <= map.start, map.start <= last
+        {
+            // Caching mode and AMD's np-cache flush what was just mapped.
+            layer.cause = .map
+        }
         guard layer.cause != .attach, layer.cause != .map else { return }
         layer.startsRun = !isContinued
         if layer.startsRun { totals.hardwareRuns += 1 }
         guard layer.cause == nil, let unmap = cpus[cpu].lastUnmap else { return }
         layer.domain = unmap.domain
-        let first = layer.address.map { $0 & ~Self.coverageMask(layer.mask) } ?? 0
-        let last = layer.granularity == .page ? first | Self.coverageMask(layer.mask) : .max
         if layer.granularity != .page {
             domains[Int(unmap.domain) - 1].census.flush(cpu: layer.cpu, isFlushAll: true)
         } else if first <= unmap.start, unmap.last <= last {
@@ -113,7 +129,10 @@ extension OperationBuilder {
             layer.hardwareDomain = event.pointee[.hardwareDomain].map { Int64(bitPattern: $0) }
             layer.address = event.pointee[.address]
             layer.mask = event.pointee[.order].map { Int64(bitPattern: $0) }
-            layer.word0 = event.pointee[.type]
+            // The register encoding of the granularity: 1, 2 or 3 in bits 61:60.
+            layer.granularity = event.pointee[.type].flatMap {
+                Layer.Granularity(rawValue: UInt8(truncatingIfNeeded: $0 >> 60 & 3))
+            }
         case .cacheTagFlush(let kind):
             layer = Layer(kind)
             layer.hardwareDomain = event.pointee[.hardwareDomain].map { Int64(bitPattern: $0) }

@@ -162,7 +162,10 @@ public struct OperationBuilder {
     /// The log is at its end: calls still in flight stay without a return.
     public mutating func finish() {
         for cpu in cpus.indices { closeCalls(onCPU: cpu) }
-        for cpu in cpus.indices { releaseHeldLayers(onCPU: cpu) }
+        for cpu in cpus.indices {
+            releaseHeldLayers(onCPU: cpu)
+            releaseSender(onCPU: cpu)
+        }
         settle()
     }
 

@@ -23,6 +23,8 @@ final class PolicyLane {
     private var choices: ContiguousArray<Choice> = []
     private var counts: ContiguousArray<DomainCounts> = []
     private var timers = TimerHeap()
+    /// By domain - 1: flushes of the calls themselves that are not a row yet.
+    private var sums: ContiguousArray<FlushRow?>
     private let attachments: Attachments
 
     struct DomainCounts {
@@ -41,6 +43,7 @@ final class PolicyLane {
         choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace) })
         usesRuns = choices.contains { $0.policy == .vfio }
         counts = ContiguousArray(repeating: DomainCounts(), count: trace.domains.count)
+        sums = ContiguousArray(repeating: nil, count: trace.domains.count)
         for (index, choice) in choices.enumerated() {
             schedules.append(schedule(choice.policy, domain: Int32(index + 1)))
         }
@@ -117,11 +120,29 @@ final class PolicyLane {
         let index = Int(domain) - 1
         counts[index].flushes = counts[index].flushes.addingSaturated(flushes)
         if !isAttached { counts[index].detachedFlushes = counts[index].detachedFlushes.addingSaturated(flushes) }
-        rows.append(
-            FlushRow(
-                time: time, domain: domain, operation: operation, cause: cause, flushes: flushes, calls: calls,
-                isAttached: isAttached))
+        let row = FlushRow(
+            time: time, domain: domain, operation: operation, cause: cause, flushes: flushes, calls: calls,
+            isAttached: isAttached)
+        if cause == .call { sumUp(row, at: index) } else { rows.append(row) }
     }
+
+    /// Rows of sync and per-page would repeat every unmap call; those of a domain within a millisecond become one.
+    private func sumUp(_ row: FlushRow, at index: Int) {
+        guard let sum = sums[index] else {
+            sums[index] = row
+            return
+        }
+        if row.isAttached == sum.isAttached, (0..<Self.summedTime).contains(row.time &- sum.time) {
+            sums[index]?.flushes = sum.flushes.addingSaturated(row.flushes)
+            sums[index]?.calls += row.calls
+        } else {
+            rows.append(sum)
+            sums[index] = row
+        }
+    }
+
+    /// ns
+    private static let summedTime: Int64 = 1_000_000
 
     /// Hands over the rows and forgets them.
     @inline(__always)
@@ -147,6 +168,14 @@ final class PolicyLane {
     }
 
     // MARK: - The end
+
+    /// Turns what was not a row yet into rows.
+    func finish() {
+        for index in sums.indices {
+            if let sum = sums[index] { rows.append(sum) }
+            sums[index] = nil
+        }
+    }
 
     /// What the lane counted for each domain that unmapped or was flushed; the counts of unmaps are the engine's.
     func summary(_ unmaps: ContiguousArray<UnmapCounts>) -> [ReplayDomainRow] {

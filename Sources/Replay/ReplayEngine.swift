@@ -63,6 +63,7 @@ final class ReplayEngine {
     /// The log is at its end: timers due up to its last event have fired (design §4 9).
     func finish() {
         fireTimers(upTo: trace.lastTime)
+        for lane in lanes { lane.finish() }
         for index in tables.indices { mappings[index].liveBytes = tables[index].mappedBytes }
     }
 

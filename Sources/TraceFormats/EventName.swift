@@ -2,7 +2,7 @@
 ///
 /// Tracepoints are the kernel's (model.md §7.1). Probe names are those of the recording recipe (README of the lab's
 /// logs); a probe of another name is recognised by the function that it probes.
-public enum EventName: UInt32, CaseIterable, Sendable {
+@frozen public enum EventName: UInt32, CaseIterable, Sendable {
     // Tracepoints, some of them also names of probes.
     case map = 2
     case unmap

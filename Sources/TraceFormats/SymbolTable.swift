@@ -1,3 +1,5 @@
+import Glibc
+
 /// The texts that a log repeats, each stored once.
 ///
 /// The table is bounded: a hostile log may name a new task on each line, and memory must not follow it. Texts beyond the
@@ -58,8 +60,8 @@ struct SymbolTable {
     private func matches(_ entry: Entry, _ text: UnsafeRawBufferPointer) -> Bool {
         guard entry.length == text.count else { return false }
         return bytes.withUnsafeBytes { stored in
-            for index in 0..<entry.length where stored[entry.offset + index] != text[index] { return false }
-            return true
+            guard let base = stored.baseAddress, let text = text.baseAddress else { return entry.length == 0 }
+            return memcmp(base + entry.offset, text, entry.length) == 0
         }
     }
 

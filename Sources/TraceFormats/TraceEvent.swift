@@ -2,9 +2,9 @@
 ///
 /// Flat memory without references: texts are ``Symbol`` numbers, and the fields' values lie in the ``EventBatch`` that the
 /// event belongs to, with which they live and die.
-public struct TraceEvent {
+@frozen public struct TraceEvent {
     /// How the line says what kind of event it is.
-    public enum Form: UInt8, Sendable {
+    @frozen public enum Form: UInt8, Sendable {
         /// A kernel tracepoint: `map: IOMMU: iova=…`.
         case tracepoint
         /// A probe at a function's entry or inside it, or on another event: `sync: (intel_iommu_tlb_sync+0x5/0xf0) …`.
@@ -34,15 +34,15 @@ public struct TraceEvent {
     /// Whether the event's text has the layout of one that is known; fields are only read from those.
     public internal(set) var isKnown = false
     /// Which fields are set: bit n for the field with raw value n.
-    var present: UInt64 = 0
+    @usableFromInline var present: UInt64 = 0
     /// One slot for each field, whatever was there before.
-    let values: UnsafeMutablePointer<UInt64>
+    @usableFromInline let values: UnsafeMutablePointer<UInt64>
 
     init(values: UnsafeMutablePointer<UInt64>) { self.values = values }
 
     /// A field's value, if the line had it. Signed values and symbols are stored by bit pattern.
     public internal(set) subscript(field: Field) -> UInt64? {
-        @inline(__always) get {
+        @inlinable get {
             present & (1 << UInt64(field.rawValue)) != 0 ? values[Int(field.rawValue)] : nil
         }
         set {
@@ -56,13 +56,14 @@ public struct TraceEvent {
     }
 
     /// A field that holds a text.
+    @inlinable
     public func symbol(_ field: Field) -> Symbol? {
         self[field].map { Symbol(rawValue: UInt32(truncatingIfNeeded: $0)) }
     }
 }
 
 /// The fields that a log's events carry, under one name each, whatever the line calls them.
-public enum Field: UInt8, CaseIterable, Sendable {
+@frozen public enum Field: UInt8, CaseIterable, Sendable {
     /// `domain`: address of the kernel's `struct iommu_domain`.
     case domain
     /// `iova`: I/O virtual address.
@@ -126,7 +127,7 @@ public enum Field: UInt8, CaseIterable, Sendable {
 }
 
 /// A text of the log, as a number into its ``SymbolTable``: names of tasks, events, functions and devices repeat.
-public struct Symbol: RawRepresentable, Hashable, Sendable {
+@frozen public struct Symbol: RawRepresentable, Hashable, Sendable {
     /// Index into the table.
     public let rawValue: UInt32
 

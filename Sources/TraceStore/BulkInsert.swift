@@ -2,41 +2,45 @@ import GRDB
 import GRDBSQLite
 
 /// Inserts rows of integers many times faster than by binding them: SQLite reads them out of a buffer as if it were a
-/// table, `INSERT INTO target SELECT * FROM …` (a virtual table that exists for this connection only).
+/// table, `INSERT INTO target SELECT … FROM …` (a virtual table that exists for this connection only).
 ///
-/// The buffer is filled row by row and emptied into the database whenever it is full.
+/// The buffer is filled row by row and emptied into the database whenever it is full. Each column read costs, so those
+/// that are NULL in all rows of a buffer are not read at all.
 struct BulkInsert {
     /// Rows that a buffer holds.
     static let capacity = 4096
 
+    private let database: Database
+    private let table: String
+    private let source: String
+    private let columns: [String]
     private let feed: RowFeed
     private let rows: UnsafeMutablePointer<Int64>
-    private let columns: Int
     private var count = 0
-    private let database: Database
-    private let statement: Statement
-    private let source: String
+    /// Columns that are NULL in every row of the buffer so far, as bits.
+    private var alwaysNull: Int64 = -1
+    private var statements: [Int64: Statement] = [:]
 
     /// - Parameter table: the table to fill, by all its columns in order; at most 63.
     init(_ database: Database, table: String) throws {
-        columns = try database.columns(in: table).count
-        assert(columns <= 63)
         self.database = database
+        self.table = table
         source = "incoming_\(table)"
-        feed = RowFeed(columns: columns, capacity: Self.capacity)
+        columns = try database.columns(in: table).map(\.name)
+        assert(columns.count <= 63)
+        feed = RowFeed(columns: columns.count, capacity: Self.capacity)
         rows = feed.rows
         let code = sqlite3_create_module_v2(
             database.sqliteConnection, source, bulkModule, Unmanaged.passUnretained(feed).toOpaque(), nil)
         guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
-        statement = try database.makeStatement(sql: "INSERT INTO \(table) SELECT * FROM \(source)")
     }
 
     /// Adds a row: `fill` writes its columns in order.
     @inline(__always)
     mutating func append(_ fill: (inout RowWriter) -> Void) throws {
-        var row = RowWriter(base: rows + count * (columns + 1))
+        var row = RowWriter(base: rows + count * feed.stride)
         fill(&row)
-        row.finish(columns: columns)
+        alwaysNull &= row.finish(columns: columns.count)
         count += 1
         if count == Self.capacity { try flush() }
     }
@@ -45,13 +49,27 @@ struct BulkInsert {
     mutating func flush() throws {
         guard count > 0 else { return }
         feed.count = count
-        try statement.execute()
+        try statement(without: alwaysNull).execute()
         count = 0
+        alwaysNull = -1
     }
 
     /// Takes the virtual table away; what is in the buffer is dropped.
     func close() {
         _ = sqlite3_create_module_v2(database.sqliteConnection, source, nil, nil, nil)
+    }
+
+    private mutating func statement(without nulls: Int64) throws -> Statement {
+        if let statement = statements[nulls] { return statement }
+        let used = columns.indices.filter { nulls >> Int64($0) & 1 == 0 }
+        let targets = used.map { columns[$0] }.joined(separator: ", ")
+        let values = used.map { "c\($0)" }.joined(separator: ", ")
+        let statement = try database.makeStatement(
+            sql: "INSERT INTO \(table) (\(targets)) SELECT \(values) FROM \(source)")
+        // Few combinations occur; a log that makes up many must not keep a statement for each.
+        if statements.count > 64 { statements.removeAll() }
+        statements[nulls] = statement
+        return statement
     }
 }
 
@@ -89,9 +107,12 @@ struct RowWriter {
         if number == 0 { add(Int64?.none) } else { add(number + base) }
     }
 
-    func finish(columns: Int) {
+    /// - Returns: the columns that are NULL, as bits.
+    @inline(__always)
+    func finish(columns: Int) -> Int64 {
         assert(column == columns)
         base[0] = nulls
+        return nulls
     }
 }
 

@@ -67,7 +67,7 @@ public final class OperationCursor {
                         WHERE domain.trace = layer.trace AND domain.hardware_domain = layer.hardware_domain
                     ), (SELECT min(domain.id) FROM domain WHERE domain.trace = layer.trace)), NULL,
                     address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), NULL, NULL, 0
-                FROM layer WHERE id >= ?1 AND id < ?2 AND starts_run = 1 ORDER BY id
+                FROM layer WHERE id >= ?1 AND id < ?2 AND flags & 2 <> 0 ORDER BY id
                 """, ids)
         } else {
             runs = nil

@@ -172,6 +172,7 @@ extension TraceStore {
             }
             let ids: StatementArguments = [trace.operationIDs.lowerBound, trace.operationIDs.upperBound]
             try database.execute(sql: "DELETE FROM marker WHERE operation >= ? AND operation < ?", arguments: ids)
+            try database.execute(sql: "DELETE FROM raw_command WHERE layer >= ? AND layer < ?", arguments: ids)
             for table in ["operation", "layer"] {
                 try database.execute(sql: "DELETE FROM \(table) WHERE id >= ? AND id < ?", arguments: ids)
             }

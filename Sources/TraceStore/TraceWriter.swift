@@ -90,6 +90,7 @@ public struct TraceWriter {
     private let unitBase: Int64
     private var operations: BulkInsert
     private var layers: BulkInsert
+    private var commands: BulkInsert
     private var issueCounts: [String: Int64] = [:]
     private var attachments: Set<[Int32]> = []
 
@@ -105,12 +106,14 @@ public struct TraceWriter {
         unitBase = try highest("SELECT max(id) FROM unit")
         operations = try BulkInsert(database, table: "operation")
         layers = try BulkInsert(database, table: "layer")
+        commands = try BulkInsert(database, table: "raw_command")
     }
 
     /// Takes the virtual tables away; to be called whether or not the import succeeded.
     public func close() {
         operations.close()
         layers.close()
+        commands.close()
     }
 
     /// Writes what a builder has settled.
@@ -171,20 +174,23 @@ public struct TraceWriter {
             row.add(Int64(layer.kind.rawValue))
             row.add(Int64(layer.cpu))
             row.add(Int64(layer.task) + taskBase)
-            row.add(layer.cause.map { Int64($0.rawValue) })
             row.add(reference: layer.flush, base: operationBase)
-            row.add(reference: Int64(layer.domain), base: domainBase)
+            row.add(layer.flush == 0 ? layer.cause.map { Int64($0.rawValue) } : nil)
+            row.add(reference: layer.flush == 0 ? Int64(layer.domain) : 0, base: domainBase)
             row.add(reference: Int64(layer.unit), base: unitBase)
             row.add(reference: Int64(layer.device), base: deviceBase)
             row.add(layer.hardwareDomain)
             row.add(layer.granularity.map { Int64($0.rawValue) })
             row.add(layer.address)
             row.add(layer.mask)
-            row.add(layer.hint.map { $0 ? Int64(1) : 0 })
-            row.add(layer.startsRun ? Int64(1) : 0)
+            row.add(Int64(layer.hint ? 1 : 0) | (layer.startsRun ? 2 : 0))
+            row.add(layer.line)
+        }
+        guard layer.word0 != nil || layer.word1 != nil else { return }
+        try commands.append { row in
+            row.add(layer.id + operationBase)
             row.add(layer.word0)
             row.add(layer.word1)
-            row.add(layer.line)
         }
     }
 
@@ -203,6 +209,7 @@ public struct TraceWriter {
     public mutating func finish(_ builder: OperationBuilder, _ description: Description) throws -> String {
         try operations.flush()
         try layers.flush()
+        try commands.flush()
         try writeNames(builder)
         try writeDomains(builder)
         try writeCounts(builder)

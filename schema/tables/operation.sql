@@ -19,7 +19,7 @@ CREATE TABLE operation (
     result         INTEGER,                            -- bytes done: unmapped, or mapped if success was seen; 0 for a failed map; NULL if not recorded
     paddr          INTEGER,                            -- physical address of a map, by bit pattern
     since_entry_ns INTEGER,                            -- from the call's entry to time_ns; NULL if the entry was not recorded apart
-    detail         INTEGER,                            -- fault: access flags; group change: group id; sync: the gather's pgsize; flush_all: 1 a flush queue's timer, 2 a full ring; domain_alloc: the type asked for
+    detail         INTEGER,                            -- fault: access flags; group change: group id; flush_all: 1 a flush queue's timer, 2 a full ring; domain_alloc: the type asked for
     flags          INTEGER NOT NULL,                   -- sum of 1 flush is queued by the caller, 2 part of VFIO's attach probe, 4 tracepoint seen, 8 detach within an attach, 16 return missing, 32 map failed, 64 the function itself was probed
     line           INTEGER NOT NULL                    -- line of the log that gave time_ns, from 1
 ) STRICT;

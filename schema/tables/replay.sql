@@ -40,15 +40,16 @@ CREATE TABLE flush_cause (
 ) STRICT;
 
 CREATE TABLE flush (
-    -- Every flush of every replay, in order of time within a replay and domain.
+    -- Every flush of every replay, in order of time within a replay and domain. Under sync and per-page, where each unmap
+    -- call flushes for itself, one row sums up the calls of a domain within a millisecond.
     id        INTEGER PRIMARY KEY,                      -- number over all replays
     replay    INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
-    time_ns   INTEGER NOT NULL,                         -- trace clock; modelled for timers
+    time_ns   INTEGER NOT NULL,                         -- trace clock; modelled for timers; the first one's where several are summed up
     domain    INTEGER NOT NULL REFERENCES domain,       -- the domain flushed
-    operation INTEGER,                                  -- the operation at which it happened: the unmap call that caused it, or the recorded flush; NULL for timers
+    operation INTEGER,                                  -- the operation at which it happened: the (first) unmap call that caused it, or the recorded flush; NULL for timers
     cause     INTEGER NOT NULL REFERENCES flush_cause,  -- what made the policy flush
-    flushes   INTEGER NOT NULL,                         -- how many flushes at once: under per-page one for each page-table callback of the call, otherwise 1
-    calls     INTEGER NOT NULL,                         -- unmap calls that it covered
+    flushes   INTEGER NOT NULL,                         -- how many flushes
+    calls     INTEGER NOT NULL,                         -- unmap calls that they covered
     attached  INTEGER NOT NULL                          -- 1 if a device was attached: only then a hardware command follows
 ) STRICT;
 

@@ -33,7 +33,8 @@ SELECT
     layer_kind.name AS kind,
     layer.cpu,
     task.comm || '-' || task.pid AS task,
-    CASE layer.cause WHEN 1 THEN 'flush' WHEN 2 THEN 'attach' WHEN 3 THEN 'map' END AS cause,
+    CASE WHEN layer.flush IS NOT NULL THEN 'flush' WHEN layer.cause = 2 THEN 'attach' WHEN layer.cause = 3 THEN 'map' END
+        AS cause,
     layer.flush,
     domain.name AS domain,
     unit.name AS unit,
@@ -42,14 +43,15 @@ SELECT
     CASE layer.granularity WHEN 1 THEN 'global' WHEN 2 THEN 'domain' WHEN 3 THEN 'page' END AS granularity,
     CASE WHEN layer.address IS NOT NULL THEN printf('0x%x', layer.address) END AS address,
     layer.mask,
-    layer.hint,
-    layer.starts_run,
+    layer.flags & 1 AS hint,
+    layer.flags & 2 <> 0 AS starts_run,
     trace.source || ':' || layer.line AS place
 FROM layer
 JOIN trace ON trace.id = layer.trace
 JOIN layer_kind ON layer_kind.id = layer.kind
 JOIN task ON task.id = layer.task
-LEFT JOIN domain ON domain.id = layer.domain
+LEFT JOIN operation ON operation.id = layer.flush
+LEFT JOIN domain ON domain.id = coalesce(layer.domain, operation.domain)
 LEFT JOIN unit ON unit.id = layer.unit
 LEFT JOIN device ON device.id = layer.device;
 

@@ -51,12 +51,14 @@ struct FieldKeys {
     @inline(__always)
     private static func words(_ key: UnsafeRawBufferPointer) -> (UInt64, UInt64)? {
         guard key.count <= 16 else { return nil }
-        var first: UInt64 = 0
-        var second: UInt64 = 0
-        for index in 0..<min(key.count, 8) { first = first << 8 | UInt64(key[index]) }
-        if key.count > 8 {
-            for index in 8..<key.count { second = second << 8 | UInt64(key[index]) }
-        }
-        return (first, second)
+        if key.count <= 8 { return (word(key, from: 0), UInt64(key.count)) }
+        return (word(key, from: 0), word(key, from: 8))
+    }
+
+    @inline(__always)
+    private static func word(_ key: UnsafeRawBufferPointer, from first: Int) -> UInt64 {
+        var word: UInt64 = 0
+        for index in first..<min(key.count, first + 8) { word = word << 8 | UInt64(key[index]) }
+        return word
     }
 }
