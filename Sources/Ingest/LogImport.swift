@@ -151,9 +151,8 @@ public struct LogImport {
     ) throws {
         try builder.drain { builder in
             try writer.write(builder)
-            for (loss, nextID) in builder.losses {
-                try writer.write(
-                    TraceWriter.Loss(line: loss.line, cpu: loss.cpu, count: loss.count, nextOperation: nextID))
+            for loss in builder.losses {
+                try writer.write(TraceWriter.Loss(line: loss.line, cpu: loss.cpu, count: loss.count))
             }
         }
         for issue in state.issues {

@@ -18,8 +18,8 @@ struct Call {
 /// What the layers that follow on a CPU and task belong to.
 struct Context {
     enum Purpose {
-        /// A sync or flush_all: its operation and domain.
-        case flush(Int64, Int32)
+        /// A sync or flush_all: the slot of its operation and its id, 0 while that is not known; and its domain.
+        case flush(slot: Int, id: Int64, domain: Int32)
         case attach
         case map
     }
@@ -97,6 +97,19 @@ struct CPUState {
         guard let context else { return }
         if contexts.count == Self.contextLimit { contexts.removeFirst() }
         contexts.append(context)
+    }
+
+    /// Operations have got their ids: what refers to their slots learns them.
+    mutating func resolve(_ pending: PendingOperations) {
+        for index in contexts.indices {
+            if case .flush(let slot, 0, let domain) = contexts[index].purpose {
+                contexts[index].purpose = .flush(slot: slot, id: pending.id(ofSlot: slot) ?? 0, domain: domain)
+            }
+        }
+        if let slot = sender?.flushSlot, let id = pending.id(ofSlot: slot) {
+            sender?.flush = id
+            sender?.flushSlot = nil
+        }
     }
 
     /// Events were lost here: nothing that follows can be joined to what came before.

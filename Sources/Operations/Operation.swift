@@ -85,7 +85,7 @@ public struct Operation: Sendable {
         case ringFull = 2
     }
 
-    /// Number in the order of the log, increasing, shared with ``Layer``.
+    /// Number in the order of the log, from 1 without gaps.
     public var id: Int64 = 0
     /// Trace clock in ns. For an unmap the moment its page-table entries were clear (design §4 10).
     public var time: Int64 = 0
@@ -228,7 +228,7 @@ public struct Layer: Sendable {
         }
     }
 
-    /// Number in the order of the log, increasing, shared with ``Operation``.
+    /// Number in the order of the log, from 1 without gaps.
     public var id: Int64 = 0
     /// Trace clock in ns.
     public var time: Int64 = 0
@@ -243,6 +243,8 @@ public struct Layer: Sendable {
     public var domain: Int32 = 0
     /// Id of the sync or flush_all that it belongs to; 0 if none.
     public var flush: Int64 = 0
+    /// The slot of that operation while its id is not known.
+    var flushSlot: Int?
     /// Number of the IOMMU unit, 0 if unknown.
     public var unit: Int32 = 0
     /// Number of the device, 0 if none.

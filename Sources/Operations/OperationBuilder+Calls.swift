@@ -161,8 +161,6 @@ extension OperationBuilder {
     /// The entries are clear: that moment, not the call's entry, is the operation's time and place in the order.
     mutating func confirm(_ call: Call, at event: UnsafePointer<TraceEvent>, result: UInt64) {
         guard var operation = pending.withdraw(call.slot) else { return }
-        operation.id = nextID
-        nextID += 1
         operation.time = event.pointee.time
         operation.sinceEntry = event.pointee.time - call.entered
         operation.cpu = event.pointee.cpu
@@ -177,8 +175,6 @@ extension OperationBuilder {
     mutating func close(_ call: Call, at event: UnsafePointer<TraceEvent>, result: UInt64, isFast: Bool) {
         if isFast {
             guard var operation = pending.withdraw(call.slot) else { return }
-            operation.id = nextID
-            nextID += 1
             operation.time = event.pointee.time
             operation.sinceEntry = event.pointee.time - call.entered
             operation.cpu = event.pointee.cpu

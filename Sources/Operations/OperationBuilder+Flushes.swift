@@ -17,7 +17,7 @@ extension OperationBuilder {
             operation.detail = (held.isTimer ? Operation.FlushCause.timer : .ringFull).rawValue
             domains[index].learn(.dma, .inferred)
             for var layer in held.layers {
-                layer.flush = nextID
+                layer.flushSlot = pending.end
                 layer.domain = operation.domain
                 layer.cause = .flush
                 emit(layer)
@@ -25,15 +25,13 @@ extension OperationBuilder {
             cpus[cpu].held = nil
         }
         domains[index].census.flush(cpu: operation.cpu, isFlushAll: kind == .flushAll)
-        enterContext(Context(task: task, purpose: .flush(nextID, operation.domain)), cpu: cpu, task: task)
+        enterContext(Context(task: task, purpose: .flush(slot: pending.end, id: 0, domain: operation.domain)), cpu: cpu, task: task)
         append(operation)
     }
 
     mutating func add(_ layer: Layer, cpu: Int, task: Int32) {
         var layer = layer
         layer.task = task
-        layer.id = nextID
-        nextID += 1
         if let sender = cpus[cpu].sender {
             // The function that sends a descriptor, and the descriptor: one row, the latter's.
             let isSent =
@@ -61,8 +59,8 @@ extension OperationBuilder {
             enterContext(Context(task: task, purpose: .map), cpu: cpu, task: task)
         }
         switch cpus[cpu].context(of: task)?.purpose {
-        case .flush(let id, let domain):
-            layer.flush = id
+        case .flush(let slot, let id, let domain):
+            if id == 0 { layer.flushSlot = slot } else { layer.flush = id }
             layer.cause = .flush
             layer.domain = domain
             if let hardwareDomain = layer.hardwareDomain {

@@ -15,8 +15,8 @@ public struct OperationBuilder {
     public internal(set) var layers: ContiguousArray<Layer> = []
     /// Texts of trace markers, likewise.
     public internal(set) var markers: [Marker] = []
-    /// Lost-event announcements, each with the id that the next operation may have.
-    public internal(set) var losses: [(LostEvents, nextID: Int64)] = []
+    /// Lost-event announcements, likewise.
+    public internal(set) var losses: [LostEvents] = []
     /// Events that belong to nothing, to be taken by ``takeIssues()``.
     var issues: [ParseIssue] = []
 
@@ -77,11 +77,14 @@ public struct OperationBuilder {
     static let inFlightLimit = 8192
     static let stackLimit = 64
 
-    var nextID: Int64
+    var nextLayerID: Int64
+    /// Layers and markers whose operations are pending; their references are slots.
+    var waitingLayers: ContiguousArray<Layer> = []
+    var waitingMarkers: [(slot: Int, text: String)] = []
     var symbols: [String] = []
     var counts: ContiguousArray<InlineArray<6, Int64>> = []
 
-    var pending = PendingOperations()
+    var pending: PendingOperations
     var cpus: ContiguousArray<CPUState> = []
     var domainOfPointer: [UInt64: Int32] = [:]
     var lastPointer: (pointer: UInt64, domain: Int32) = (0, 0)
@@ -99,9 +102,10 @@ public struct OperationBuilder {
         var comm: Symbol
     }
 
-    /// Builds operations with ids from `firstID` on.
-    public init(firstID: Int64 = 1) {
-        nextID = firstID
+    /// Builds operations and layers with ids from 1 on, each without gaps.
+    public init() {
+        nextLayerID = 1
+        pending = PendingOperations(firstID: 1)
     }
 
     /// Hands the settled operations, layers and so on to `body` and forgets them.
@@ -118,9 +122,6 @@ public struct OperationBuilder {
         defer { issues.removeAll(keepingCapacity: true) }
         return issues
     }
-
-    /// The next id that is not in use: where a further log can go on.
-    public var endID: Int64 { nextID }
 
     /// How often each event occurred.
     public var eventCounts: [EventCount] {
@@ -231,7 +232,7 @@ public struct OperationBuilder {
             cpus[cpu].run = nil
             let operation = operation(event, .marker, task: task)
             let text = event.pointee[.text].map { Int(truncatingIfNeeded: $0) } ?? -1
-            if texts.indices.contains(text) { markers.append(Marker(operation: nextID, text: texts[text])) }
+            if texts.indices.contains(text) { waitingMarkers.append((pending.end, texts[text])) }
             append(operation)
         case .cacheTagAssignment:
             break
@@ -258,16 +259,12 @@ public struct OperationBuilder {
     }
 
     mutating func append(_ operation: Operation, isOpen: Bool = false) {
-        var operation = operation
-        operation.id = nextID
-        nextID += 1
         pending.append(operation, isOpen: isOpen)
         if pending.count > Self.inFlightLimit { pending.closeFirst() }
     }
 
     mutating func emit(_ layer: Layer) {
-        totals.layers[Int(layer.kind.rawValue)] += 1
-        layers.append(layer)
+        waitingLayers.append(layer)
     }
 
     /// Moves what no call in flight can precede any more to the output.
@@ -276,10 +273,29 @@ public struct OperationBuilder {
             totals.operations[Int(operation.kind.rawValue)] += 1
             operations.append(operation)
         }
+        var settled = 0
+        while settled < waitingLayers.count {
+            if let slot = waitingLayers[settled].flushSlot {
+                guard let id = pending.id(ofSlot: slot) else { break }
+                waitingLayers[settled].flush = id
+            }
+            waitingLayers[settled].id = nextLayerID
+            nextLayerID += 1
+            totals.layers[Int(waitingLayers[settled].kind.rawValue)] += 1
+            layers.append(waitingLayers[settled])
+            settled += 1
+        }
+        waitingLayers.removeSubrange(..<settled)
+        while let marker = waitingMarkers.first, let id = pending.id(ofSlot: marker.slot) {
+            markers.append(Marker(operation: id, text: marker.text))
+            waitingMarkers.removeFirst()
+        }
+        for cpu in cpus.indices { cpus[cpu].resolve(pending) }
+        if waitingLayers.isEmpty, waitingMarkers.isEmpty { pending.forgetIDs() }
     }
 
     mutating func lose(_ loss: LostEvents) {
-        losses.append((loss, nextID))
+        losses.append(loss)
         // Returns may be among what was lost.
         for cpu in cpus.indices where loss.cpu == nil || cpu == Int(loss.cpu ?? -1) {
             closeCalls(onCPU: cpu)

@@ -1,5 +1,8 @@
 /// Operations whose place in the order of the log is not settled: behind a call that was entered and may yet turn out to
 /// have taken effect later.
+///
+/// Each has a slot, numbered in the order of their coming. An operation gets its id, without gaps, when it is drained;
+/// whatever refers to its slot learns the id then.
 struct PendingOperations {
     private enum State: UInt8 {
         case settled
@@ -13,6 +16,13 @@ struct PendingOperations {
     private var head = 0
     /// Number of the slot at index 0.
     private var base = 0
+    /// Ids of drained slots from number `idBase` on; 0 for withdrawn ones.
+    private var ids: ContiguousArray<Int64> = []
+    private var idBase = 0
+    private var nextID: Int64
+
+    /// - Parameter firstID: the id of the first operation drained.
+    init(firstID: Int64) { nextID = firstID }
 
     /// The number that the next slot will have.
     var end: Int { base + slots.count }
@@ -50,7 +60,14 @@ struct PendingOperations {
     /// Hands on everything before the first open slot.
     mutating func drain(_ body: (Operation) -> Void) {
         while head < slots.count, slots[head].state != .open {
-            if slots[head].state == .settled { body(slots[head].operation) }
+            if slots[head].state == .settled {
+                slots[head].operation.id = nextID
+                body(slots[head].operation)
+                ids.append(nextID)
+                nextID += 1
+            } else {
+                ids.append(0)
+            }
             head += 1
         }
         guard head > 0 else { return }
@@ -63,5 +80,17 @@ struct PendingOperations {
             slots.removeSubrange(..<head)
             head = 0
         }
+    }
+
+    /// The id of a drained operation by its slot; `nil` while it waits.
+    func id(ofSlot slot: Int) -> Int64? {
+        let index = slot - idBase
+        return index >= 0 && index < ids.count ? ids[index] : nil
+    }
+
+    /// Forgets the ids drained so far: nothing refers to their slots any more.
+    mutating func forgetIDs() {
+        idBase += ids.count
+        ids.removeAll(keepingCapacity: true)
     }
 }

@@ -58,7 +58,7 @@ public struct Replay: Sendable {
                 if done & 1023 == 0 { try write(engine.lanes, &writer) }
                 if done & 0xffff == 0 {
                     if isCancelled() { throw StoreError.interrupted }
-                    progress(done, trace.operationCount)
+                    progress(done, Int64(trace.operationIDs.count))
                 }
             }
             engine.finish()
@@ -68,7 +68,7 @@ public struct Replay: Sendable {
                 try writer.finish(replay: index, lane.header(rows), rows)
             }
             try writer.write(Array(engine.mappings))
-            progress(trace.operationCount, trace.operationCount)
+            progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))
             return trace.name
         }
     }

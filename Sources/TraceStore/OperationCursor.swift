@@ -4,6 +4,7 @@ import Operations
 
 /// An operation as a replay reads it back: the columns that matter to a model, domains and tasks as small numbers.
 public struct StoredOperation: Sendable {
+    /// 0 for a run of IOTLB invalidations, which is no operation.
     public var id: Int64
     /// ns
     public var time: Int64
@@ -23,6 +24,8 @@ public struct StoredOperation: Sendable {
     public var result: UInt64?
     /// Whether ``iova`` is known.
     public var hasRange: Bool
+    /// Line in the log.
+    public var line: Int64
 }
 
 /// Reads a trace's operations in the order of the log.
@@ -46,29 +49,29 @@ public final class OperationCursor {
         pids = trace.pids
         firstDevice =
             (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [trace.id]) ?? 1) - 1
-        let ids = [trace.operationIDs.lowerBound, trace.operationIDs.upperBound]
+        func bounds(_ ids: Range<Int64>) -> [Int64] { [ids.lowerBound, ids.upperBound] }
         operations = try RawStatement(
             database,
             """
-            SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags
+            SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags, line
             FROM operation WHERE id >= ?1 AND id < ?2 ORDER BY id
-            """, ids)
+            """, bounds(trace.operationIDs))
         if trace.flushLayer == .hardware {
             // A run without a domain is one of the operations without a domain, or of whoever had its hardware id last.
             let unresolved = trace.domains.first { $0.name == "unresolved" }?.id ?? 0
             runs = try RawStatement(
                 database,
                 """
-                SELECT id, time_ns, CASE granularity WHEN 3 THEN \(Operation.Kind.sync.rawValue)
+                SELECT 0, time_ns, CASE granularity WHEN 3 THEN \(Operation.Kind.sync.rawValue)
                     ELSE \(Operation.Kind.flushAll.rawValue) END,
                     cpu, task,
                     coalesce(domain, nullif(\(unresolved), 0), (
                         SELECT domain.id FROM domain
                         WHERE domain.trace = layer.trace AND domain.hardware_domain = layer.hardware_domain
                     ), (SELECT min(domain.id) FROM domain WHERE domain.trace = layer.trace)), NULL,
-                    address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), NULL, NULL, 0
+                    address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), NULL, NULL, 0, line
                 FROM layer WHERE id >= ?1 AND id < ?2 AND flags & 2 <> 0 ORDER BY id
-                """, ids)
+                """, bounds(trace.layerIDs))
         } else {
             runs = nil
         }
@@ -79,7 +82,7 @@ public final class OperationCursor {
     /// The next operation; `nil` after the last.
     @inline(__always)
     public func next() throws -> StoredOperation? {
-        if let run = nextRun, run.id < nextOperation?.id ?? .max {
+        if let run = nextRun, run.line < nextOperation?.line ?? .max {
             nextRun = try runs.flatMap(read)
             return run
         }
@@ -107,7 +110,8 @@ public final class OperationCursor {
             size: UInt64(bitPattern: statement.integer(8)),
             paddr: UInt64(bitPattern: statement.integer(10)),
             result: statement.isNull(9) ? nil : UInt64(bitPattern: statement.integer(9)),
-            hasRange: !statement.isNull(7))
+            hasRange: !statement.isNull(7),
+            line: statement.integer(12))
     }
 }
 

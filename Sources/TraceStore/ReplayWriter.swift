@@ -136,7 +136,6 @@ public struct ReplayWriter {
     private let domainBase: Int64
     private var flushes: BulkInsert
     private var replays: [Int64] = []
-    private var nextFlush: Int64
 
     /// Prepares to write, and takes away what the new replays replace.
     public init(_ database: Database, _ trace: TraceSummary, replacing headers: [(requested: String, options: String)]) throws {
@@ -151,7 +150,6 @@ public struct ReplayWriter {
         }
         let firstReplay = (try Int64.fetchOne(database, sql: "SELECT max(id) FROM replay") ?? 0) + 1
         replays = headers.indices.map { firstReplay + Int64($0) }
-        nextFlush = (try Int64.fetchOne(database, sql: "SELECT max(id) FROM flush") ?? 0) + 1
         flushes = try BulkInsert(database, table: "flush")
     }
 
@@ -161,10 +159,8 @@ public struct ReplayWriter {
     /// Writes a flush of the replay with this index.
     @inline(__always)
     public mutating func write(_ flush: FlushRow, replay: Int) throws {
-        let id = nextFlush
-        nextFlush += 1
         try flushes.append { row in
-            row.add(id)
+            row.addAutomaticID()
             row.add(replays[replay])
             row.add(flush.time)
             row.add(Int64(flush.domain) + domainBase)

@@ -170,11 +170,13 @@ extension TraceStore {
             for replay in try Int64.fetchAll(database, sql: "SELECT id FROM replay WHERE trace = ?", arguments: [trace.id]) {
                 try ReplayWriter.delete(database, replay: replay)
             }
-            let ids: StatementArguments = [trace.operationIDs.lowerBound, trace.operationIDs.upperBound]
-            try database.execute(sql: "DELETE FROM marker WHERE operation >= ? AND operation < ?", arguments: ids)
-            try database.execute(sql: "DELETE FROM raw_command WHERE layer >= ? AND layer < ?", arguments: ids)
-            for table in ["operation", "layer"] {
-                try database.execute(sql: "DELETE FROM \(table) WHERE id >= ? AND id < ?", arguments: ids)
+            for (table, key, ids) in [
+                ("marker", "operation", trace.operationIDs), ("operation", "id", trace.operationIDs),
+                ("raw_command", "layer", trace.layerIDs), ("layer", "id", trace.layerIDs),
+            ] {
+                try database.execute(
+                    sql: "DELETE FROM \(table) WHERE \(key) >= ? AND \(key) < ?",
+                    arguments: [ids.lowerBound, ids.upperBound])
             }
             try database.execute(
                 sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)", arguments: [trace.id])

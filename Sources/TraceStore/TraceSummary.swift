@@ -31,10 +31,10 @@ public struct TraceSummary: Sendable {
     public let lastTime: Int64
     public let flushLayer: FlushLayer
     public let showsAttaches: Bool
-    /// Ids of the trace's rows in `operation` and `layer`.
+    /// Ids of the trace's rows in `operation`.
     public let operationIDs: Range<Int64>
-    /// Rows in `operation`.
-    public let operationCount: Int64
+    /// Ids of the trace's rows in `layer`.
+    public let layerIDs: Range<Int64>
     /// In order of their ids, which have no gaps.
     public let domains: [Domain]
     /// Thread ids by task id - ``firstTaskID``.
@@ -57,9 +57,9 @@ public struct TraceSummary: Sendable {
         lastTime = row["last_ns"]
         flushLayer = FlushLayer(rawValue: row["flush_layer"]) ?? .none
         showsAttaches = row["shows_attaches"]
-        let first: Int64 = row["first_operation"]
-        operationIDs = first..<max(first, row["end_operation"])
-        operationCount = row["operations"]
+        func ids(_ first: Int64, _ count: Int64) -> Range<Int64> { first..<(first + max(count, 0)) }
+        operationIDs = ids(row["first_operation"], row["operations"])
+        layerIDs = ids(row["first_layer"], row["layers"])
         domains = try Row.fetchAll(database, sql: "SELECT * FROM domain WHERE trace = ? ORDER BY id", arguments: [id])
             .map { row in
                 Domain(

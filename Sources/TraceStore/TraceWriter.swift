@@ -69,21 +69,19 @@ public struct TraceWriter {
         public var line: Int64
         public var cpu: Int32?
         public var count: Int64?
-        /// Operations from this id on come after it; as the builder numbers them.
-        public var nextOperation: Int64
 
         /// Creates a row.
-        public init(line: Int64, cpu: Int32?, count: Int64?, nextOperation: Int64) {
+        public init(line: Int64, cpu: Int32?, count: Int64?) {
             self.line = line
             self.cpu = cpu
             self.count = count
-            self.nextOperation = nextOperation
         }
     }
 
     private let database: Database
     private let trace: Int64
     private let operationBase: Int64
+    private let layerBase: Int64
     private let taskBase: Int64
     private let domainBase: Int64
     private let deviceBase: Int64
@@ -99,7 +97,8 @@ public struct TraceWriter {
         func highest(_ sql: String) throws -> Int64 { try Int64.fetchOne(database, sql: sql) ?? 0 }
         self.database = database
         trace = try highest("SELECT max(id) FROM trace") + 1
-        operationBase = max(try highest("SELECT max(end_operation) FROM trace") - 1, 0)
+        operationBase = try highest("SELECT max(id) FROM operation")
+        layerBase = try highest("SELECT max(id) FROM layer")
         taskBase = try highest("SELECT max(id) FROM task")
         domainBase = try highest("SELECT max(id) FROM domain")
         deviceBase = try highest("SELECT max(id) FROM device")
@@ -129,8 +128,8 @@ public struct TraceWriter {
     /// Writes an announcement of lost events.
     public mutating func write(_ loss: Loss) throws {
         try database.cachedStatement(
-            sql: "INSERT INTO lost_events (trace, line, cpu, count, next_operation) VALUES (?, ?, ?, ?, ?)"
-        ).execute(arguments: [trace, loss.line, loss.cpu, loss.count, loss.nextOperation + operationBase])
+            sql: "INSERT INTO lost_events (trace, line, cpu, count) VALUES (?, ?, ?, ?)"
+        ).execute(arguments: [trace, loss.line, loss.cpu, loss.count])
     }
 
     /// Writes an issue, or only counts it if its reason has enough rows.
@@ -147,7 +146,7 @@ public struct TraceWriter {
             attachments.insert([operation.domain, operation.device])
         }
         try operations.append { row in
-            row.add(operation.id + operationBase)
+            row.addAutomaticID()
             row.add(trace)
             row.add(operation.time)
             row.add(Int64(operation.kind.rawValue))
@@ -168,7 +167,7 @@ public struct TraceWriter {
 
     private mutating func write(_ layer: Layer) throws {
         try layers.append { row in
-            row.add(layer.id + operationBase)
+            row.addAutomaticID()
             row.add(trace)
             row.add(layer.time)
             row.add(Int64(layer.kind.rawValue))
@@ -188,7 +187,7 @@ public struct TraceWriter {
         }
         guard layer.word0 != nil || layer.word1 != nil else { return }
         try commands.append { row in
-            row.add(layer.id + operationBase)
+            row.add(layer.id + layerBase)
             row.add(layer.word0)
             row.add(layer.word1)
         }
@@ -210,16 +209,23 @@ public struct TraceWriter {
         try operations.flush()
         try layers.flush()
         try commands.flush()
+        // SQLite numbered the rows; what refers to them counts on its having gone on without a gap.
+        let totals = builder.totals
+        let operationCount = Operation.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
+        let layerCount = Layer.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
+        for (table, expected) in [("operation", operationBase + operationCount), ("layer", layerBase + layerCount)] {
+            let highest = try Int64.fetchOne(database, sql: "SELECT max(id) FROM \(table)") ?? 0
+            guard highest == expected else {
+                throw DatabaseError(resultCode: .SQLITE_CONSTRAINT, message: "ids of \(table) have a gap")
+            }
+        }
         try writeNames(builder)
         try writeDomains(builder)
         try writeCounts(builder)
         let name = try uniqueName(description.name)
-        let totals = builder.totals
         let flushLayer =
             totals[Operation.Kind.sync] + totals[Operation.Kind.flushAll] > 0
             ? "api" : totals.hardwareRuns > 0 ? "hardware" : "none"
-        let operationCount = Operation.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
-        let layerCount = Layer.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
         try database.execute(
             sql: """
                 INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -229,7 +235,7 @@ public struct TraceWriter {
                 description.fileBytes, description.lines, totals.events, totals.firstTime, totals.lastTime,
                 totals.backwards, description.bufferEntries, description.bufferWritten, flushLayer,
                 totals[Operation.Kind.attach] > 0, totals.showsReturns, operationBase + 1,
-                operationBase + builder.endID, operationCount, layerCount,
+                operationCount, layerBase + 1, layerCount,
             ])
         return name
     }

@@ -41,6 +41,5 @@ CREATE TABLE lost_events (
     trace          INTEGER NOT NULL REFERENCES trace, -- the log
     line           INTEGER NOT NULL,                  -- line of the announcement, from 1
     cpu            INTEGER,                           -- the CPU whose buffer overflowed; NULL if it does not say
-    count          INTEGER,                           -- how many events; NULL if it does not say
-    next_operation INTEGER NOT NULL                   -- operations from this id on come after the loss
+    count          INTEGER                            -- how many events; NULL if it does not say
 ) STRICT;

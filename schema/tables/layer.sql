@@ -7,7 +7,7 @@ CREATE TABLE layer_kind (
 CREATE TABLE layer (
     -- What drivers and hardware did below the API: the layers of flushes, and what attaches cost (design §4 4).
     -- A function that sends a descriptor and the descriptor that it sends are one row, the descriptor's.
-    id              INTEGER PRIMARY KEY,               -- increasing in the order of the log; shared with operation
+    id              INTEGER PRIMARY KEY,               -- increasing in the order of the log; line orders operations and layers among each other
     trace           INTEGER NOT NULL REFERENCES trace, -- the log
     time_ns         INTEGER NOT NULL,                  -- trace clock
     kind            INTEGER NOT NULL REFERENCES layer_kind, -- what was done

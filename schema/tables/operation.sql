@@ -6,7 +6,7 @@ CREATE TABLE operation_kind (
 
 CREATE TABLE operation (
     -- What happened at the IOMMU API, in the order of the log. An unmap stands where its page-table entries were clear.
-    id             INTEGER PRIMARY KEY,                -- increasing in the order of the log; shared with layer; not gapless
+    id             INTEGER PRIMARY KEY,                -- increasing in the order of the log
     trace          INTEGER NOT NULL REFERENCES trace,  -- the log
     time_ns        INTEGER NOT NULL,                   -- trace clock; for an unmap the moment of the page-table clear (design §4 10)
     kind           INTEGER NOT NULL REFERENCES operation_kind, -- what happened

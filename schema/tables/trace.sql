@@ -16,9 +16,9 @@ CREATE TABLE trace (
     flush_layer     TEXT NOT NULL,            -- where the log shows flushes: 'api' (sync, flush_all), 'hardware' (IOTLB descriptors only), 'none'
     shows_attaches  INTEGER NOT NULL,         -- 1 if the log shows attaches; 0: all domains count as attached (design §4 12)
     shows_returns   INTEGER NOT NULL,         -- 1 if the log shows returns of unmap calls
-    first_operation INTEGER NOT NULL,         -- lowest id of this trace in operation and layer
-    end_operation   INTEGER NOT NULL,         -- one above the highest id of this trace in operation and layer
+    first_operation INTEGER NOT NULL,         -- lowest id of this trace in operation, whose ids have no gaps
     operations      INTEGER NOT NULL,         -- rows of this trace in operation
+    first_layer     INTEGER NOT NULL,         -- lowest id of this trace in layer, whose ids have no gaps
     layers          INTEGER NOT NULL,         -- rows of this trace in layer
     UNIQUE (content_hash, content_bytes)
 ) STRICT;

@@ -7,8 +7,6 @@ struct EventBody {
     /// them in would make every sum over the database overflow.
     private static let largestSize: UInt64 = 1 << 57
 
-    private let keys = FieldKeys()
-
     /// Fills in `event`, whose name is set.
     ///
     /// - Returns: whether the text has the layout of a known event; an event of another subsystem may share the name.
@@ -108,7 +106,7 @@ struct EventBody {
             }
             let key = body.position
             while !body.isAtEnd, body.byte != UInt8(ascii: "="), body.byte != UInt8(ascii: " ") { body.advance() }
-            let field = keys.field(for: UnsafeRawBufferPointer(start: key, count: body.position - key))
+            let field = FieldKeys.field(for: UnsafeRawBufferPointer(start: key, count: body.position - key))
             guard body.skip(UInt8(ascii: "=")) else { continue }
             guard let field else {
                 _ = body.token(until: UInt8(ascii: " "))

@@ -1,5 +1,5 @@
-/// Looks up the field for a key such as `iova`: a perfect hash over the known keys, built once.
-struct FieldKeys {
+/// Looks up the field for a key such as `iova`: a hash table over the known keys, built once for the whole program.
+enum FieldKeys {
     private static let known: [(StaticString, Field)] = [
         ("domain", .domain), ("iova", .iova), ("end", .end), ("paddr", .paddr), ("size", .size),
         ("unmapped", .unmapped), ("unmapped_size", .unmapped), ("queued", .queued), ("start", .start),
@@ -17,27 +17,30 @@ struct FieldKeys {
     }
 
     private static let slotBits: UInt64 = 8
-    private let slots: ContiguousArray<Slot>
+    private static let slotMask = (1 << Int(slotBits)) - 1
 
-    init() {
-        var slots = ContiguousArray(repeating: Slot(), count: 1 << Int(Self.slotBits))
-        for (key, field) in Self.known {
+    /// Written once here and never freed, so that a look-up counts no references.
+    nonisolated(unsafe) private static let slots: UnsafePointer<Slot> = {
+        let slots = UnsafeMutablePointer<Slot>.allocate(capacity: slotMask + 1)
+        slots.initialize(repeating: Slot(), count: slotMask + 1)
+        for (key, field) in known {
             let bytes = UnsafeRawBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount)
-            guard let (first, second) = Self.words(bytes) else { continue }
-            var index = Self.slot(first, second)
-            while slots[index].field != nil { index = (index + 1) & (slots.count - 1) }
+            guard let (first, second) = words(bytes) else { continue }
+            var index = slot(first, second)
+            while slots[index].field != nil { index = (index + 1) & slotMask }
             slots[index] = Slot(first: first, second: second, field: field)
         }
-        self.slots = slots
-    }
+        return UnsafePointer(slots)
+    }()
 
     @inline(__always)
-    func field(for key: UnsafeRawBufferPointer) -> Field? {
-        guard let (first, second) = Self.words(key) else { return nil }
-        var index = Self.slot(first, second)
+    static func field(for key: UnsafeRawBufferPointer) -> Field? {
+        guard let (first, second) = words(key) else { return nil }
+        let slots = slots
+        var index = slot(first, second)
         while let field = slots[index].field {
             if slots[index].first == first, slots[index].second == second { return field }
-            index = (index + 1) & (slots.count - 1)
+            index = (index + 1) & slotMask
         }
         return nil
     }
