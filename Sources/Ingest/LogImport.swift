@@ -170,7 +170,9 @@ public struct LogImport {
         guard operations + layers == 0 else { return }
         throw ImportError.nothingOfAnIOMMU(
             path: path == "-" ? "standard input" : path,
-            events: builder.eventCounts.sorted { ($1.count, $0.name) < ($0.count, $1.name) }.map { ($0.name, $0.count) },
+            events: builder.eventCounts.sorted { ($1.count, $0.name) < ($0.count, $1.name) }.map {
+                ($0.name, $0.count)
+            },
             issues: state.issueCounts.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
                 .map { ($0.key.rawValue, $0.value) })
     }

@@ -94,20 +94,21 @@ enum EventMeaning {
 
     /// Probes under names of their owner's choice: the function tells (model.md §7.7).
     init(probeAt function: String, isReturn: Bool) {
-        self = switch function {
-        case "__iommu_map", "iommu_map": isReturn ? .unknown : .mapEntry
-        case "iommu_unmap": isReturn ? .unmapReturn(isFast: false) : .unmapEntry(isFast: false)
-        case "iommu_unmap_fast": isReturn ? .unmapReturn(isFast: true) : .unmapEntry(isFast: true)
-        case "iommu.unmap": .unmapped
-        case "fq_flush_iotlb": isReturn ? .unknown : .queueFlush
-        case "fq_flush_timeout": isReturn ? .unknown : .queueTimeout
-        case "qi_flush_iotlb": isReturn ? .unknown : .hardwareFlush
-        case _ where isReturn: function.hasSuffix("_domain_alloc") ? .domainAlloc : .unknown
-        case _ where function.hasSuffix("_tlb_sync") || function.hasSuffix("_iotlb_sync"): .sync
-        case _ where function.hasSuffix("_flush_iotlb_all"): .flushAll
-        case _ where function.hasSuffix("_attach_device") || function.hasSuffix("_attach_dev"): .attachProbe
-        case _ where function.hasSuffix("_domain_free"): .domainFree
-        default: .unknown
-        }
+        self =
+            switch function {
+            case "__iommu_map", "iommu_map": isReturn ? .unknown : .mapEntry
+            case "iommu_unmap": isReturn ? .unmapReturn(isFast: false) : .unmapEntry(isFast: false)
+            case "iommu_unmap_fast": isReturn ? .unmapReturn(isFast: true) : .unmapEntry(isFast: true)
+            case "iommu.unmap": .unmapped
+            case "fq_flush_iotlb": isReturn ? .unknown : .queueFlush
+            case "fq_flush_timeout": isReturn ? .unknown : .queueTimeout
+            case "qi_flush_iotlb": isReturn ? .unknown : .hardwareFlush
+            case _ where isReturn: function.hasSuffix("_domain_alloc") ? .domainAlloc : .unknown
+            case _ where function.hasSuffix("_tlb_sync") || function.hasSuffix("_iotlb_sync"): .sync
+            case _ where function.hasSuffix("_flush_iotlb_all"): .flushAll
+            case _ where function.hasSuffix("_attach_device") || function.hasSuffix("_attach_dev"): .attachProbe
+            case _ where function.hasSuffix("_domain_free"): .domainFree
+            default: .unknown
+            }
     }
 }

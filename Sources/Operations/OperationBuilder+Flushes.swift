@@ -25,7 +25,9 @@ extension OperationBuilder {
             cpus[cpu].held = nil
         }
         domains[index].census.flush(cpu: operation.cpu, isFlushAll: kind == .flushAll)
-        enterContext(Context(task: task, purpose: .flush(slot: pending.end, id: 0, domain: operation.domain)), cpu: cpu, task: task)
+        enterContext(
+            Context(task: task, purpose: .flush(slot: pending.end, id: 0, domain: operation.domain)), cpu: cpu,
+            task: task)
         append(operation)
     }
 
@@ -82,7 +84,8 @@ extension OperationBuilder {
     mutating func addInvalidation(_ layer: inout Layer, cpu: Int, task: Int32) {
         // A flush of a whole domain sends one command to each unit, so the second to a unit belongs to another flush.
         let run = InvalidationRun(
-            task: task, hardwareDomain: layer.hardwareDomain, unit: layer.unit, isPageSelective: layer.granularity == .page)
+            task: task, hardwareDomain: layer.hardwareDomain, unit: layer.unit,
+            isPageSelective: layer.granularity == .page)
         let isContinued = cpus[cpu].run.map { run.continues($0) } ?? false
         cpus[cpu].run = run
         let first = layer.address.map { $0 & ~Self.coverageMask(layer.mask) } ?? 0

@@ -218,7 +218,8 @@ public struct OperationBuilder {
         case .domainAlloc: return domainAlloc(event, cpu: cpu, task: task)
         case .domainFree: return domainFree(event, cpu: cpu, task: task)
         case .addDeviceToGroup, .removeDeviceFromGroup:
-            var operation = operation(event, isRemoval(meaning) ? .removeDeviceFromGroup : .addDeviceToGroup, task: task)
+            var operation = operation(
+                event, isRemoval(meaning) ? .removeDeviceFromGroup : .addDeviceToGroup, task: task)
             operation.device = device(event.pointee.symbol(.device))
             operation.detail = event.pointee[.group].map { Int64(bitPattern: $0) }
             append(operation)
@@ -236,7 +237,8 @@ public struct OperationBuilder {
             append(operation)
         case .cacheTagAssignment:
             break
-        case .queueTimeout, .queueFlush, .hardwareFlush, .syncMap, .descriptor, .cacheTagFlush, .amdCommand, .armCommands:
+        case .queueTimeout, .queueFlush, .hardwareFlush, .syncMap, .descriptor, .cacheTagFlush, .amdCommand,
+            .armCommands:
             if let layer = decode(event, meaning) { add(layer, cpu: cpu, task: task) }
         }
         return true

@@ -52,7 +52,8 @@ public enum Policy: Hashable, Sendable {
     public init(parsing text: String) throws(PolicyError) {
         let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let name = String(parts[0])
-        let arguments = parts.count > 1 ? parts[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init) : nil
+        let arguments =
+            parts.count > 1 ? parts[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init) : nil
         switch (name, arguments?.count) {
         case ("per-page", nil): self = .perPage
         case ("sync", nil), ("strict", nil): self = .sync

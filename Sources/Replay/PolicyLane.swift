@@ -88,7 +88,8 @@ final class PolicyLane {
                 policy: .kernelQueue, reason: "a DMA domain (\(domain.kindEvidence.rawValue))",
                 evidence: max(.modelled, ofDomain))
         case .identity, .blocked, .unknown:
-            return Choice(policy: .kernelQueue, reason: "a domain of unknown kind: taken for a DMA domain", evidence: .assumed)
+            return Choice(
+                policy: .kernelQueue, reason: "a domain of unknown kind: taken for a DMA domain", evidence: .assumed)
         }
     }
 

@@ -11,7 +11,9 @@ public enum Answer {
             output.print("TLB flushes of \(trace) under each policy (counts: facts of the policy; see evidence)")
             output.print("")
             var renderer = OutputFormat.table.renderer(output)
-            renderer.begin(columns: ["policy", "unmap calls", "flushes", "pending", "saved", "saved %", "flushes/s", "evidence"])
+            renderer.begin(columns: [
+                "policy", "unmap calls", "flushes", "pending", "saved", "saved %", "flushes/s", "evidence",
+            ])
             for row in rows {
                 renderer.row([
                     label(row).databaseValue, row["unmap_calls"], row["flushes"], row["flushes_pending"],
@@ -25,7 +27,9 @@ public enum Answer {
         }
     }
 
-    private static func fetch(_ report: Report, _ database: Database, trace: String, by grouping: String) throws -> [Row] {
+    private static func fetch(_ report: Report, _ database: Database, trace: String, by grouping: String) throws
+        -> [Row]
+    {
         try Row.fetchAll(database, sql: report.sql, arguments: ["trace": trace, "by": grouping])
     }
 
@@ -48,7 +52,9 @@ public enum Answer {
                     + "\(flushes) flushes for \(row["unmap_calls"] as Int64) unmap calls; \(row["reason"] as String) "
                     + "(\(row["evidence"] as String))")
         }
-        if chosen.count > shown { output.print("… and in \(chosen.count - shown) more domains: report savings --by domain") }
+        if chosen.count > shown {
+            output.print("… and in \(chosen.count - shown) more domains: report savings --by domain")
+        }
     }
 
     private static func writeNotes(_ rows: [Row], _ output: TextOutput) {

@@ -73,7 +73,8 @@ extension DatabaseValue {
         switch storage {
         case .null: nil
         case .int64(let value): String(value)
-        case .double(let value): value == value.rounded() && abs(value) < 1e15 ? String(format: "%.1f", value) : "\(value)"
+        case .double(let value):
+            value == value.rounded() && abs(value) < 1e15 ? String(format: "%.1f", value) : "\(value)"
         case .string(let value): value
         case .blob(let data): "x'" + data.map { String(format: "%02x", $0) }.joined() + "'"
         }

@@ -34,11 +34,16 @@ public enum TraceDescription {
         line("operations", try kinds("operation", id, database))
         line("layers", try kinds("layer", id, database))
         line("losses", try losses(trace, id, database))
-        line("issues", try counts(
-            "SELECT reason, count FROM parse_issue_count WHERE trace = ? ORDER BY count DESC, reason", id, database))
-        line("not known", try counts(
-            "SELECT name, sum(count) FROM event_count WHERE trace = ? AND NOT understood GROUP BY name ORDER BY 2 DESC, 1 LIMIT 8",
-            id, database))
+        line(
+            "issues",
+            try counts(
+                "SELECT reason, count FROM parse_issue_count WHERE trace = ? ORDER BY count DESC, reason", id, database)
+        )
+        line(
+            "not known",
+            try counts(
+                "SELECT name, sum(count) FROM event_count WHERE trace = ? AND NOT understood GROUP BY name ORDER BY 2 DESC, 1 LIMIT 8",
+                id, database))
         try describeDomains(id, database, line)
         for gap in try gaps(trace, id, database) { line("cannot tell", gap) }
     }
@@ -46,7 +51,8 @@ public enum TraceDescription {
     private static func describeDomains(_ id: Int64, _ database: Database, _ line: (String, String) -> Void) throws {
         let shown = 8
         let domains = try Row.fetchAll(
-            database, sql: "SELECT * FROM domain WHERE trace = ? ORDER BY mode_reason = 'no unmaps', id", arguments: [id])
+            database, sql: "SELECT * FROM domain WHERE trace = ? ORDER BY mode_reason = 'no unmaps', id",
+            arguments: [id])
         let unused = domains.filter { $0["mode_reason"] == "no unmaps" }.count
         line("domains", "\(domains.count)\(unused > 0 ? ", \(unused) of them without unmaps" : "")")
         for domain in domains.prefix(min(domains.count - unused, shown)) {
@@ -82,15 +88,18 @@ public enum TraceDescription {
         if let entries = trace["buffer_entries"] as Int64?, let written = trace["buffer_written"] as Int64?,
             written > entries
         {
-            parts.append("\(written - entries) events overwritten before the log begins (\(entries) of \(written) kept)")
+            parts.append(
+                "\(written - entries) events overwritten before the log begins (\(entries) of \(written) kept)")
         }
         let row = try Row.fetchOne(
-            database, sql: "SELECT count(*), sum(count), sum(count IS NULL) FROM lost_events WHERE trace = ?", arguments: [id])
+            database, sql: "SELECT count(*), sum(count), sum(count IS NULL) FROM lost_events WHERE trace = ?",
+            arguments: [id])
         if let row, let places = row[0] as Int64?, places > 0 {
             let unknown: Int64 = row[2] ?? 0
             let known: Int64 = row[1] ?? 0
             parts.append(
-                "\(places) announced: \(known) events\(unknown > 0 ? " and an unknown number at \(unknown) places" : "")")
+                "\(places) announced: \(known) events\(unknown > 0 ? " and an unknown number at \(unknown) places" : "")"
+            )
         }
         return parts.isEmpty ? "none announced" : parts.joined(separator: "; ")
     }
@@ -112,7 +121,9 @@ public enum TraceDescription {
             gaps.append("whether devices were attached: it shows no attach, all domains count as attached (assumed)")
         }
         if (trace["backwards"] as Int64) > 0 {
-            gaps.append("the exact order across CPUs: \(trace["backwards"] as Int64) events stand earlier in time than the one before")
+            gaps.append(
+                "the exact order across CPUs: \(trace["backwards"] as Int64) events stand earlier in time than the one before"
+            )
         }
         return gaps
     }

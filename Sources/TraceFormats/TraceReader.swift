@@ -51,7 +51,8 @@ public struct TraceReader: ~Copyable {
         batch.clear()
         let goal = text.textBytes + Self.textPerBatch
         var count = 0
-        while !isFinished, count < EventBatch.capacity, batch.issues.count < Self.issuesPerBatch, text.textBytes < goal {
+        while !isFinished, count < EventBatch.capacity, batch.issues.count < Self.issuesPerBatch, text.textBytes < goal
+        {
             guard let line = try lines.next() else {
                 isFinished = true
                 try finish(batch)
@@ -102,7 +103,9 @@ public struct TraceReader: ~Copyable {
             event.pointee.name = symbols.intern(parsed.name)
             let isKnown = try body.read(parsed.body, into: event, symbols: &symbols)
             event.pointee.isKnown = isKnown
-            if isKnown, event.pointee.name == EventName.tracingMarkWrite.symbol || event.pointee.name == EventName.print.symbol {
+            if isKnown,
+                event.pointee.name == EventName.tracingMarkWrite.symbol || event.pointee.name == EventName.print.symbol
+            {
                 let bytes = UnsafeRawBufferPointer(
                     start: parsed.body.position, count: min(parsed.body.remaining, Self.markerLength))
                 event.pointee[.text] = UInt64(batch.texts.count)

@@ -48,7 +48,8 @@ public final class OperationCursor {
         firstTask = trace.firstTaskID
         pids = trace.pids
         firstDevice =
-            (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [trace.id]) ?? 1) - 1
+            (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [trace.id]) ?? 1)
+            - 1
         func bounds(_ ids: Range<Int64>) -> [Int64] { [ids.lowerBound, ids.upperBound] }
         operations = try RawStatement(
             database,

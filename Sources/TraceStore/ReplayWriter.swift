@@ -138,7 +138,9 @@ public struct ReplayWriter {
     private var replays: [Int64] = []
 
     /// Prepares to write, and takes away what the new replays replace.
-    public init(_ database: Database, _ trace: TraceSummary, replacing headers: [(requested: String, options: String)]) throws {
+    public init(_ database: Database, _ trace: TraceSummary, replacing headers: [(requested: String, options: String)])
+        throws
+    {
         self.database = database
         self.trace = trace
         domainBase = (trace.domains.first?.id ?? 1) - 1

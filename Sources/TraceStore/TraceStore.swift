@@ -124,7 +124,8 @@ public final class TraceStore: Sendable {
     private static func createSchema(_ database: Database) throws {
         for file in Schema.tables + Schema.views { try database.execute(sql: file.sql) }
         for kind in Operation.Kind.allCases {
-            try database.execute(sql: "INSERT INTO operation_kind VALUES (?, ?)", arguments: [kind.rawValue, kind.text])
+            try database.execute(
+                sql: "INSERT INTO operation_kind VALUES (?, ?)", arguments: [kind.rawValue, kind.text])
         }
         for kind in Layer.Kind.allCases {
             try database.execute(sql: "INSERT INTO layer_kind VALUES (?, ?)", arguments: [kind.rawValue, kind.text])
@@ -167,7 +168,9 @@ extension TraceStore {
     public func forget(trace name: String) throws {
         try write { database in
             let trace = try TraceSummary(database, name: name, path: path)
-            for replay in try Int64.fetchAll(database, sql: "SELECT id FROM replay WHERE trace = ?", arguments: [trace.id]) {
+            for replay in try Int64.fetchAll(
+                database, sql: "SELECT id FROM replay WHERE trace = ?", arguments: [trace.id])
+            {
                 try ReplayWriter.delete(database, replay: replay)
             }
             for (table, key, ids) in [
@@ -179,7 +182,8 @@ extension TraceStore {
                     arguments: [ids.lowerBound, ids.upperBound])
             }
             try database.execute(
-                sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)", arguments: [trace.id])
+                sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
+                arguments: [trace.id])
             for table in [
                 "mapping_summary", "domain", "task", "device", "unit", "event_count", "kind_count", "parse_issue",
                 "parse_issue_count", "lost_events",

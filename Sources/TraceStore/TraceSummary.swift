@@ -45,7 +45,8 @@ public struct TraceSummary: Sendable {
     /// Reads a trace by name, or the newest one.
     public init(_ database: Database, name: String?, path: String) throws {
         let row = try Row.fetchOne(
-            database, sql: "SELECT * FROM trace WHERE name = ?1 OR ?1 IS NULL ORDER BY id DESC LIMIT 1", arguments: [name])
+            database, sql: "SELECT * FROM trace WHERE name = ?1 OR ?1 IS NULL ORDER BY id DESC LIMIT 1",
+            arguments: [name])
         guard let row else {
             let known = try String.fetchAll(database, sql: "SELECT name FROM trace ORDER BY id")
             throw known.isEmpty ? StoreError.noTraces(path: path) : .noSuchTrace(name: name ?? "", known: known)

@@ -23,7 +23,8 @@ struct IOMMUTrace: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, Info.self, SQL.self, List.self, Forget.self,
+            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, Info.self, SQL.self, List.self,
+            Forget.self,
         ],
         defaultSubcommand: OneShot.self)
 
@@ -107,7 +108,9 @@ enum Message {
 
     private static func write(_ text: String) {
         // What a log or a path holds must not reach the terminal as control sequences.
-        let clean = text.unicodeScalars.map { $0 == "\n" || $0.value >= 32 && $0.value != 127 && !(128...159).contains($0.value) ? String($0) : "?" }
+        let clean = text.unicodeScalars.map {
+            $0 == "\n" || $0.value >= 32 && $0.value != 127 && !(128...159).contains($0.value) ? String($0) : "?"
+        }
         FileHandle.standardError.write(Data((clean.joined() + "\n").utf8))
     }
 }

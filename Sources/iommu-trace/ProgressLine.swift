@@ -30,7 +30,8 @@ final class ProgressLine {
         let now = ContinuousClock.now
         if let lastShown, now - lastShown < (isTerminal ? .milliseconds(100) : .seconds(1)) { return }
         lastShown = now
-        let elapsed = max(Double((now - start).components.seconds) + Double((now - start).components.attoseconds) / 1e18, 1e-3)
+        let elapsed = max(
+            Double((now - start).components.seconds) + Double((now - start).components.attoseconds) / 1e18, 1e-3)
         var text = "\(label): "
         if let total, total > 0 {
             let share = min(Double(done) / Double(total), 1)
@@ -59,6 +60,8 @@ final class ProgressLine {
     }
 
     private static func rate(_ value: Double) -> String {
-        value >= 1e6 ? String(format: "%.1f M", value / 1e6) : value >= 1e3 ? String(format: "%.0f k", value / 1e3) : String(format: "%.0f", value)
+        value >= 1e6
+            ? String(format: "%.1f M", value / 1e6)
+            : value >= 1e3 ? String(format: "%.0f k", value / 1e3) : String(format: "%.0f", value)
     }
 }

@@ -20,7 +20,9 @@ struct ReportCommand: ParsableCommand {
     @Flag(help: "List the reports and what their rows can be told apart by.")
     var list = false
 
-    @Option(help: ArgumentHelp("What to tell rows apart by, such as trace or domain (default: the report's first).", valueName: "what"))
+    @Option(
+        help: ArgumentHelp(
+            "What to tell rows apart by, such as trace or domain (default: the report's first).", valueName: "what"))
     var by: String?
 
     @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
@@ -41,7 +43,9 @@ struct ReportCommand: ParsableCommand {
         }
         if let by, !report.groupings.contains(by) {
             throw UsageError(
-                message: "report \(name) cannot be told apart by '\(by)', only by: \(report.groupings.joined(separator: ", "))")
+                message:
+                    "report \(name) cannot be told apart by '\(by)', only by: \(report.groupings.joined(separator: ", "))"
+            )
         }
         let store = try database.open(.read)
         try output.write {

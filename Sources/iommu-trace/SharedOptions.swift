@@ -9,7 +9,10 @@ import IOMMUModel
 struct DatabaseOptions: ParsableArguments {
     static let defaultPath = "iommu-trace.db"
 
-    @Option(name: .customLong("db"), help: ArgumentHelp("The database (default: $IOMMU_TRACE_DB, otherwise \(Self.defaultPath)).", valueName: "file"))
+    @Option(
+        name: .customLong("db"),
+        help: ArgumentHelp("The database (default: $IOMMU_TRACE_DB, otherwise \(Self.defaultPath)).", valueName: "file")
+    )
     var path: String?
 
     func open(_ access: TraceStore.Access) throws -> TraceStore {
@@ -37,7 +40,10 @@ struct PolicyOptions: ParsableArguments {
             discussion: Policy.grammar, valueName: "policy"))
     var policies: [String] = []
 
-    @Option(help: ArgumentHelp("Page sizes of all domains, for per-page and vfio: 4K,2M,1G, or all for every power of two.", valueName: "sizes"))
+    @Option(
+        help: ArgumentHelp(
+            "Page sizes of all domains, for per-page and vfio: 4K,2M,1G, or all for every power of two.",
+            valueName: "sizes"))
     var pageSizes: String = PageSizes.fourKTwoMOneG.text
 
     @Option(help: ArgumentHelp("The kernel's CONFIG_HZ, for the timer of a flush queue.", valueName: "ticks"))
@@ -65,7 +71,9 @@ struct OutputOptions: ParsableArguments {
     @Option(help: "table, json, csv or markdown.")
     var format: OutputFormat = .table
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Write to a file instead of standard output; - is standard output.", valueName: "file"))
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("Write to a file instead of standard output; - is standard output.", valueName: "file"))
     var output: String = "-"
 
     func write(_ body: (TextOutput) throws -> Void) throws {

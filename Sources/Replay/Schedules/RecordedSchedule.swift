@@ -35,7 +35,8 @@ final class RecordedSchedule: FlushSchedule {
             ranges.removeAll(keepingCapacity: true)
         }
         lane.record(
-            domain: domain, at: flush.time, operation: flush.id, cause: flush.isSync ? .recordedSync : .recordedFlushAll,
+            domain: domain, at: flush.time, operation: flush.id,
+            cause: flush.isSync ? .recordedSync : .recordedFlushAll,
             flushes: 1, calls: covered)
         waiting -= covered
     }

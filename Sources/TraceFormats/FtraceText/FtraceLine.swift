@@ -60,7 +60,9 @@ struct FtraceLine {
             guard cursor.skip(UInt8(ascii: ")")) else { return nil }
             cursor.skipSpaces()
         }
-        guard cursor.skip(UInt8(ascii: "[")), let cpu = cursor.decimal(), cursor.skip(UInt8(ascii: "]")) else { return nil }
+        guard cursor.skip(UInt8(ascii: "[")), let cpu = cursor.decimal(), cursor.skip(UInt8(ascii: "]")) else {
+            return nil
+        }
         cursor.skipSpaces()
 
         // Either the time or the flags, which are letters, digits and dots without a gap, and then the time.

@@ -157,7 +157,10 @@ enum FileMagic {
         ),
         (Array("PERFILE2".utf8), "a perf recording", "convert it: perf script -i FILE | gzip > FILE.txt.gz"),
         ([0x28, 0xb5, 0x2f, 0xfd], "a zstd archive", "decompress it first: zstd -dc FILE | iommu-trace import -"),
-        ([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], "an xz archive", "decompress it first: xz -dc FILE | iommu-trace import -"),
+        (
+            [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], "an xz archive",
+            "decompress it first: xz -dc FILE | iommu-trace import -"
+        ),
         (Array("BZh".utf8), "a bzip2 archive", "decompress it first: bzip2 -dc FILE | iommu-trace import -"),
         ([0x50, 0x4b, 0x03, 0x04], "a zip archive", "unpack it first"),
         (Array("SQLite format 3\0".utf8), "an SQLite database", "name it with --db, and a log to import"),
