@@ -18,6 +18,7 @@ extension OperationBuilder {
         append(operation, isOpen: totals.showsMapTracepoints)
         cpus[cpu].lastMap = call
         cpus[cpu].lastMapped = (task, iova)
+        mapsSeen += 1
         if totals.showsMapTracepoints { push(call, onCPU: cpu) }
         return true
     }
@@ -47,6 +48,7 @@ extension OperationBuilder {
         operation.device = device(event.pointee.symbol(.device))
         domains[Int(operation.domain) - 1].probeCandidate.map(iova: iova, size: size)
         cpus[cpu].lastMapped = (task, iova)
+        mapsSeen += 1
         append(operation)
     }
 

@@ -93,8 +93,10 @@ extension OperationBuilder {
         if layer.cause == nil, layer.granularity == .page, let map = cpus[cpu].lastMapped, map.task == task,
             first <= map.start, map.start <= last
         {
-            // Caching mode and AMD's np-cache flush what was just mapped.
-            layer.cause = .map
+            // Caching mode and AMD's np-cache flush what was just mapped, list by list. Elsewhere it may happen by
+            // chance that the flush of an old mapping follows a new one at its address.
+            mapsFlushed += 1
+            if mapsFlushed * 8 >= mapsSeen { layer.cause = .map }
         }
         guard layer.cause != .attach, layer.cause != .map else { return }
         layer.startsRun = !isContinued

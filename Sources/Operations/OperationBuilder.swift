@@ -94,6 +94,9 @@ public struct OperationBuilder {
     var unitNames = NameTable()
     var domainOfDevice: [Int32: Int32] = [:]
     var probeMeanings: [UInt64: EventMeaning] = [:]
+    /// Maps, and those of them that an invalidation of their address followed at once.
+    var mapsSeen: Int64 = 0
+    var mapsFlushed: Int64 = 0
     /// Calls on the stacks of all CPUs.
     var callsInFlight = 0
 

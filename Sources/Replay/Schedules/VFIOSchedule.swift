@@ -26,17 +26,20 @@ final class VFIOSchedule: FlushSchedule {
             lane.record(domain: domain, at: call.time, operation: call.id, cause: .call, flushes: 1, calls: 1)
             return
         }
+        // Nothing there to unmap ends the loop over the memory, as does a gap.
+        guard let range = AddressRange(start: call.iova, size: call.result) else {
+            endOfRun()
+            return
+        }
         if regions > 0, call.iova != nextIOVA { endOfRun(cause: .gatherSplit) }
         lastUnmap = (call.id, call.time)
-        if let range = AddressRange(start: call.iova, size: call.result) {
-            pageSizes.forEachCallback(in: range) { iova, callback in
-                guard let added = AddressRange(start: iova, size: callback.size) else { return }
-                if gather.add(added) != nil {
-                    flushAllWaiting(at: call.time, operation: call.id, cause: .gatherSplit)
-                }
+        pageSizes.forEachCallback(in: range) { iova, callback in
+            guard let added = AddressRange(start: iova, size: callback.size) else { return }
+            if gather.add(added) != nil {
+                flushAllWaiting(at: call.time, operation: call.id, cause: .gatherSplit)
             }
-            waiting += 1
         }
+        waiting += 1
         nextIOVA = call.iova &+ call.result
         regions += 1
         if regions == Policy.vfioRegions {
