@@ -20,7 +20,9 @@ public struct LogImport {
     public struct Progress: Sendable {
         /// Bytes of the file, of how many if that is known, and events.
         public var bytes: Int64
+        /// Length of the file, if it is a regular one.
         public var totalBytes: Int64?
+        /// Events read so far.
         public var events: Int64
     }
 

@@ -31,12 +31,15 @@ public struct Domain: Sendable {
     public let pointer: UInt64?
     /// How many domains had this address before.
     public let generation: Int
+    /// What it is for.
     public internal(set) var kind: Kind = .unknown
+    /// How ``kind`` is known.
     public internal(set) var kindEvidence: Evidence = .assumed
     /// The id that the hardware last knew it by.
     public internal(set) var hardwareDomain: Int64?
     /// Times in ns of its allocation and its free, if recorded.
     public internal(set) var allocated: Int64?
+    /// Time in ns of its free, if recorded.
     public internal(set) var freed: Int64?
     /// Whether a device was ever seen to be attached.
     public internal(set) var wasAttached = false

@@ -57,7 +57,9 @@ public struct Operation: Sendable {
 
     /// What else is known of an operation.
     public struct Flags: OptionSet, Sendable {
+        /// The bits as the database stores them.
         public let rawValue: UInt8
+        /// Flags from the bits that the database stores.
         @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
 
         /// The caller of unmap_fast defers the flush to a queue.
@@ -91,7 +93,9 @@ public struct Operation: Sendable {
     public var time: Int64 = 0
     /// ns from the call's entry to ``time``, if the entry was recorded.
     public var sinceEntry: Int64?
+    /// What happened.
     public var kind: Kind
+    /// What else is known.
     public var flags: Flags = []
     /// The CPU of ``time``.
     public var cpu: Int32 = 0
@@ -232,10 +236,13 @@ public struct Layer: Sendable {
     public var id: Int64 = 0
     /// Trace clock in ns.
     public var time: Int64 = 0
+    /// What happened.
     public var kind: Kind
     /// Why, if the log shows it.
     public var cause: Cause?
+    /// How much it names, if it is an invalidation.
     public var granularity: Granularity?
+    /// The CPU that did it.
     public var cpu: Int32 = 0
     /// Number of the task, from 1.
     public var task: Int32 = 0
@@ -261,6 +268,7 @@ public struct Layer: Sendable {
     public var startsRun = false
     /// The raw command where the columns above do not hold all of it.
     public var word0: UInt64?
+    /// The next 64 bits of that command.
     public var word1: UInt64?
     /// Line in the log, from 1.
     public var line: Int64 = 0
@@ -274,5 +282,6 @@ public struct Layer: Sendable {
 public struct Marker: Hashable, Sendable {
     /// Id of its operation.
     public var operation: Int64
+    /// What it says, at most 512 bytes.
     public var text: String
 }

@@ -33,7 +33,9 @@ public struct OperationBuilder {
 
     /// A task: the kernel's thread id, and the name that it had.
     public struct Task: Hashable, Sendable {
+        /// The kernel's thread id; 0 is the idle task.
         public var pid: Int32
+        /// Its name, at most 15 bytes.
         public var comm: String
     }
 
@@ -43,9 +45,11 @@ public struct OperationBuilder {
         public var events: Int64 = 0
         /// Operations and layers by the raw values of their kinds.
         public var operations = InlineArray<32, Int64>(repeating: 0)
+        /// Layers by the raw values of their kinds.
         public var layers = InlineArray<32, Int64>(repeating: 0)
         /// Earliest and latest time of an event in ns.
         public var firstTime = Int64.max
+        /// Latest time of an event in ns.
         public var lastTime = Int64.min
         /// Events that stand earlier in time than the one before them in the log.
         public var backwards: Int64 = 0
@@ -53,6 +57,7 @@ public struct OperationBuilder {
         public var hardwareRuns: Int64 = 0
         /// Whether the log shows returns of unmap calls, and the tracepoints of maps and unmaps.
         public var showsReturns = false
+        /// Whether the log shows the tracepoint of successful maps.
         public var showsMapTracepoints = false
 
         /// How often a kind of operation occurred.
@@ -63,10 +68,13 @@ public struct OperationBuilder {
 
     /// How often an event occurred in the log.
     public struct EventCount: Hashable, Sendable {
+        /// The event's name.
         public var name: String
+        /// How its lines are built.
         public var form: TraceEvent.Form
         /// Whether the tool knows what it means.
         public var isUnderstood: Bool
+        /// How often.
         public var count: Int64
     }
 

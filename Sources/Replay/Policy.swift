@@ -155,5 +155,6 @@ public enum Evidence: Int, Comparable, Sendable {
         }
     }
 
+    /// Whether the left one is the stronger evidence.
     public static func < (left: Evidence, right: Evidence) -> Bool { left.rawValue < right.rawValue }
 }

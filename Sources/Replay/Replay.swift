@@ -8,6 +8,7 @@ public struct Replay: Sendable {
     public struct Request: Hashable, Sendable {
         /// As typed.
         public let text: String
+        /// What it means.
         public let policy: Policy
 
         /// Reads a policy.

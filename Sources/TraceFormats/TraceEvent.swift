@@ -131,6 +131,7 @@
     /// Index into the table.
     public let rawValue: UInt32
 
+    /// The symbol with this number.
     @inlinable
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 

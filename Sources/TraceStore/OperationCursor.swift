@@ -8,8 +8,11 @@ public struct StoredOperation: Sendable {
     public var id: Int64
     /// ns
     public var time: Int64
+    /// What happened.
     public var kind: Operation.Kind
+    /// What else is known.
     public var flags: Operation.Flags
+    /// The CPU of ``time``.
     public var cpu: Int32
     /// Thread id.
     public var pid: Int32
@@ -17,8 +20,11 @@ public struct StoredOperation: Sendable {
     public var domain: Int32
     /// From 1; 0 for none.
     public var device: Int32
+    /// First byte, 0 if unknown.
     public var iova: UInt64
+    /// Bytes asked for, 0 if unknown.
     public var size: UInt64
+    /// Physical address of a map, 0 if unknown.
     public var paddr: UInt64
     /// Bytes done; `nil` if the log does not show it.
     public var result: UInt64?

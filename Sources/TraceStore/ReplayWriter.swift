@@ -46,11 +46,13 @@ public struct FlushRow: Sendable {
     public var domain: Int32
     /// Id of the operation at which it happened; 0 for none.
     public var operation: Int64
+    /// What made the policy flush.
     public var cause: Cause
     /// How many flushes at once.
     public var flushes: Int64
     /// Unmap calls covered.
     public var calls: Int64
+    /// Whether a device was attached: only then a hardware command follows.
     public var isAttached: Bool
 
     /// Creates a row.
@@ -73,17 +75,27 @@ public struct ReplayDomainRow: Sendable {
     public var domain: Int32
     /// Canonical.
     public var policy: String
+    /// Why this policy, where fast chose; otherwise empty.
     public var reason: String
+    /// Unmap calls.
     public var unmapCalls: Int64 = 0
+    /// Those of them that were VFIO's attach probe.
     public var attachProbeCalls: Int64 = 0
+    /// Those of them made while no device was attached.
     public var detachedCalls: Int64 = 0
+    /// 4096-byte pages removed.
     public var pagesUnmapped: Int64 = 0
+    /// Those of them removed while no device was attached.
     public var unreachablePages: Int64 = 0
     /// `nil` if the log cannot tell.
     public var flushes: Int64?
+    /// Those of the flushes made while no device was attached.
     public var detachedFlushes: Int64?
+    /// Unmap calls that no flush has covered at the end of the log.
     public var callsPending: Int64 = 0
+    /// 1 if a flush is still due at the end of the log.
     public var flushesPending: Int64 = 0
+    /// How the flushes are known.
     public var evidence: String
 
     /// Counts of nothing yet.
@@ -97,14 +109,23 @@ public struct ReplayDomainRow: Sendable {
 
 /// What the model's page tables saw of a domain: a row of `mapping_summary`.
 public struct MappingSummaryRow: Sendable {
+    /// Successful map calls.
     public var maps: Int64 = 0
+    /// Bytes that they mapped.
     public var mappedBytes: UInt64 = 0
+    /// Unmap calls.
     public var unmaps: Int64 = 0
+    /// Bytes that they removed, as recorded.
     public var unmappedBytes: UInt64 = 0
+    /// Map calls onto something still mapped.
     public var mapsOverLive: Int64 = 0
+    /// Unmap calls that removed no byte.
     public var unmapsOfNothing: Int64 = 0
+    /// Unmap calls of what no recorded map had mapped.
     public var unmapsWithoutMap: Int64 = 0
+    /// Bytes mapped at the end of the log.
     public var liveBytes: UInt64 = 0
+    /// The most bytes mapped at one time.
     public var peakLiveBytes: UInt64 = 0
 
     /// Counts of nothing yet.
@@ -115,10 +136,15 @@ public struct MappingSummaryRow: Sendable {
 public struct ReplayWriter {
     /// A replay as a whole: a row of `replay`, without its counts, which are sums over its domains.
     public struct Header {
+        /// As typed.
         public var requested: String
+        /// Canonical; for fast all that it chose, joined by +.
         public var policy: String
+        /// What else the counts rest on, `name=value` joined by spaces.
         public var options: String
+        /// Where its flushes are counted: api or hardware.
         public var layer: String
+        /// How the flushes are known.
         public var evidence: String
 
         /// Describes a replay.

@@ -7,10 +7,15 @@ public struct TraceSummary: Sendable {
     public struct Domain: Sendable {
         /// Number over all traces.
         public let id: Int64
+        /// What reports call it.
         public let name: String
+        /// What it is for.
         public let kind: Operations.Domain.Kind
+        /// How ``kind`` is known.
         public let kindEvidence: Operations.Domain.Evidence
+        /// What it did with its flushes.
         public let mode: Operations.Domain.Mode
+        /// How its operations are known to be its own.
         public let evidence: Operations.Domain.Evidence
     }
 
@@ -24,12 +29,17 @@ public struct TraceSummary: Sendable {
         case none
     }
 
+    /// Number of the trace.
     public let id: Int64
+    /// What reports call it.
     public let name: String
     /// Times of the first and the last event, ns of the trace clock.
     public let firstTime: Int64
+    /// Time of the last event, ns of the trace clock.
     public let lastTime: Int64
+    /// Where the log shows flushes.
     public let flushLayer: FlushLayer
+    /// Whether the log shows attaches.
     public let showsAttaches: Bool
     /// Ids of the trace's rows in `operation`.
     public let operationIDs: Range<Int64>

@@ -10,12 +10,17 @@ public struct TraceWriter {
     public struct Description {
         /// What reports call the trace; made unique by a number if another has it.
         public var name: String
+        /// Path of the log as it was given.
         public var source: String
+        /// What tells the log from others.
         public var content: Content
+        /// Bytes of the file as it was read.
         public var fileBytes: Int64
+        /// Lines of the decompressed log.
         public var lines: Int64
         /// The header's entries-in-buffer and entries-written.
         public var bufferEntries: Int64?
+        /// The header's entries-written.
         public var bufferWritten: Int64?
 
         /// Describes a log.
@@ -50,9 +55,13 @@ public struct TraceWriter {
 
     /// A place in the log that could not be taken as it stands: a row of `parse_issue`.
     public struct Issue: Hashable, Sendable {
+        /// Line in the log, from 1.
         public var line: Int64
+        /// Byte offset, as in the table.
         public var byteOffset: Int64
+        /// Why it could not be taken.
         public var reason: String
+        /// The line's first bytes.
         public var excerpt: String
 
         /// Creates a row.
@@ -66,8 +75,11 @@ public struct TraceWriter {
 
     /// A place in the log at which events are missing: a row of `lost_events`.
     public struct Loss: Hashable, Sendable {
+        /// Line in the log, from 1.
         public var line: Int64
+        /// The CPU whose buffer overflowed, if the log says.
         public var cpu: Int32?
+        /// How many events, if the log says.
         public var count: Int64?
 
         /// Creates a row.
