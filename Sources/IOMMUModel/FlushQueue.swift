@@ -33,7 +33,10 @@ public struct FlushQueue: Sendable {
         var asOf: Int64 = 0
     }
 
+    /// One for each CPU that queued something, in the order of their coming.
     private var rings: ContiguousArray<Ring> = []
+    private var ringOfCPU: [Int32: Int] = [:]
+    private var last: (cpu: Int32, ring: Int) = (-1, 0)
     private var flushCount: Int64 = 0
     private var queuedSinceFlush: Int64 = 0
 
@@ -58,8 +61,7 @@ public struct FlushQueue: Sendable {
     ///
     /// - Parameter cpu: the CPU that the unmap returns on, not negative.
     public mutating func queue(cpu: Int32, settings: Settings) -> Queued {
-        let index = settings.ringPerCPU ? Int(max(cpu, 0)) : 0
-        while rings.count <= index { rings.append(Ring()) }
+        let index = ring(of: settings.ringPerCPU ? max(cpu, 0) : 0)
         if rings[index].asOf != flushCount { rings[index] = Ring(waiting: 0, asOf: flushCount) }
         var covered: Int64?
         if rings[index].waiting >= settings.entries - 1 {
@@ -87,6 +89,17 @@ public struct FlushQueue: Sendable {
     public mutating func discard() -> Int64 {
         isTimerArmed = false
         return flush()
+    }
+
+    private mutating func ring(of cpu: Int32) -> Int {
+        if last.cpu == cpu { return last.ring }
+        let index = ringOfCPU[cpu] ?? rings.count
+        if index == rings.count {
+            rings.append(Ring())
+            ringOfCPU[cpu] = index
+        }
+        last = (cpu, index)
+        return index
     }
 
     private mutating func flush() -> Int64 {

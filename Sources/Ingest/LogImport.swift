@@ -48,7 +48,7 @@ public struct LogImport {
         self.isCancelled = isCancelled
     }
 
-    /// Operations and layers that are collected before the database is opened: a file that is no log never gets that far,
+    /// Rows that are collected before the database is opened: a file that is no log never gets that far,
     /// and leaves no trace on disk.
     private static let rowsBeforeOpening = 4096
 
@@ -57,6 +57,16 @@ public struct LogImport {
     /// - Parameter openStore: opens the database; called once it is clear that the log has something to store.
     /// - Throws: ``LogError`` or ``ImportError`` if the log is refused, ``StoreError`` if the database is.
     public func run(openStore: () throws -> TraceStore) throws -> Outcome {
+        do {
+            return try runToTheEnd(openStore: openStore)
+        } catch {
+            // Whatever it looked like: the log ended early, or a statement did, because somebody wanted it to.
+            if isCancelled() { throw StoreError.interrupted }
+            throw error
+        }
+    }
+
+    private func runToTheEnd(openStore: () throws -> TraceStore) throws -> Outcome {
         let reader = SharedReader(try TraceReader(LogFile(path: path, isCancelled: isCancelled)))
         let channel = BatchChannel(batches: 4)
         var builder = OperationBuilder()
@@ -101,6 +111,7 @@ public struct LogImport {
                 if isCancelled() { throw StoreError.interrupted }
                 builder.finish()
                 try write(&builder, &state, to: &writer)
+                try refuseIfEmpty(builder, state)
                 join()
                 return try finish(reader.value, builder, state, &writer)
             }
@@ -124,7 +135,9 @@ public struct LogImport {
         var issueCounts: [ParseIssue.Reason: Int64] = [:]
         var progress = ReadProgress()
 
-        func rows(_ builder: OperationBuilder) -> Int { builder.operations.count + builder.layers.count }
+        func rows(_ builder: OperationBuilder) -> Int {
+            builder.operations.count + builder.layers.count + builder.losses.count
+        }
         var isDamaged: Bool { !issueCounts.isEmpty }
     }
 

@@ -202,6 +202,7 @@ public struct OperationBuilder {
         if let known = probeMeanings[key] { return known }
         let isReturn = event.pointee.form == .probeReturn
         let meaning = EventMeaning(probeAt: text(event.pointee.location), isReturn: isReturn)
+        if probeMeanings.count > 1 << 16 { probeMeanings.removeAll() }
         probeMeanings[key] = meaning
         return meaning
     }

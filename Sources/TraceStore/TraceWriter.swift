@@ -90,6 +90,9 @@ public struct TraceWriter {
         }
     }
 
+    /// More pairs of domain and device than a machine has; a hostile log may name a new one on each line.
+    private static let attachmentLimit = 1 << 18
+
     private let database: Database
     private let trace: Int64
     private let operationBase: Int64
@@ -154,7 +157,9 @@ public struct TraceWriter {
     }
 
     private mutating func write(_ operation: Operation) throws {
-        if operation.kind == .attach, operation.domain > 0, operation.device > 0 {
+        if operation.kind == .attach, operation.domain > 0, operation.device > 0,
+            attachments.count < Self.attachmentLimit
+        {
             attachments.insert([operation.domain, operation.device])
         }
         try operations.append { row in

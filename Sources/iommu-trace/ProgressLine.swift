@@ -14,6 +14,7 @@ final class ProgressLine {
     private let start = ContinuousClock.now
     private var lastShown: ContinuousClock.Instant?
     private var lastWidth = 0
+    private var wasDone = false
 
     init(_ label: String, _ mode: Mode) {
         self.label = label
@@ -28,7 +29,10 @@ final class ProgressLine {
     func show(done: Int64, of total: Int64?, items: Int64, named name: String) {
         guard isShown else { return }
         let now = ContinuousClock.now
-        if let lastShown, now - lastShown < (isTerminal ? .milliseconds(100) : .seconds(1)) { return }
+        let isDone = total.map { done >= $0 } ?? false
+        if let lastShown, !isDone, now - lastShown < (isTerminal ? .milliseconds(100) : .seconds(1)) { return }
+        if isDone, wasDone { return }
+        wasDone = isDone
         lastShown = now
         let elapsed = max(
             Double((now - start).components.seconds) + Double((now - start).components.attoseconds) / 1e18, 1e-3)
