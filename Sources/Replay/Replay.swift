@@ -47,11 +47,11 @@ public struct Replay: Sendable {
     ) throws -> String {
         try store.write { database in
             let trace = try TraceSummary(database, name: name, path: store.path)
-            let engine = ReplayEngine(trace, requests, options: options)
+            var engine = ReplayEngine(trace, requests, options: options)
             var writer = try ReplayWriter(
                 database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy)) })
             defer { writer.close() }
-            let cursor = try OperationCursor(database, trace)
+            var cursor = try OperationCursor(database, trace)
             var done: Int64 = 0
             while let operation = try cursor.next() {
                 engine.apply(operation)

@@ -5,7 +5,7 @@ import TraceStore
 /// Takes a trace's operations through the model once, for any number of policies side by side.
 ///
 /// What does not depend on a policy is done once: page tables, attachments, runs of unmaps.
-final class ReplayEngine {
+struct ReplayEngine {
     let lanes: [PolicyLane]
     private let trace: TraceSummary
     private let pageSizes: PageSizes
@@ -36,7 +36,7 @@ final class ReplayEngine {
     }
 
     /// Takes the next operation.
-    func apply(_ operation: StoredOperation) {
+    mutating func apply(_ operation: StoredOperation) {
         switch operation.kind {
         case .map: map(operation)
         case .unmap, .unmapFast: unmap(operation)
@@ -61,7 +61,7 @@ final class ReplayEngine {
     }
 
     /// The log is at its end: timers due up to its last event have fired (design §4 9).
-    func finish() {
+    mutating func finish() {
         fireTimers(upTo: trace.lastTime)
         for lane in lanes { lane.finish() }
         for index in tables.indices { mappings[index].liveBytes = tables[index].mappedBytes }
@@ -73,7 +73,7 @@ final class ReplayEngine {
 
     // MARK: - Operations
 
-    private func map(_ operation: StoredOperation) {
+    private mutating func map(_ operation: StoredOperation) {
         endRun(operation)
         let index = Int(operation.domain) - 1
         guard index >= 0, !operation.flags.contains(.failed),
@@ -85,7 +85,7 @@ final class ReplayEngine {
         mappings[index].peakLiveBytes = max(mappings[index].peakLiveBytes, tables[index].mappedBytes)
     }
 
-    private func unmap(_ operation: StoredOperation) {
+    private mutating func unmap(_ operation: StoredOperation) {
         let index = Int(operation.domain) - 1
         guard index >= 0 else { return }
         if usesRuns, let ended = runs.unmap(pid: operation.pid, domain: operation.domain) {
@@ -110,7 +110,7 @@ final class ReplayEngine {
         operation.flags.contains(.attachProbe) || operation.flags.contains(.byProbe)
     }
 
-    private func count(_ operation: StoredOperation, result: UInt64, at index: Int) {
+    private mutating func count(_ operation: StoredOperation, result: UInt64, at index: Int) {
         unmaps[index].calls += 1
         unmaps[index].bytes &+= result
         if operation.flags.contains(.attachProbe) { unmaps[index].attachProbeCalls += 1 }
@@ -127,7 +127,7 @@ final class ReplayEngine {
         }
     }
 
-    private func flush(_ operation: StoredOperation) {
+    private mutating func flush(_ operation: StoredOperation) {
         guard showsFlushes else { return }
         let flush = RecordedFlush(
             id: operation.id, time: operation.time,
@@ -139,7 +139,7 @@ final class ReplayEngine {
     // MARK: - Runs
 
     /// Ends the run of the task, which has gone on to this, and any run in this domain.
-    private func endRun(_ operation: StoredOperation) {
+    private mutating func endRun(_ operation: StoredOperation) {
         guard usesRuns else { return }
         if let domain = runs.end(pid: operation.pid) { endRuns(of: domain) }
         switch operation.kind {

@@ -11,7 +11,7 @@ public struct StoredOperation: Sendable {
     /// What happened.
     public var kind: Operation.Kind
     /// What else is known.
-    public var flags: Operation.Flags
+    public var flags: Operation.Flags = []
     /// The CPU of ``time``.
     public var cpu: Int32
     /// Thread id.
@@ -19,26 +19,26 @@ public struct StoredOperation: Sendable {
     /// From 1, in order of the trace's domains; 0 for none.
     public var domain: Int32
     /// From 1; 0 for none.
-    public var device: Int32
+    public var device: Int32 = 0
     /// First byte, 0 if unknown.
-    public var iova: UInt64
+    public var iova: UInt64 = 0
     /// Bytes asked for, 0 if unknown.
-    public var size: UInt64
+    public var size: UInt64 = 0
     /// Physical address of a map, 0 if unknown.
-    public var paddr: UInt64
+    public var paddr: UInt64 = 0
     /// Bytes done; `nil` if the log does not show it.
     public var result: UInt64?
     /// Whether ``iova`` is known.
-    public var hasRange: Bool
-    /// Line in the log.
-    public var line: Int64
+    public var hasRange = false
+    /// Line in the log; only set where runs of IOTLB invalidations stand in for flushes.
+    public var line: Int64 = 0
 }
 
 /// Reads a trace's operations in the order of the log.
 ///
 /// Where a log has no flush of the API, its runs of IOTLB invalidations stand in for them (design §4 4), as syncs of
 /// their pages or as flush_alls.
-public final class OperationCursor {
+public struct OperationCursor {
     private let operations: RawStatement
     private let runs: RawStatement?
     private let firstDomain: Int64
@@ -82,13 +82,15 @@ public final class OperationCursor {
         } else {
             runs = nil
         }
+        nextOperation = nil
+        nextRun = nil
         nextOperation = try read(operations)
         nextRun = try runs.flatMap(read)
     }
 
     /// The next operation; `nil` after the last.
     @inline(__always)
-    public func next() throws -> StoredOperation? {
+    public mutating func next() throws -> StoredOperation? {
         if let run = nextRun, run.line < nextOperation?.line ?? .max {
             nextRun = try runs.flatMap(read)
             return run
@@ -98,27 +100,37 @@ public final class OperationCursor {
         return operation
     }
 
+    /// Each column fetched costs: only what the kind of operation has is.
     @inline(__always)
     private func read(_ statement: RawStatement) throws -> StoredOperation? {
         guard try statement.step() else { return nil }
         let task = Int(statement.integer(4) - firstTask)
         let domain = statement.integer(5)
-        let device = statement.integer(6)
-        return StoredOperation(
+        var operation = StoredOperation(
             id: statement.integer(0),
             time: statement.integer(1),
             kind: Operation.Kind(rawValue: UInt8(truncatingIfNeeded: statement.integer(2))) ?? .marker,
-            flags: Operation.Flags(rawValue: UInt8(truncatingIfNeeded: statement.integer(11))),
             cpu: Int32(truncatingIfNeeded: statement.integer(3)),
             pid: pids.indices.contains(task) ? pids[task] : -1,
-            domain: domain > 0 ? Int32(truncatingIfNeeded: domain - firstDomain) : 0,
-            device: device > 0 ? Int32(truncatingIfNeeded: device - firstDevice) : 0,
-            iova: UInt64(bitPattern: statement.integer(7)),
-            size: UInt64(bitPattern: statement.integer(8)),
-            paddr: UInt64(bitPattern: statement.integer(10)),
-            result: statement.isNull(9) ? nil : UInt64(bitPattern: statement.integer(9)),
-            hasRange: !statement.isNull(7),
-            line: statement.integer(12))
+            domain: domain > 0 ? Int32(truncatingIfNeeded: domain - firstDomain) : 0)
+        switch operation.kind {
+        case .map, .unmap, .unmapFast, .sync:
+            operation.hasRange = !statement.isNull(7)
+            operation.iova = UInt64(bitPattern: statement.integer(7))
+            operation.size = UInt64(bitPattern: statement.integer(8))
+            if operation.kind == .map {
+                operation.paddr = UInt64(bitPattern: statement.integer(10))
+            } else if operation.kind.isUnmap, !statement.isNull(9) {
+                operation.result = UInt64(bitPattern: statement.integer(9))
+            }
+            operation.flags = Operation.Flags(rawValue: UInt8(truncatingIfNeeded: statement.integer(11)))
+        case .attach, .detach:
+            let device = statement.integer(6)
+            operation.device = device > 0 ? Int32(truncatingIfNeeded: device - firstDevice) : 0
+        default: break
+        }
+        if runs != nil { operation.line = statement.integer(12) }
+        return operation
     }
 }
 
