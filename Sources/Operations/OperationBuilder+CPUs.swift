@@ -32,45 +32,61 @@ extension OperationBuilder {
         callsInFlight += 1
     }
 
-    /// Takes the topmost matching call off a CPU's stack.
-    mutating func popCall(onCPU cpu: Int, where matches: (Call) -> Bool) -> Call? {
-        guard let index = cpus[cpu].calls.lastIndex(where: matches) else { return nil }
-        callsInFlight -= 1
-        return cpus[cpu].calls.remove(at: index)
-    }
-
-    /// The topmost matching call on this CPU's stack, otherwise one of the same task on another CPU: a task may move.
+    /// The topmost matching call of this task on this CPU's stack, otherwise on another CPU, for a task may move;
+    /// otherwise any matching call on this CPU.
     func findCall(onCPU cpu: Int, task: Int32, where matches: (Call) -> Bool) -> (cpu: Int, index: Int)? {
-        if let index = cpus[cpu].calls.lastIndex(where: matches) { return (cpu, index) }
-        guard callsInFlight > cpus[cpu].calls.count else { return nil }
-        for other in cpus.indices where other != cpu && !cpus[other].calls.isEmpty {
-            if let index = cpus[other].calls.lastIndex(where: { $0.task == task && matches($0) }) {
-                return (other, index)
+        if let index = cpus[cpu].calls.lastIndex(where: { $0.task == task && matches($0) }) { return (cpu, index) }
+        guard callsInFlight > 0 else { return nil }
+        if callsInFlight > cpus[cpu].calls.count {
+            for other in cpus.indices where other != cpu && !cpus[other].calls.isEmpty {
+                if let index = cpus[other].calls.lastIndex(where: { $0.task == task && matches($0) }) {
+                    return (other, index)
+                }
             }
         }
-        return nil
+        return cpus[cpu].calls.lastIndex(where: matches).map { (cpu, $0) }
+    }
+
+    /// Takes a call off its stack, and those of its task above it: an interrupt of it, entered later, must have ended
+    /// before, so what should have told of that end was missed. Other tasks' calls may end in any order.
+    mutating func takeCall(at place: (cpu: Int, index: Int)) -> Call {
+        let call = cpus[place.cpu].calls[place.index]
+        var index = cpus[place.cpu].calls.count - 1
+        while index > place.index {
+            if cpus[place.cpu].calls[index].task == call.task {
+                giveUp(cpus[place.cpu].calls.remove(at: index))
+                callsInFlight -= 1
+            }
+            index -= 1
+        }
+        cpus[place.cpu].calls.remove(at: place.index)
+        callsInFlight -= 1
+        return call
     }
 
     mutating func dropClearedCalls(onCPU cpu: Int) {
         while cpus[cpu].calls.last?.isCleared == true { removeCalls(onCPU: cpu, from: cpus[cpu].calls.count - 1) }
     }
 
-    /// Gives up waiting for the returns of the calls above a place on a CPU's stack.
-    mutating func closeCalls(onCPU cpu: Int, above index: Int = -1) {
-        for call in cpus[cpu].calls[(index + 1)...] where !call.isCleared {
-            pending.close(call.slot) { operation in
-                if operation.kind == .map {
-                    operation.flags.insert(.failed)
-                    operation.result = 0
-                } else {
-                    operation.flags.insert(.unreturned)
-                }
-            }
-        }
-        removeCalls(onCPU: cpu, from: index + 1)
+    /// Gives up waiting for the returns of all calls on a CPU's stack.
+    mutating func closeCalls(onCPU cpu: Int) {
+        for call in cpus[cpu].calls { giveUp(call) }
+        removeCalls(onCPU: cpu, from: 0)
     }
 
-    mutating func removeCalls(onCPU cpu: Int, from index: Int) {
+    private mutating func giveUp(_ call: Call) {
+        guard !call.isCleared else { return }
+        pending.close(call.slot) { operation in
+            if operation.kind == .map {
+                operation.flags.insert(.failed)
+                operation.result = 0
+            } else {
+                operation.flags.insert(.unreturned)
+            }
+        }
+    }
+
+    private mutating func removeCalls(onCPU cpu: Int, from index: Int) {
         callsInFlight -= cpus[cpu].calls.count - index
         cpus[cpu].calls.removeSubrange(index...)
     }

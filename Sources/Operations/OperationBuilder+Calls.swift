@@ -26,8 +26,9 @@ extension OperationBuilder {
     mutating func mapped(_ event: UnsafePointer<TraceEvent>, cpu: Int, task: Int32) {
         guard let iova = event.pointee[.iova], let size = event.pointee[.size] else { return }
         totals.showsMapTracepoints = true
-        if let call = popCall(onCPU: cpu, where: { $0.kind == .map && $0.iova == iova && $0.size == size }) {
-            confirm(call, at: event, result: size)
+        let matches = { (call: Call) in call.kind == .map && call.iova == iova && call.size == size }
+        if let place = findCall(onCPU: cpu, task: task, where: matches) {
+            confirm(takeCall(at: place), at: event, result: size)
             cpus[cpu].lastMap = nil
             cpus[cpu].lastMapped = (task, iova)
             return
@@ -83,16 +84,12 @@ extension OperationBuilder {
         }
         cpus[cpu].lastClear = clear
         let matches = { (call: Call) in call.kind.isUnmap && !call.isCleared && call.iova == iova && call.size == size }
-        if let (cpu, index) = findCall(onCPU: cpu, task: task, where: matches) {
-            let call = cpus[cpu].calls[index]
-            confirm(call, at: event, result: result)
+        if let place = findCall(onCPU: cpu, task: task, where: matches) {
+            confirm(cpus[place.cpu].calls[place.index], at: event, result: result)
             if totals.showsReturns {
-                cpus[cpu].calls[index].isCleared = true
+                cpus[place.cpu].calls[place.index].isCleared = true
             } else {
-                // What is above it on the stack was entered later and yet not cleared: its tracepoint was missed.
-                closeCalls(onCPU: cpu, above: index)
-                removeCalls(onCPU: cpu, from: index)
-                cpus[cpu].returning = call
+                cpus[cpu].returning = takeCall(at: place)
             }
             return true
         }
@@ -116,11 +113,8 @@ extension OperationBuilder {
         let kind: Operation.Kind = isFast ? .unmapFast : .unmap
         let iova = event.pointee[.iova]
         let matches = { (call: Call) in call.kind == kind && (iova == nil || call.iova == iova) }
-        if let (cpu, index) = findCall(onCPU: cpu, task: task, where: matches) {
-            let call = cpus[cpu].calls[index]
-            // Calls above it on the stack must have returned before; their returns were missed.
-            closeCalls(onCPU: cpu, above: index)
-            removeCalls(onCPU: cpu, from: index)
+        if let place = findCall(onCPU: cpu, task: task, where: matches) {
+            let call = takeCall(at: place)
             if !call.isCleared { close(call, at: event, result: result, isFast: isFast) }
             return true
         }

@@ -31,6 +31,11 @@ public enum TraceDescription {
             "log",
             "\(trace["lines"] as Int64) lines, \(trace["events"] as Int64) events, \(seconds(last - first)) s (\(seconds(first)) to \(seconds(last)) on the trace clock)"
         )
+        line(
+            "events",
+            try counts(
+                "SELECT name, sum(count) FROM event_count WHERE trace = ? AND understood GROUP BY name ORDER BY 2 DESC, 1",
+                id, database))
         line("operations", try kinds("operation", id, database))
         line("layers", try kinds("layer", id, database))
         line("losses", try losses(trace, id, database))
