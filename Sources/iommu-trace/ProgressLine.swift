@@ -14,7 +14,7 @@ final class ProgressLine {
     private let start = ContinuousClock.now
     private var lastShown: ContinuousClock.Instant?
     private var lastWidth = 0
-    private var wasDone = false
+    private var latest: (done: Int64, total: Int64?, items: Int64, name: String)?
 
     init(_ label: String, _ mode: Mode) {
         self.label = label
@@ -29,13 +29,26 @@ final class ProgressLine {
     func show(done: Int64, of total: Int64?, items: Int64, named name: String) {
         guard isShown else { return }
         let now = ContinuousClock.now
-        let isDone = total.map { done >= $0 } ?? false
-        if let lastShown, !isDone, now - lastShown < (isTerminal ? .milliseconds(100) : .seconds(1)) { return }
-        if isDone, wasDone { return }
-        wasDone = isDone
+        latest = (done, total, items, name)
+        if let lastShown, now - lastShown < (isTerminal ? .milliseconds(100) : .seconds(1)) { return }
         lastShown = now
-        let elapsed = max(
-            Double((now - start).components.seconds) + Double((now - start).components.attoseconds) / 1e18, 1e-3)
+        printLatest(at: now)
+    }
+
+    /// Takes the line away from a terminal; elsewhere says how it ended.
+    func finish() {
+        guard isShown, latest != nil else { return }
+        if isTerminal {
+            print("")
+            FileHandle.standardError.write(Data("\r".utf8))
+        } else {
+            printLatest(at: .now)
+        }
+    }
+
+    private func printLatest(at now: ContinuousClock.Instant) {
+        guard let (done, total, items, name) = latest else { return }
+        let elapsed = max((now - start) / .seconds(1), 1e-3)
         var text = "\(label): "
         if let total, total > 0 {
             let share = min(Double(done) / Double(total), 1)
@@ -44,13 +57,6 @@ final class ProgressLine {
         }
         text += "\(items) \(name), \(Self.rate(Double(items) / elapsed)) \(name)/s"
         print(text)
-    }
-
-    /// Takes the line away from a terminal.
-    func finish() {
-        guard isShown, isTerminal, lastWidth > 0 else { return }
-        print("")
-        FileHandle.standardError.write(Data("\r".utf8))
     }
 
     private func print(_ text: String) {
