@@ -7,10 +7,11 @@ extension OperationBuilder {
         operation.domain = domain(event.pointee[.domain])
         let index = Int(operation.domain) - 1
         if kind == .sync {
-            // `end` is inclusive; an empty gather has start above it (model.md §1.6).
-            if let start = event.pointee[.start], let last = event.pointee[.end], start <= last {
+            // `end` is inclusive; an empty gather has start above it (model.md §1.6). No page table spans 2^57 bytes.
+            if let start = event.pointee[.start], let last = event.pointee[.end], start <= last, last - start < 1 << 57
+            {
                 operation.iova = start
-                operation.size = min(last - start, UInt64(Int64.max) - 1) + 1
+                operation.size = last - start + 1
             }
         }
         if kind == .flushAll, let held = cpus[cpu].held, held.task == task {

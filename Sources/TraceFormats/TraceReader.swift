@@ -141,8 +141,9 @@ public struct TraceReader: ~Copyable {
             let count = cursor.decimal()
             if count != nil { cursor.skipSpaces() }
             guard cursor.skip(isLost ? "EVENTS]" : "EVENTS DROPPED]") else { return false }
-            let loss = LostEvents(
-                line: lines.lineNumber, cpu: Int32(exactly: cpu), count: count.flatMap { Int64(exactly: $0) })
+            // A number that no buffer can have lost is none; sums over the column must stay sums.
+            let plausible = count.flatMap { $0 < 1 << 48 ? Int64($0) : nil }
+            let loss = LostEvents(line: lines.lineNumber, cpu: Int32(exactly: cpu), count: plausible)
             batch.losses.append((loss, precedingEvents: index))
             return true
         }

@@ -203,14 +203,16 @@ public struct ReplayWriter {
     /// Writes a replay's summary.
     public mutating func finish(replay: Int, _ header: Header, _ domains: [ReplayDomainRow]) throws {
         try flushes.flush()
+        func sum(_ value: (ReplayDomainRow) -> Int64) -> Int64 {
+            domains.reduce(Int64(0)) { $0.addingSaturated(value($1)) }
+        }
         let isKnown = domains.allSatisfy { $0.flushes != nil }
         try database.execute(
             sql: "INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             arguments: [
                 replays[replay], trace.id, header.requested, header.policy, header.options, header.layer,
-                domains.reduce(Int64(0)) { $0 + $1.unmapCalls }, domains.reduce(Int64(0)) { $0 + $1.pagesUnmapped },
-                isKnown ? domains.reduce(Int64(0)) { $0 + ($1.flushes ?? 0) } : nil,
-                domains.reduce(Int64(0)) { $0 + $1.flushesPending }, header.evidence,
+                sum { $0.unmapCalls }, sum { $0.pagesUnmapped }, isKnown ? sum { $0.flushes ?? 0 } : nil,
+                sum { $0.flushesPending }, header.evidence,
             ])
         let statement = try database.makeStatement(
             sql: "INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")

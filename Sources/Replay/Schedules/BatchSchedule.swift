@@ -1,3 +1,5 @@
+import TraceStore
+
 /// `batch=N`: a sync right after the N-th pending call (design §4 7).
 final class BatchSchedule: FlushSchedule {
     private let calls: Int64
@@ -38,13 +40,5 @@ final class EndSchedule: FlushSchedule {
 
     override func domainFreed(at time: Int64, operation: Int64) {
         flushAllWaiting(at: time, operation: operation, cause: .domainFree)
-    }
-}
-
-extension Int64 {
-    /// The sum, or the nearest value that fits.
-    func addingSaturated(_ other: Int64) -> Int64 {
-        let (sum, overflow) = addingReportingOverflow(other)
-        return overflow ? (other < 0 ? .min : .max) : sum
     }
 }

@@ -1,0 +1,7 @@
+extension Int64 {
+    /// The sum, or the nearest value that fits: counts of a hostile log must neither trap nor turn negative.
+    public func addingSaturated(_ other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? (other < 0 ? .min : .max) : sum
+    }
+}
