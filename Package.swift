@@ -53,6 +53,9 @@ let package = Package(
             name: "PipelineTests",
             dependencies: ["Ingest", "Replay", "Reporting", "TraceStore", "Schema", "IOMMUModel"]
         ),
-        .testTarget(name: "CommandLineTests", dependencies: ["iommu-trace", "TraceStore"]),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: ["iommu-trace", "CZlib", .product(name: "GRDB", package: "GRDB.swift")]
+        ),
     ]
 )

@@ -1,0 +1,106 @@
+import CZlib
+import Foundation
+
+/// A small log, the same for the same seed, in the shape of what a 6.1 kernel with probes writes about strict domains:
+/// each call maps, unmaps and syncs.
+struct FtraceLog {
+    /// The domains' pointers and the one device that is attached to each.
+    static let domains = ["0xff1f9ec7fbaebf50", "0xff1f9ec78baa2dd0"]
+
+    var lines: [String]
+    /// 4096-byte pages that the unmaps remove.
+    private(set) var pages = 0
+    private var microseconds = 25_241_791
+
+    /// - Parameter calls: unmap calls, spread over both domains.
+    init(calls: Int, seed: UInt64 = 1) {
+        var random = SplitMix(state: seed)
+        lines = [
+            "# tracer: nop",
+            "#",
+            "#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION",
+            "#              | |         |   |||||     |         |",
+        ]
+        add("tracing_mark_write: LAB_START seed \(seed)")
+        for (index, domain) in Self.domains.enumerated() {
+            add("attach: (intel_iommu_attach_device+0x5/0x8c0) domain=\(domain) dev=\"0000:00:0\(index + 3).0\"")
+        }
+        for _ in 0..<calls { addCall(&random) }
+    }
+
+    private mutating func addCall(_ random: inout SplitMix) {
+        let domain = Self.domains[Int(random.next() % 2)]
+        let size = [4096, 4096, 4096, 131072][Int(random.next() % 4)]
+        let iova = 0xf000_0000 + random.next() % 4096 * 131072
+        let start = "0x" + String(iova, radix: 16)
+        let end = "0x" + String(iova + UInt64(size) - 1, radix: 16)
+        let paddr = "0x" + String(0x1_1300_0000 + random.next() % 65536 * 4096, radix: 16)
+        pages += size / 4096
+        add("map: (__iommu_map+0x5/0x2a0) domain=\(domain) iova=\(start) paddr=\(paddr) size=\(size) prot=0x6")
+        add("unmap_fast: (iommu_unmap_fast+0x5/0x10) domain=\(domain) iova=\(start) size=\(size) queued=0")
+        add("unmapped: (iommu.unmap) iova=\(start) size=\(size) unmapped=\(size)")
+        add("sync: (intel_iommu_tlb_sync+0x5/0xf0) domain=\(domain) start=\(start) end=\(end) pgsize=4096")
+        add("hw_flush: (qi_flush_iotlb+0x5/0xb0) did=4 addr=\(start) order=0 type=0x3000000000000000")
+        add("qi_submit: iotlb_inv dmar0: 0x400f2 \(start) 0x0 0x0")
+    }
+
+    /// Adds an event behind the last one in time.
+    mutating func add(_ event: String, task: String = "fio") {
+        microseconds += 7
+        lines.append(Self.line(event, task: task, microseconds: microseconds))
+    }
+
+    /// One line as ftrace prints it.
+    static func line(_ event: String, task: String = "fio", microseconds: Int) -> String {
+        let fraction = String(microseconds % 1_000_000)
+        let comm = String(repeating: " ", count: max(16 - task.utf8.count, 0)) + task
+        let seconds = "\(microseconds / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
+        return "\(comm)-271     [001] d.Z..    \(seconds): \(event)"
+    }
+
+    var text: String { lines.joined(separator: "\n") + "\n" }
+    var data: Data { Data(text.utf8) }
+}
+
+/// Steele, Lea and Flood's SplitMix64: small, and the same everywhere.
+private struct SplitMix {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ mixed >> 31
+    }
+}
+
+extension Data {
+    /// As one gzip member.
+    var gzipped: Data {
+        var stream = z_stream()
+        let size = Int32(MemoryLayout<z_stream>.size)
+        // 16: with a gzip header; 15: the largest window; 8: zlib's default memory level.
+        deflateInit2_(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + 15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, size)
+        defer { deflateEnd(&stream) }
+        var input = [UInt8](self)
+        var output = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(input.count))) + 32)
+        let count = input.withUnsafeMutableBufferPointer { input in
+            output.withUnsafeMutableBufferPointer { output in
+                stream.next_in = input.baseAddress
+                stream.avail_in = UInt32(input.count)
+                stream.next_out = output.baseAddress
+                stream.avail_out = UInt32(output.count)
+                deflate(&stream, Z_FINISH)
+                return output.count - Int(stream.avail_out)
+            }
+        }
+        return Data(output[..<count])
+    }
+
+    /// With one bit turned over.
+    func flippingBit(_ bit: Int, ofByte index: Int) -> Data {
+        var copy = self
+        copy[copy.startIndex + index] ^= 1 << UInt8(bit)
+        return copy
+    }
+}

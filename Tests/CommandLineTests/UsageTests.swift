@@ -1,0 +1,115 @@
+import Foundation
+import Testing
+
+/// What the command line makes of arguments, right and wrong.
+@Suite struct UsageTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private func run(_ arguments: [String]) throws -> Tool.Result { try Tool.run(arguments, directory: folder) }
+
+    // MARK: - Help
+
+    @Test(arguments: [[], ["--help"], ["-h"], ["help"]]) func help(arguments: [String]) throws {
+        let result = try run(arguments)
+        #expect(result.exitCode == 0)
+        #expect(result.errors == "")
+        for word in ["OVERVIEW: ", "iommu-trace import LOG", "SUBCOMMANDS:", "report", "replay", "sql"] {
+            #expect(result.output.contains(word))
+        }
+    }
+
+    @Test(arguments: ["import", "replay", "report", "info", "list", "forget", "sql", "show"])
+    func helpOfSubcommand(name: String) throws {
+        let result = try run([name, "--help"])
+        #expect(result.exitCode == 0)
+        #expect(result.errors == "")
+        #expect(result.output.contains("USAGE: iommu-trace \(name)"))
+        // Lines that the parser breaks must not have come out as `\(…)`.
+        #expect(!result.output.contains("\\("))
+    }
+
+    @Test func version() throws {
+        let result = try run(["--version"])
+        #expect(result.exitCode == 0)
+        #expect(result.errors == "")
+        #expect(try #/iommu-trace \d+\.\d+\.\d+ \(schema \d+\)\n/#.wholeMatch(in: result.output) != nil)
+    }
+
+    // MARK: - Mistakes
+
+    struct Mistake: CustomTestStringConvertible {
+        var arguments: [String]
+        var hints: [String]
+        var testDescription: String { arguments.joined(separator: " ") }
+
+        init(_ line: String, _ hints: String...) {
+            arguments = line.split(separator: " ").map { $0 == "''" ? "" : String($0) }
+            self.hints = hints
+        }
+    }
+
+    static let policies = [
+        "per-page", "sync, strict", "recorded", "vfio", "batch=N", "queue=N,T", "single-queue=N,T", "every=T", "end",
+        "fast, lazy",
+    ]
+
+    static let mistakes = [
+        Mistake("import --frob log.txt", "Unknown option '--frob'", "iommu-trace import --help"),
+        Mistake("replay --frob", "Unknown option '--frob'", "iommu-trace replay --help"),
+        Mistake("report savings --frob", "Unknown option '--frob'", "iommu-trace report --help"),
+        Mistake("reprot savings", "Unexpected argument 'savings'"),
+        Mistake("import", "Missing expected argument '<log> ...'", "iommu-trace import --help"),
+        Mistake("sql", "Missing expected argument '<query>'", "iommu-trace sql --help"),
+        Mistake("forget", "Missing expected argument '<trace>'"),
+        Mistake("import log.txt --db", "Missing value for '--db"),
+        Mistake("import log.txt --db ''", "--db needs the name of a file"),
+        Mistake("import log.txt other.txt --name x", "--name goes with one log only."),
+        Mistake("report", "name a report: savings, domains, issues, events"),
+        Mistake("report nosuch", "no report is called 'nosuch'; there are: savings, domains, issues, events"),
+        Mistake("report savings --by task", "cannot be told apart by 'task', only by: trace, domain"),
+        Mistake("report savings --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
+        Mistake("replay --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
+        Mistake("info --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
+        Mistake("forget nosuch", "no trace is called 'nosuch'; there are: log, other"),
+        Mistake("report savings --format xml", "'xml' is invalid", "'table', 'json', 'csv' or 'markdown'"),
+        Mistake("import log.txt --progress often", "'often' is invalid", "'auto', 'always' or 'never'"),
+        Mistake("replay --page-sizes 3K", "--page-sizes 3K: give powers of two from 4K up, such as 4K,2M,1G, or all"),
+        Mistake("replay --page-sizes 2K", "--page-sizes 2K: give powers of two"),
+        Mistake("replay --page-sizes 4K,,2M", "--page-sizes 4K,,2M: give powers of two"),
+        Mistake("replay --page-sizes 99999999999999999999T", "give powers of two"),
+        Mistake("replay --page-sizes ''", "give powers of two"),
+        Mistake("replay --hz 0", "--hz 0: give 1 to 10000"),
+        Mistake("replay --hz=-250", "--hz -250: give 1 to 10000"),
+        Mistake("replay --hz 99999999999999999999", "is invalid for '--hz <ticks>'"),
+        Mistake("replay --hz fast", "'fast' is invalid for '--hz <ticks>'"),
+        Mistake("replay --policy batch=0", "policy 'batch=0' needs a number from 1 to 1000000000"),
+        Mistake("replay --policy batch=99999999999999999999", "needs a number from 1 to 1000000000"),
+        Mistake("replay --policy queue=1,10ms", "policy 'queue=1,10ms' needs a number from 2 to 1000000000"),
+        Mistake("replay --policy queue=256,10", "needs a time such as 10ms or 250us, up to an hour"),
+        Mistake("replay --policy every=9223372036854775807s", "needs a time such as 10ms or 250us, up to an hour"),
+        Mistake("replay --policy every=0ms", "needs a time such as 10ms or 250us, up to an hour"),
+        Mistake("log.txt --policy nosuch", "policy 'nosuch' is no policy"),
+    ]
+
+    @Test(arguments: mistakes) func mistake(_ mistake: Mistake) throws {
+        try folder.write(Prepared.twoTraces.get(), to: "iommu-trace.db")
+        try folder.write(FtraceLog(calls: 5).text, to: "log.txt")
+        let bytes = try folder.read("iommu-trace.db")
+        let result = try run(mistake.arguments)
+        #expect(result.exitCode == 2)
+        #expect(result.output == "")
+        for hint in mistake.hints { #expect(result.errors.contains(hint)) }
+        #expect(try folder.read("iommu-trace.db") == bytes)
+        #expect(try folder.files == ["iommu-trace.db", "log.txt"])
+    }
+
+    @Test(arguments: ["nosuch", "", "queue=", "sync=1", "batch", "Queue", "per-page,sync"])
+    func unknownPolicy(name: String) throws {
+        let result = try run(["replay", "--policy", name])
+        #expect(result.exitCode == 2)
+        #expect(result.errors.hasPrefix("iommu-trace: policy '\(name)' is no policy\n"))
+        for policy in Self.policies { #expect(result.errors.contains("\n\(policy) ")) }
+    }
+}
