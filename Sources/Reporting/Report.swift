@@ -61,10 +61,14 @@ public enum Query {
     ) throws {
         try store.read { database in
             do {
-                let statement = try database.makeStatement(sql: sql)
+                let statements = try database.allStatements(sql: sql)
+                guard let statement = try statements.next() else { throw QueryError.returnsNothing }
                 guard statement.isReadonly else { throw QueryError.writes }
+                guard try statements.next() == nil else { throw QueryError.several }
+                // ATTACH, COMMIT and their like write nothing themselves, but undo what keeps the query read-only.
+                guard statement.columnCount > 0 else { throw QueryError.returnsNothing }
                 try write(statement, format: format, to: output)
-            } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_ERROR {
+            } catch let error as DatabaseError where error.isAboutTheQuery {
                 throw QueryError.failed(error.message ?? error.description)
             }
         }
@@ -83,6 +87,10 @@ public enum Query {
 public enum QueryError: Error, CustomStringConvertible {
     /// It would change the database.
     case writes
+    /// It is not the only one.
+    case several
+    /// It has no rows for an answer, or there is none.
+    case returnsNothing
     /// SQLite does not understand it: its own words.
     case failed(String)
 
@@ -90,8 +98,18 @@ public enum QueryError: Error, CustomStringConvertible {
     public var description: String {
         switch self {
         case .writes: "the statement would change the database; sql runs read-only: use a SELECT, or sqlite3 on a copy"
+        case .several: "sql runs one statement at a time; give the others in calls of their own"
+        case .returnsNothing: "the statement returns no rows; use a SELECT"
         case .failed(let message): "sql: \(message)"
         }
+    }
+}
+
+extension DatabaseError {
+    /// Whether the text of the query is to blame, or what it computes, rather than the database.
+    fileprivate var isAboutTheQuery: Bool {
+        [.SQLITE_ERROR, .SQLITE_MISUSE, .SQLITE_TOOBIG, .SQLITE_MISMATCH, .SQLITE_RANGE].contains(
+            resultCode.primaryResultCode)
     }
 }
 
