@@ -1,5 +1,7 @@
 import ArgumentParser
+import Glibc
 import Reporting
+import TraceStore
 
 struct SQL: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,7 +21,7 @@ struct SQL: ParsableCommand {
     @OptionGroup var database: DatabaseOptions
 
     func run() throws {
-        let query = query == "-" ? Self.standardInput() : query
+        let query = query == "-" ? try Self.standardInput() : query
         let store = try database.open(.read)
         do {
             try output.write { try Query.write(query, from: store, format: output.format, to: $0) }
@@ -28,9 +30,17 @@ struct SQL: ParsableCommand {
         }
     }
 
-    private static func standardInput() -> String {
-        var text = ""
-        while let line = readLine(strippingNewline: false) { text += line }
-        return text
+    /// All of standard input. Waits so that a signal ends it: the handler of ``Interrupt`` leaves a read undisturbed.
+    private static func standardInput() throws -> String {
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while !Interrupt.hasCome {
+            var request = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+            if poll(&request, 1, 100) == 0 { continue }
+            let count = read(STDIN_FILENO, &buffer, buffer.count)
+            guard count > 0 else { return String(decoding: text, as: UTF8.self) }
+            text += buffer[..<count]
+        }
+        throw StoreError.interrupted
     }
 }

@@ -23,7 +23,9 @@ public final class LogFile: @unchecked Sendable {
             descriptor = STDIN_FILENO
         } else {
             self.path = path
-            descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            // Without waiting for a named pipe's writer: read(into:) waits, and can be told to stop.
+            descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+            if descriptor >= 0 { _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK) }
         }
         guard descriptor >= 0 else { throw .cannotRead(path: path, code: errno) }
         var status = stat()
