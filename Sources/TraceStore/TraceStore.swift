@@ -47,17 +47,32 @@ public final class TraceStore: Sendable {
             try database.execute(sql: "PRAGMA cache_size = -24576")
             if let pageLimit { try database.execute(sql: "PRAGMA max_page_count = \(pageLimit)") }
         }
+        let prepared = configuration
         queue = try Self.translatingErrors(path: path) {
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
             do {
-                try queue.read { try Self.check($0, path: path) }
-            } catch {
-                try? queue.close()
-                if !exists { try? FileManager.default.removeItem(atPath: path) }
-                throw error
+                return try Self.open(path, access, prepared, isNew: !exists)
+            } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_READONLY_ROLLBACK {
+                // A writer was killed. What it left half done must be rolled back, and a reader may not do that.
+                var writing = prepared
+                writing.readonly = false
+                try Self.open(path, .write, writing, isNew: false).close()
+                return try Self.open(path, access, prepared, isNew: false)
             }
-            return queue
         }
+    }
+
+    private static func open(
+        _ path: String, _ access: Access, _ configuration: Configuration, isNew: Bool
+    ) throws -> DatabaseQueue {
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        do {
+            try queue.read { try check($0, path: path, access) }
+        } catch {
+            try? queue.close()
+            if isNew { try? FileManager.default.removeItem(atPath: path) }
+            throw error
+        }
+        return queue
     }
 
     /// Ends whatever statement is running, from any thread: it throws ``StoreError/interrupted``.
@@ -107,11 +122,15 @@ public final class TraceStore: Sendable {
         if size == 0 { try? FileManager.default.removeItem(atPath: path) }
     }
 
-    private static func check(_ database: Database, path: String) throws {
+    private static func check(_ database: Database, path: String, _ access: Access) throws {
         let application = try Int32.fetchOne(database, sql: "PRAGMA application_id") ?? 0
         let version = try Int32.fetchOne(database, sql: "PRAGMA user_version") ?? 0
         let isEmpty = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") == 0
-        if isEmpty, application == 0 || application == Schema.applicationID { return }
+        if isEmpty, application == 0 || application == Schema.applicationID {
+            // Left by an import that was killed, say. A writer creates the tables; a reader has nothing to read.
+            if access == .read { throw StoreError.noTraces(path: path) }
+            return
+        }
         guard application == Schema.applicationID else { throw StoreError.foreign(path: path) }
         if version > Schema.version { throw StoreError.newer(path: path, version: Int(version)) }
         if version < Schema.version { throw StoreError.older(path: path, version: Int(version)) }
