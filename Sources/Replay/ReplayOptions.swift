@@ -51,7 +51,7 @@ extension PageSizes {
     public var text: String {
         if self == .everyPowerOfTwo { return "all" }
         return (12..<64).filter { bitmap >> $0 & 1 != 0 }.map { shift in
-            let unit = min((shift - 2) / 10, 4)
+            let unit = min(shift / 10, 4)
             return "\(UInt64(1) << UInt64(shift - unit * 10))\(["", "K", "M", "G", "T"][unit])"
         }.joined(separator: ",")
     }
