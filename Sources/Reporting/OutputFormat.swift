@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Glibc
 
 /// How rows are written.
 public enum OutputFormat: String, CaseIterable, Sendable {
@@ -42,9 +43,27 @@ public final class TextOutput {
     /// Output that hands its bytes to `write`.
     public init(_ write: @escaping (Data) throws -> Void) { self.write = write }
 
-    /// Output to an open file.
-    public convenience init(_ file: FileHandle) {
-        self.init { try file.write(contentsOf: $0) }
+    /// Output to standard output.
+    public static var standard: TextOutput {
+        TextOutput { try write($0, to: STDOUT_FILENO, named: "standard output") }
+    }
+
+    /// Output to a file, which is opened and emptied with the first bytes: what fails before leaves it as it was.
+    public static func file(_ path: String) -> TextOutput {
+        let file = LazyFile(path)
+        return TextOutput { try write($0, to: file.descriptor(), named: path) }
+    }
+
+    private static func write(_ data: Data, to descriptor: Int32, named name: String) throws {
+        var left = data[...]
+        while !left.isEmpty {
+            let count = left.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count >= 0 {
+                left = left.dropFirst(count)
+            } else if errno != EINTR {
+                throw OutputError(name: name, code: errno)
+            }
+        }
     }
 
     /// Writes a line.
@@ -65,6 +84,36 @@ public final class TextOutput {
         flush()
         if let failure { throw failure }
     }
+}
+
+/// A file that is opened when it is first needed. Unlike `FileManager.createFile` this writes into what is there: a
+/// link, a pipe or a device stays one.
+private final class LazyFile {
+    private let path: String
+    private var opened: Int32?
+
+    init(_ path: String) { self.path = path }
+
+    deinit { if let opened { close(opened) } }
+
+    func descriptor() throws -> Int32 {
+        if let opened { return opened }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw OutputError(name: path, code: errno) }
+        opened = descriptor
+        return descriptor
+    }
+}
+
+/// Output that could not be written: `errno`.
+public struct OutputError: Error {
+    /// The file, or standard output.
+    public let name: String
+    /// `errno`
+    public let code: Int32
+
+    /// What could not be written, and why.
+    public var message: String { "\(name): cannot be written: \(String(cString: strerror(code)))" }
 }
 
 extension DatabaseValue {

@@ -59,6 +59,9 @@ struct IOMMUTrace: ParsableCommand {
         case let error as UsageError:
             Message.error(error.message)
             return .usage
+        case let error as OutputError:
+            Message.error(error.message)
+            return .refused
         default:
             return reportArguments(error)
         }
@@ -72,7 +75,7 @@ struct IOMMUTrace: ParsableCommand {
             print(message)
             return .success
         case .validationFailure:
-            FileHandle.standardError.write(Data((message + "\n").utf8))
+            Message.raw(message + "\n")
             return .usage
         default:
             Message.error(message.hasPrefix("Error: ") ? String(message.dropFirst(7)) : message)
@@ -111,6 +114,11 @@ enum Message {
         let clean = text.unicodeScalars.map {
             $0 == "\n" || $0.value >= 32 && $0.value != 127 && !(128...159).contains($0.value) ? String($0) : "?"
         }
-        FileHandle.standardError.write(Data((clean.joined() + "\n").utf8))
+        raw(clean.joined() + "\n")
+    }
+
+    /// Writes to stderr as it is. If that fails, there is nowhere left to say so.
+    static func raw(_ text: String) {
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
     }
 }

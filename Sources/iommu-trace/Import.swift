@@ -45,7 +45,7 @@ struct Import: ParsableCommand {
                     Message.note("\(log): is in the database already, as trace \(name); nothing was changed")
                 case .imported(let name, let isDamaged):
                     if let store {
-                        let output = TextOutput(.standardOutput)
+                        let output = TextOutput.standard
                         try TraceDescription.write(from: store, trace: name, to: output)
                         try output.finish()
                     }

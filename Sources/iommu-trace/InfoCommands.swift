@@ -13,7 +13,7 @@ struct Info: ParsableCommand {
 
     func run() throws {
         let store = try database.open(.read)
-        let output = TextOutput(.standardOutput)
+        let output = TextOutput.standard
         try TraceDescription.write(from: store, trace: trace, to: output)
         try output.finish()
     }

@@ -33,7 +33,7 @@ struct OneShot: ParsableCommand {
         }
         guard let store = temporary else { return }
         let name = try ReplayStep.run(replay, in: store, trace: nil, progress: progress.progress)
-        let output = TextOutput(.standardOutput)
+        let output = TextOutput.standard
         try TraceDescription.write(from: store, trace: name, to: output)
         output.print("")
         try Answer.write(from: store, trace: name, to: output)

@@ -61,12 +61,12 @@ final class ProgressLine {
 
     private func print(_ text: String) {
         guard isTerminal else {
-            FileHandle.standardError.write(Data((text + "\n").utf8))
+            Message.raw(text + "\n")
             return
         }
         let padding = String(repeating: " ", count: max(lastWidth - text.count, 0))
         lastWidth = text.count
-        FileHandle.standardError.write(Data(("\r" + text + padding).utf8))
+        Message.raw("\r" + text + padding)
     }
 
     private static func rate(_ value: Double) -> String {

@@ -27,7 +27,7 @@ struct ReplayCommand: ParsableCommand {
         let replay = try policies.makeReplay()
         let store = try database.open(.write)
         let name = try ReplayStep.run(replay, in: store, trace: trace, progress: progress.progress)
-        let output = TextOutput(.standardOutput)
+        let output = TextOutput.standard
         try Answer.write(from: store, trace: name, to: output)
         try output.finish()
     }

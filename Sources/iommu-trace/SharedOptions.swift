@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import Replay
 import Reporting
 import TraceStore
@@ -77,19 +78,24 @@ struct OutputOptions: ParsableArguments {
     var output: String = "-"
 
     func write(_ body: (TextOutput) throws -> Void) throws {
-        if output == "-" {
-            let text = TextOutput(.standardOutput)
-            try body(text)
-            try text.finish()
-            return
+        if output != "-", Self.isDatabase(output) {
+            throw UsageError(
+                message: "\(output): is an SQLite database and is not overwritten; name another file with -o")
         }
-        guard FileManager.default.createFile(atPath: output, contents: nil),
-            let file = FileHandle(forWritingAtPath: output)
-        else { throw UsageError(message: "\(output): cannot be written") }
-        defer { try? file.close() }
-        let text = TextOutput(file)
+        let text = output == "-" ? TextOutput.standard : .file(output)
         try body(text)
         try text.finish()
+    }
+
+    /// Whether a file is an SQLite database: `-o` and `--db` are easily mixed up.
+    private static func isDatabase(_ path: String) -> Bool {
+        var status = stat()
+        // A pipe, say, is not opened twice.
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            let file = FileHandle(forReadingAtPath: path)
+        else { return false }
+        defer { try? file.close() }
+        return (try? file.read(upToCount: 16)) == Data("SQLite format 3\0".utf8)
     }
 }
 
