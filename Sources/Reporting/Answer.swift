@@ -8,8 +8,8 @@ public enum Answer {
         guard let savings = Report.named("savings") else { return }
         try store.read { database in
             let rows = try fetch(savings, database, trace: trace, by: "trace")
-            output.print("TLB flushes of \(trace) under each policy (counts: facts of the policy; see evidence)")
-            output.print("")
+            output.say("TLB flushes of \(trace) under each policy (counts: facts of the policy; see evidence)")
+            output.say("")
             var renderer = OutputFormat.table.renderer(output)
             renderer.begin(columns: [
                 "policy", "unmap calls", "flushes", "pending", "saved", "saved %", "flushes/s", "evidence",
@@ -44,16 +44,16 @@ public enum Answer {
         let shown = 12
         let chosen = domains.filter { $0["reason"] as String? != nil && ($0["unmap_calls"] as Int64) > 0 }
         guard !chosen.isEmpty else { return }
-        output.print("")
+        output.say("")
         for row in chosen.prefix(shown) {
             let flushes = (row["flushes"] as Int64?).map(String.init) ?? "an unknown number of"
-            output.print(
+            output.say(
                 "\(row["requested"] as String) in domain \(row["domain"] as String): \(row["policy"] as String), "
                     + "\(flushes) flushes for \(row["unmap_calls"] as Int64) unmap calls; \(row["reason"] as String) "
                     + "(\(row["evidence"] as String))")
         }
         if chosen.count > shown {
-            output.print("… and in \(chosen.count - shown) more domains: report savings --by domain")
+            output.say("… and in \(chosen.count - shown) more domains: report savings --by domain")
         }
     }
 
@@ -75,7 +75,7 @@ public enum Answer {
             }
         }
         guard !notes.isEmpty else { return }
-        output.print("")
-        for note in notes.sorted() { output.print("note: \(note)") }
+        output.say("")
+        for note in notes.sorted() { output.say("note: \(note)") }
     }
 }

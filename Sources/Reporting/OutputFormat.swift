@@ -73,6 +73,9 @@ public final class TextOutput {
         if buffer.count >= 1 << 16 { flush() }
     }
 
+    /// Writes a line for people, in which names out of a log do no harm to their terminal.
+    public func say(_ text: String) { print(text.onOneLine) }
+
     private func flush() {
         guard failure == nil else { return }
         do { try write(buffer) } catch { failure = error }

@@ -21,7 +21,7 @@ struct TableRenderer: RowRenderer {
         self.style = style
     }
 
-    mutating func begin(columns: [String]) { self.columns = columns }
+    mutating func begin(columns: [String]) { self.columns = columns.map { Self.cell($0, style) } }
 
     mutating func row(_ values: [DatabaseValue]) {
         if widths.isEmpty {
@@ -75,10 +75,19 @@ struct TableRenderer: RowRenderer {
 
     /// A cell's text in one line: what a log holds must not break the table or the terminal.
     private static func cell(_ value: DatabaseValue, _ style: Style) -> String {
-        var text = (value.text ?? "-").map { $0.isNewline || $0.isControl ? " " : String($0) }.joined()
-        if style == .markdown { text = text.replacing("|", with: "\\|") }
-        return text
+        cell(value.text ?? "-", style)
     }
+
+    private static func cell(_ text: String, _ style: Style) -> String {
+        let text = text.onOneLine
+        guard style == .markdown else { return text }
+        return text.map { "\\|<".contains($0) ? "\\\($0)" : String($0) }.joined()
+    }
+}
+
+extension String {
+    /// With spaces for line ends and control characters: a terminal would take those for commands.
+    var onOneLine: String { map { $0.isNewline || $0.isControl ? " " : String($0) }.joined() }
 }
 
 extension Character {
@@ -125,7 +134,7 @@ struct JSONRenderer: RowRenderer {
             case "\\": result += "\\\\"
             case "\n": result += "\\n"
             case "\t": result += "\\t"
-            case _ where scalar.value < 32 || scalar.value == 127:
+            case _ where scalar.value < 32 || (127...159).contains(scalar.value):
                 let digits = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
             default: result.unicodeScalars.append(scalar)

@@ -13,7 +13,7 @@ public enum TraceDescription {
                 database, sql: "SELECT * FROM trace WHERE name = ?1 OR ?1 IS NULL ORDER BY id", arguments: [trace])
             if rows.isEmpty { throw StoreError.noTraces(path: store.path) }
             for (index, row) in rows.enumerated() {
-                if index > 0 { output.print("") }
+                if index > 0 { output.say("") }
                 try describe(row, database, output)
             }
         }
@@ -24,9 +24,9 @@ public enum TraceDescription {
         let first: Int64 = trace["first_ns"]
         let last: Int64 = trace["last_ns"]
         func line(_ label: String, _ text: String) {
-            output.print("  " + label.padding(to: 12) + text)
+            output.say("  " + label.padding(to: 12) + text)
         }
-        output.print("trace \(trace["name"] as String), from \(trace["source"] as String)")
+        output.say("trace \(trace["name"] as String), from \(trace["source"] as String)")
         line(
             "log",
             "\(trace["lines"] as Int64) lines, \(trace["events"] as Int64) events, \(seconds(last - first)) s (\(seconds(first)) to \(seconds(last)) on the trace clock)"
