@@ -40,7 +40,7 @@ final class ProgressLine {
         guard isShown, latest != nil else { return }
         if isTerminal {
             print("")
-            FileHandle.standardError.write(Data("\r".utf8))
+            Message.raw("\r")
         } else {
             printLatest(at: .now)
         }
