@@ -69,16 +69,16 @@ public struct PageTable: Sendable {
     public mutating func unmap(_ range: AddressRange) -> Unmapped {
         var result = Unmapped()
         guard var position = position(ofFirstRunEndingAtOrAfter: range.start) else { return result }
-        var kept: (Run?, Run?) = (nil, nil)
+        var kept: [Run] = []
         while position.block < blocks.count {
             let block = position.block
             var end = position.index
             while end < blocks[block].count, blocks[block][end].range.start <= range.last {
                 let run = blocks[block][end]
-                let (before, after) = Self.remainder(of: run, outside: range)
-                if before != nil || after != nil { result.splitRuns += 1 }
-                if let before { kept.0 = before }
-                if let after { kept.1 = after }
+                if !range.contains(run.range) {
+                    result.splitRuns += 1
+                    Self.appendRemainder(of: run, outside: range, to: &kept)
+                }
                 result.runs += 1
                 result.bytes &+= min(run.range.last, range.last) - max(run.range.start, range.start) + 1
                 end += 1
@@ -90,8 +90,7 @@ public struct PageTable: Sendable {
             // A block that was emptied is gone, and its successor stands in its place.
             position = (position.index > 0 ? block + 1 : block, 0)
         }
-        if let before = kept.0 { insert(before) }
-        if let after = kept.1 { insert(after) }
+        for run in kept { insert(run) }
         return result
     }
 
@@ -165,27 +164,26 @@ public struct PageTable: Sendable {
         }
     }
 
-    /// The parts of `run` before and after `range`.
-    private static func remainder(of run: Run, outside range: AddressRange) -> (before: Run?, after: Run?) {
-        var before: Run?
-        var after: Run?
+    /// Appends the parts of `run` before and after `range`. Of its leaves only those that are cut fall apart.
+    private static func appendRemainder(of run: Run, outside range: AddressRange, to kept: inout [Run]) {
+        let mask = run.pageSize > smallestLeaf ? run.pageSize - 1 : 0
+        func keep(_ start: UInt64, _ last: UInt64, pageSize: UInt64) {
+            guard let part = AddressRange(start: start, last: last) else { return }
+            kept.append(Run(range: part, paddr: run.paddr &+ (start - run.range.start), pageSize: pageSize))
+        }
         if run.range.start < range.start {
-            let left = AddressRange(uncheckedStart: run.range.start, last: range.start - 1)
-            before = Run(range: left, paddr: run.paddr, pageSize: leafSize(of: run, in: left))
+            let cutLeaf = range.start & ~mask
+            if cutLeaf > run.range.start { keep(run.range.start, cutLeaf - 1, pageSize: run.pageSize) }
+            keep(cutLeaf, range.start - 1, pageSize: smallestLeaf)
         }
         if run.range.last > range.last {
-            let right = AddressRange(uncheckedStart: range.last + 1, last: run.range.last)
-            let paddr = run.paddr &+ (right.start - run.range.start)
-            after = Run(range: right, paddr: paddr, pageSize: leafSize(of: run, in: right))
+            let cutLeaf = range.last | mask
+            keep(range.last + 1, cutLeaf, pageSize: smallestLeaf)
+            if cutLeaf < run.range.last { keep(cutLeaf + 1, run.range.last, pageSize: run.pageSize) }
         }
-        return (before, after)
     }
 
-    /// The leaves of a part stay as they are if the cut went between two of them.
-    private static func leafSize(of run: Run, in part: AddressRange) -> UInt64 {
-        let mask = run.pageSize &- 1
-        return part.start & mask == 0 && part.last & mask == mask ? run.pageSize : 4096
-    }
+    private static let smallestLeaf: UInt64 = 4096
 }
 
 extension ContiguousArray {
