@@ -113,11 +113,17 @@ final class PolicyLane {
 
     // MARK: - Flushes
 
+    /// Whether a device is attached to the domain now.
+    func isAttached(_ domain: Int32) -> Bool { attachments.state.isAttached(domain) }
+
     /// Counts a flush and keeps its row.
+    ///
+    /// - Parameter isAttached: whether a device was attached at that time; `nil` if that is now.
     func record(
-        domain: Int32, at time: Int64, operation: Int64, cause: FlushRow.Cause, flushes: Int64, calls: Int64
+        domain: Int32, at time: Int64, operation: Int64, cause: FlushRow.Cause, flushes: Int64, calls: Int64,
+        isAttached: Bool? = nil
     ) {
-        let isAttached = attachments.state.isAttached(domain)
+        let isAttached = isAttached ?? self.isAttached(domain)
         let index = Int(domain) - 1
         counts[index].flushes = counts[index].flushes.addingSaturated(flushes)
         if !isAttached { counts[index].detachedFlushes = counts[index].detachedFlushes.addingSaturated(flushes) }

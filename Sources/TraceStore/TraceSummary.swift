@@ -51,7 +51,9 @@ public struct TraceSummary: Sendable {
     public let pids: [Int32]
     /// The lowest id of the trace's tasks.
     public let firstTaskID: Int64
+}
 
+extension TraceSummary {
     /// Reads a trace by name, or the newest one.
     public init(_ database: Database, name: String?, path: String) throws {
         let row = try Row.fetchOne(

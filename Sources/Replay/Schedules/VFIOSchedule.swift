@@ -13,7 +13,7 @@ final class VFIOSchedule: FlushSchedule {
     private var gather = Gather()
     private var regions: Int64 = 0
     private var nextIOVA: UInt64 = 0
-    private var lastUnmap: (id: Int64, time: Int64) = (0, 0)
+    private var lastUnmap: (id: Int64, time: Int64, wasAttached: Bool) = (0, 0, false)
 
     init(domain: Int32, lane: PolicyLane, pageSizes: PageSizes) {
         self.pageSizes = pageSizes
@@ -32,7 +32,7 @@ final class VFIOSchedule: FlushSchedule {
             return
         }
         if regions > 0, call.iova != nextIOVA { endOfRun(cause: .gatherSplit) }
-        lastUnmap = (call.id, call.time)
+        lastUnmap = (call.id, call.time, lane.isAttached(domain))
         pageSizes.forEachCallback(in: range) { iova, callback in
             guard let added = AddressRange(start: iova, size: callback.size) else { return }
             if gather.add(added) != nil {
@@ -53,6 +53,10 @@ final class VFIOSchedule: FlushSchedule {
     /// The sync came right after the run's last unmap, though only what follows shows that it was the last.
     private func endOfRun(cause: FlushRow.Cause) {
         regions = 0
-        if gather.sync() != nil { flushAllWaiting(at: lastUnmap.time, operation: lastUnmap.id, cause: cause) }
+        guard gather.sync() != nil else { return }
+        lane.record(
+            domain: domain, at: lastUnmap.time, operation: lastUnmap.id, cause: cause, flushes: 1, calls: waiting,
+            isAttached: lastUnmap.wasAttached)
+        waiting = 0
     }
 }
