@@ -76,7 +76,7 @@ struct ReplayEngine {
     private mutating func map(_ operation: StoredOperation) {
         endRun(operation)
         let index = Int(operation.domain) - 1
-        guard index >= 0, !operation.flags.contains(.failed),
+        guard tables.indices.contains(index), !operation.flags.contains(.failed),
             let range = AddressRange(start: operation.iova, size: operation.size)
         else { return }
         mappings[index].maps += 1
@@ -87,7 +87,7 @@ struct ReplayEngine {
 
     private mutating func unmap(_ operation: StoredOperation) {
         let index = Int(operation.domain) - 1
-        guard index >= 0 else { return }
+        guard tables.indices.contains(index) else { return }
         if usesRuns, let ended = runs.unmap(pid: operation.pid, domain: operation.domain) {
             endRuns(of: ended.0)
             if let other = ended.1 { endRuns(of: other) }

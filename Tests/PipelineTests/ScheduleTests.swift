@@ -351,4 +351,34 @@ import Testing
         #expect(row.peakLiveBytes == 0x6000 && row.liveBytes == 0x5000)
         #expect(engine.mappings[1].maps == 1 && engine.mappings[1].liveBytes == 0x1000)
     }
+
+    // MARK: - Hostile values
+
+    /// A database can hold anything: no value may trap, no policy may hang.
+    @Test(arguments: 1...4) func anyOperationsAreTakenWithoutATrap(seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        let trace = TraceSummary.make(domains: 2, lastTime: .max, showsAttaches: seed & 1 == 0)
+        let requests = try Self.policies.map { try Replay.Request($0) }
+        var engine = ReplayEngine(trace, requests, options: ReplayOptions(pageSizes: .everyPowerOfTwo))
+        let numbers: [Int32] = [.min, -1, 0, 1, 1, 1, 2, 3, 1000, .max]
+        for _ in 0..<4000 {
+            let kind = try #require(Operation.Kind(rawValue: UInt8(1 + random.next() % 13)))
+            engine.apply(
+                StoredOperation(
+                    id: Int64(bitPattern: random.hostile()), time: Int64(bitPattern: random.hostile()), kind: kind,
+                    flags: Operation.Flags(rawValue: UInt8(truncatingIfNeeded: random.next())),
+                    cpu: numbers[Int(random.next() % 10)], pid: numbers[Int(random.next() % 10)],
+                    domain: numbers[Int(random.next() % 9)], device: numbers[Int(random.next() % 9)],
+                    iova: random.hostile(), size: random.hostile(), paddr: random.hostile(),
+                    result: random.next() & 1 == 0 ? random.hostile() : nil, hasRange: random.next() & 1 == 0,
+                    line: 0))
+        }
+        engine.finish()
+        for lane in engine.lanes {
+            for row in lane.summary(engine.unmaps) {
+                #expect(row.flushes ?? 0 >= 0 && row.callsPending >= 0 && row.pagesUnmapped >= 0)
+                #expect(row.unmapCalls > 0)
+            }
+        }
+    }
 }
