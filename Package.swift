@@ -46,12 +46,17 @@ let package = Package(
             ]
         ),
 
+        .target(name: "TestSupport", dependencies: ["CZlib"], path: "Tests/TestSupport"),
         .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel"]),
-        .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats"]),
-        .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats"]),
+        .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats", "TestSupport"]),
+        .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
-            dependencies: ["Ingest", "Replay", "Reporting", "TraceStore", "Schema", "IOMMUModel"]
+            dependencies: [
+                "Ingest", "Replay", "Reporting", "TraceStore", "Operations", "TraceFormats", "Schema", "IOMMUModel",
+                "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            resources: [.copy("Diff")]
         ),
         .testTarget(
             name: "CommandLineTests",

@@ -1,0 +1,69 @@
+import TestSupport
+import TraceFormats
+
+@testable import Operations
+
+/// What a log becomes, as plain values.
+struct BuiltLog {
+    var operations: [Operation]
+    var layers: [Layer]
+    var markers: [Marker]
+    var losses: [LostEvents]
+    var issues: [ParseIssue]
+    var domains: [Domain]
+    var tasks: [OperationBuilder.Task]
+    var devices: [String]
+    var units: [String]
+    var totals: OperationBuilder.Totals
+    var eventCounts: [OperationBuilder.EventCount]
+
+    /// Reads a log in the shorthand of ``FtraceText/expand(_:)``.
+    init(_ shorthand: String) throws { try self.init(text: FtraceText.expand(shorthand)) }
+
+    init(text: String) throws {
+        let folder = try TemporaryFolder()
+        var reader = try TraceReader(LogFile(path: folder.write(text, to: "log.txt")))
+        let batch = EventBatch()
+        var builder = OperationBuilder()
+        var issues: [ParseIssue] = []
+        var goesOn = true
+        while goesOn {
+            goesOn = try reader.read(into: batch)
+            builder.add(batch)
+            issues += batch.issues + builder.takeIssues()
+        }
+        builder.finish()
+        operations = Array(builder.operations)
+        layers = Array(builder.layers)
+        markers = builder.markers
+        losses = builder.losses
+        self.issues = issues + builder.takeIssues()
+        domains = Array(builder.domains)
+        tasks = Array(builder.tasks)
+        devices = Array(builder.devices)
+        units = Array(builder.units)
+        totals = builder.totals
+        eventCounts = builder.eventCounts
+    }
+
+    /// Kinds in order, by name.
+    var kinds: [String] { operations.map(\.kind.text) }
+
+    /// Operations of these kinds.
+    func all(_ kinds: Operation.Kind...) -> [Operation] { operations.filter { kinds.contains($0.kind) } }
+
+    /// The name of an operation's domain; empty for none.
+    func domainName(_ operation: Operation) -> String {
+        operation.domain > 0 ? domains[Int(operation.domain) - 1].name : ""
+    }
+
+    /// Layers of an operation, by name.
+    func layers(of operation: Operation) -> [String] {
+        layers.filter { $0.flush == operation.id }.map(\.kind.text)
+    }
+
+    func domain(_ name: String) -> Domain? { domains.first { $0.name == name } }
+}
+
+/// µs of the shorthand as ns of the trace clock.
+func at(_ microseconds: Int64) -> Int64 { 100_000_000_000 + microseconds * 1000 }
