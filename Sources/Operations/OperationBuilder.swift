@@ -313,6 +313,8 @@ public struct OperationBuilder {
         // Returns may be among what was lost.
         for cpu in cpus.indices where loss.cpu == nil || cpu == Int(loss.cpu ?? -1) {
             closeCalls(onCPU: cpu)
+            releaseHeldLayers(onCPU: cpu)
+            releaseSender(onCPU: cpu)
             cpus[cpu].forget()
         }
     }
