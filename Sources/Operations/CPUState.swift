@@ -52,13 +52,14 @@ struct HeldLayers {
 struct InvalidationRun {
     var task: Int32
     var hardwareDomain: Int64?
-    var unit: Int32
     var isPageSelective: Bool
+    /// Where whole domains are invalidated: the units that were told.
+    var units: Set<Int32>
 
-    /// Whether this one belongs to the same flush as the one before it.
-    func continues(_ former: InvalidationRun) -> Bool {
-        task == former.task && hardwareDomain == former.hardwareDomain
-            && isPageSelective == former.isPageSelective && (isPageSelective || unit != former.unit)
+    /// Whether one more belongs to the same flush.
+    func isContinued(by next: InvalidationRun) -> Bool {
+        task == next.task && hardwareDomain == next.hardwareDomain
+            && isPageSelective == next.isPageSelective && units.isDisjoint(with: next.units)
     }
 }
 

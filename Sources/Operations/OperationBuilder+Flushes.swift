@@ -84,11 +84,12 @@ extension OperationBuilder {
     /// An IOTLB invalidation: does it begin a run, which is a flush where the log has none of the API (design §4 4)?
     mutating func addInvalidation(_ layer: inout Layer, cpu: Int, task: Int32) {
         // A flush of a whole domain sends one command to each unit, so the second to a unit belongs to another flush.
+        let isPageSelective = layer.granularity == .page
         let run = InvalidationRun(
-            task: task, hardwareDomain: layer.hardwareDomain, unit: layer.unit,
-            isPageSelective: layer.granularity == .page)
-        let isContinued = cpus[cpu].run.map { run.continues($0) } ?? false
-        cpus[cpu].run = run
+            task: task, hardwareDomain: layer.hardwareDomain, isPageSelective: isPageSelective,
+            units: isPageSelective ? [] : [layer.unit])
+        let isContinued = cpus[cpu].run?.isContinued(by: run) ?? false
+        if isContinued { cpus[cpu].run?.units.formUnion(run.units) } else { cpus[cpu].run = run }
         let first = layer.address.map { $0 & ~Self.coverageMask(layer.mask) } ?? 0
         let last = layer.granularity == .page ? first | Self.coverageMask(layer.mask) : .max
         if layer.cause == nil, layer.granularity == .page, let map = cpus[cpu].lastMapped, map.task == task,

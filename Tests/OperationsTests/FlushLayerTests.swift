@@ -196,6 +196,31 @@ struct FlushLayerTests {
         #expect(log.all(.flushAll).map(\.detail) == [nil])
     }
 
+    @Test("a timer before lost events is not the cause of a flush_all behind them")
+    func lostEventsAndTimer() throws {
+        let log = try BuiltLog(
+            """
+            1 0 10 fq_timeout: (fq_flush_timeout+0x5/0xa0) timer=0xb2a0
+            0 7 11 fq_timeout: (fq_flush_timeout+0x5/0xa0) timer=0xb2a0
+            CPU:1 [LOST 12 EVENTS]
+            1 0 14 \(Self.flushAll)
+            0 7 15 \(Self.flushAll)
+            """)
+        #expect(log.operations.map(\.detail) == [nil, Operation.FlushCause.timer.rawValue])
+        #expect(log.layers.map(\.flush) == [0, 2])
+    }
+
+    @Test("a sender before lost events and a descriptor behind them are two layers")
+    func lostEventsAndSender() throws {
+        let log = try BuiltLog(
+            """
+            0 7 10 hw_flush: (qi_flush_iotlb+0x5/0xb0) did=4 addr=0x1000 order=0 type=0x3000000000000000
+            CPU:0 [LOST 12 EVENTS]
+            0 7 12 qi_submit: iotlb_inv dmar0: 0x400f2 0x1000 0x0 0x0
+            """)
+        #expect(log.layers.map(\.kind) == [.hardwareFlush, .iotlbInvalidation])
+    }
+
     // MARK: - Attaches and maps
 
     @Test("descriptors beside an attach, a detach or a context-cache invalidation are the attach's")
@@ -309,6 +334,22 @@ struct FlushLayerTests {
         #expect(log.layers.map(\.startsRun) == [true, true, true, true])
     }
 
+    @Test("runs: a second whole-domain command to a unit begins another flush, whatever unit was told last")
+    func runsOfSeveralUnits() throws {
+        let log = try BuiltLog(
+            """
+            0 7 10 unmap: IOMMU: iova=0x5000 size=4096 unmapped_size=4096
+            0 7 21 qi_submit: iotlb_inv dmar0: 0x400e2 0x0 0x0 0x0
+            0 7 22 qi_submit: iotlb_inv dmar1: 0x400e2 0x0 0x0 0x0
+            0 7 23 qi_submit: iotlb_inv dmar2: 0x400e2 0x0 0x0 0x0
+            0 7 24 qi_submit: iotlb_inv dmar0: 0x400e2 0x0 0x0 0x0
+            0 7 25 qi_submit: iotlb_inv dmar1: 0x400e2 0x0 0x0 0x0
+            0 7 26 qi_submit: iotlb_inv dmar2: 0x400e2 0x0 0x0 0x0
+            """)
+        #expect(log.layers.map(\.startsRun) == [true, false, false, true, false, false])
+        #expect(log.totals.hardwareRuns == 2)
+    }
+
     @Test("runs: a command takes the domain of the CPU's last unmap, and tells its hardware id")
     func runDomains() throws {
         let log = try BuiltLog(
@@ -337,7 +378,8 @@ struct FlushLayerTests {
             0 7 12 sync: (intel_iommu_tlb_sync+0x5/0xf0) domain=0xa start=0x0 end=0xffffffffffffffff pgsize=0
             0 7 13 sync: (intel_iommu_tlb_sync+0x5/0xf0) domain=0xa
             """)
-        #expect(log.operations.map(\.iova) == [0x1000, nil, 0, nil])
-        #expect(log.operations.map(\.size) == [0x2000, nil, UInt64(Int64.max), nil])
+        // What no page table spans is no range.
+        #expect(log.operations.map(\.iova) == [0x1000, nil, nil, nil])
+        #expect(log.operations.map(\.size) == [0x2000, nil, nil, nil])
     }
 }
