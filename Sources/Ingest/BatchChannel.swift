@@ -18,7 +18,9 @@ final class BatchChannel: Sendable {
 
     init(batches: Int) {
         state = Mutex(State(free: (0..<batches).map { _ in EventBatch() }))
-        isFree = DispatchSemaphore(value: batches)
+        // From 0 on: a semaphore that is let go below its first value traps, and a failed import leaves batches filled.
+        isFree = DispatchSemaphore(value: 0)
+        for _ in 0..<batches { isFree.signal() }
     }
 
     // MARK: - The reader
