@@ -133,6 +133,8 @@ public struct LogImport {
     private struct ImportState {
         var issues: [ParseIssue] = []
         var issueCounts: [ParseIssue.Reason: Int64] = [:]
+        /// Issues beyond those that become rows, not yet told to the writer.
+        var omitted: [ParseIssue.Reason: Int64] = [:]
         var progress = ReadProgress()
 
         func rows(_ builder: OperationBuilder) -> Int {
@@ -153,6 +155,8 @@ public struct LogImport {
             // The writer keeps no more rows than this; before there is one, neither may memory.
             if state.issueCounts[issue.reason, default: 0] <= TraceWriter.issueRowsPerReason {
                 state.issues.append(issue)
+            } else {
+                state.omitted[issue.reason, default: 0] += 1
             }
         }
         state.progress = batch.progress
@@ -176,6 +180,8 @@ public struct LogImport {
                     line: issue.line, byteOffset: issue.offset, reason: issue.reason.rawValue, excerpt: issue.excerpt))
         }
         state.issues.removeAll()
+        for (reason, count) in state.omitted { writer.count(count, reason: reason.rawValue) }
+        state.omitted.removeAll()
     }
 
     private func refuseIfEmpty(_ builder: OperationBuilder, _ state: ImportState) throws {

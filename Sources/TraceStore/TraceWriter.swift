@@ -156,6 +156,11 @@ public struct TraceWriter {
         ).execute(arguments: [trace, issue.line, issue.byteOffset, issue.reason, issue.excerpt])
     }
 
+    /// Counts issues that do not become rows.
+    public mutating func count(_ issues: Int64, reason: String) {
+        issueCounts[reason, default: 0] += issues
+    }
+
     private mutating func write(_ operation: Operation) throws {
         if operation.kind == .attach, operation.domain > 0, operation.device > 0,
             attachments.count < Self.attachmentLimit
