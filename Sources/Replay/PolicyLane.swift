@@ -212,12 +212,13 @@ final class PolicyLane {
         let applied = rows.filter { $0.unmapCalls > 0 }.map(\.policy)
         let chosen = Set(applied).sorted().joined(separator: "+")
         let used = choices.enumerated().filter { index, _ in rows.contains { Int($0.domain) == index + 1 } }
+        let countsRecorded = policy == .recorded || used.contains { $0.element.policy == .recorded }
         let weakest = used.map(\.element.evidence).max() ?? .recorded
         return ReplayWriter.Header(
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
             options: options.text(for: policy),
-            layer: policy == .recorded && trace.flushLayer == .hardware ? "hardware" : "api",
+            layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
             evidence: weakest.text)
     }
 }
