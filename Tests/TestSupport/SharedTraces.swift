@@ -19,11 +19,15 @@ public enum SharedTraces {
     public static let found: [URL] = files(in: folder?.appending(path: "found")).filter { $0.pathExtension == "txt" }
 
     /// The laboratory's logs with function probes, by kernel and policy.
-    public static let labProbes: [URL] = {
+    public static let labProbes = lab([".probes.txt.gz"])
+    /// Its logs with tracepoints only.
+    public static let labOthers = lab([".events.txt.gz", ".dma.txt.gz"])
+
+    private static func lab(_ endings: [String]) -> [URL] {
         guard let lab = folder?.appending(path: "lab") else { return [] }
         return files(in: lab).filter(isFolder).flatMap { files(in: $0) }
-            .filter { $0.lastPathComponent.hasSuffix(".probes.txt.gz") }
-    }()
+            .filter { log in endings.contains { log.lastPathComponent.hasSuffix($0) } }
+    }
 
     /// The logs that are part of the package.
     public static let bundled: [URL] = files(in: packageRoot.appending(path: "traces"))

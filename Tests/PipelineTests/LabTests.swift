@@ -1,0 +1,227 @@
+import Foundation
+import GRDB
+import Replay
+import TestSupport
+import Testing
+import TraceStore
+
+/// What the laboratory's table says of a log.
+struct LabFigures: Sendable {
+    var map, unmap, unmapFast, sync, flushAll: Int64
+    /// IOTLB descriptors: global, domain-selective, page-selective.
+    var global, domain, page: Int64
+    /// Page-selective ones of more than one page.
+    var masked: Int64
+    var contextInvalidations: Int64
+    var amdPages, amdWaits: Int64
+
+    init(
+        _ map: Int64, _ unmap: Int64, _ unmapFast: Int64, _ sync: Int64, _ flushAll: Int64,
+        inv: (Int64, Int64, Int64), masked: Int64, context: Int64, amd: (Int64, Int64) = (0, 0)
+    ) {
+        (self.map, self.unmap, self.unmapFast, self.sync, self.flushAll) = (map, unmap, unmapFast, sync, flushAll)
+        (global, domain, page) = inv
+        self.masked = masked
+        contextInvalidations = context
+        (amdPages, amdWaits) = amd
+    }
+
+    /// The README's table: map, unmap, unmap_fast, sync, flush_all, IOTLB descriptors global, domain and page, those with
+    /// a mask, cc_inv; for AMD the commands that the hypervisor executed.
+    static let table: [String: LabFigures] = [
+        "6.1-lazy/boot.events": LabFigures(1, 0, 0, 0, 0, inv: (1, 0, 0), masked: 0, context: 1),
+        "6.1-lazy/nvme.events": LabFigures(12656, 12205, 0, 0, 0, inv: (0, 109, 0), masked: 0, context: 0),
+        "6.1-lazy/nvme.probes": LabFigures(12200, 0, 12200, 0, 133, inv: (0, 133, 0), masked: 0, context: 0),
+        "6.1-lazy/net.events": LabFigures(14947, 14947, 0, 0, 0, inv: (0, 97, 0), masked: 0, context: 0),
+        "6.1-lazy/net.probes": LabFigures(14944, 0, 14944, 0, 88, inv: (0, 88, 0), masked: 0, context: 0),
+        "6.1-lazy/vblk.events": LabFigures(17600, 17600, 0, 0, 0, inv: (0, 99, 0), masked: 0, context: 0),
+        "6.1-lazy/vblk.probes": LabFigures(23200, 0, 23200, 0, 139, inv: (0, 139, 0), masked: 0, context: 0),
+        "6.1-lazy/vfiounmap.events": LabFigures(18471, 18472, 0, 0, 0, inv: (0, 4, 2107), masked: 57, context: 4),
+        "6.1-lazy/vfiounmap.probes": LabFigures(18501, 2, 18500, 2084, 0, inv: (0, 4, 2084), masked: 34, context: 4),
+        "6.1-lazy/vfioclose.events": LabFigures(12334, 12335, 0, 0, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-lazy/vfioclose.probes": LabFigures(12356, 2, 12355, 30, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-lazy/vfiokill.events": LabFigures(12333, 12334, 0, 0, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-lazy/vfiokill.probes": LabFigures(12355, 2, 12354, 29, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-lazy/mixed.events": LabFigures(15547, 15560, 0, 0, 0, inv: (0, 120, 0), masked: 0, context: 0),
+        "6.1-lazy/mixed.probes": LabFigures(15553, 0, 15540, 0, 140, inv: (0, 140, 0), masked: 0, context: 0),
+        "6.1-lazy/rebind.events": LabFigures(259, 259, 0, 0, 0, inv: (0, 16, 2), masked: 0, context: 12),
+        "6.1-lazy/rebind.probes": LabFigures(259, 2, 257, 4, 5, inv: (0, 16, 2), masked: 0, context: 12),
+        "6.1-strict/boot.events": LabFigures(1, 0, 0, 0, 0, inv: (1, 0, 0), masked: 0, context: 1),
+        "6.1-strict/nvme.events": LabFigures(18406, 12205, 0, 0, 0, inv: (0, 0, 12205), masked: 200, context: 0),
+        "6.1-strict/nvme.probes": LabFigures(18400, 0, 12200, 12200, 0, inv: (0, 0, 12200), masked: 200, context: 0),
+        "6.1-strict/net.events": LabFigures(14998, 14998, 0, 0, 0, inv: (0, 0, 14998), masked: 5053, context: 0),
+        "6.1-strict/net.probes": LabFigures(14969, 0, 14969, 14969, 0, inv: (0, 0, 14969), masked: 5143, context: 0),
+        "6.1-strict/vblk.events": LabFigures(22800, 22800, 0, 0, 0, inv: (0, 0, 22800), masked: 400, context: 0),
+        "6.1-strict/vblk.probes": LabFigures(23200, 0, 23200, 23200, 0, inv: (0, 0, 23200), masked: 0, context: 0),
+        "6.1-strict/vfiounmap.events": LabFigures(18435, 18436, 0, 0, 0, inv: (0, 4, 2084), masked: 34, context: 4),
+        "6.1-strict/vfiounmap.probes": LabFigures(18500, 2, 18499, 2084, 0, inv: (0, 4, 2084), masked: 34, context: 4),
+        "6.1-strict/vfioclose.events": LabFigures(12297, 12298, 0, 0, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-strict/vfioclose.probes": LabFigures(12354, 2, 12353, 30, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-strict/vfiokill.events": LabFigures(12295, 12296, 0, 0, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-strict/vfiokill.probes": LabFigures(12353, 2, 12352, 31, 0, inv: (0, 4, 2), masked: 0, context: 4),
+        "6.1-strict/mixed.events": LabFigures(15507, 15536, 0, 0, 0, inv: (0, 0, 15536), masked: 2238, context: 0),
+        "6.1-strict/mixed.probes": LabFigures(14832, 0, 14809, 14809, 0, inv: (0, 0, 14809), masked: 2991, context: 0),
+        "6.1-strict/rebind.events": LabFigures(259, 259, 0, 0, 0, inv: (0, 17, 2), masked: 0, context: 13),
+        "6.1-strict/rebind.probes": LabFigures(258, 2, 256, 6, 6, inv: (0, 17, 2), masked: 0, context: 13),
+        "6.12-strict/nvme.events": LabFigures(18402, 12202, 0, 0, 0, inv: (0, 0, 12202), masked: 200, context: 0),
+        "6.12-strict/nvme.probes": LabFigures(18197, 0, 12200, 12200, 0, inv: (0, 0, 12200), masked: 200, context: 0),
+        "6.12-strict/net.events": LabFigures(14960, 14960, 0, 0, 0, inv: (0, 0, 14960), masked: 5051, context: 0),
+        "6.12-strict/net.probes": LabFigures(14941, 0, 14941, 14941, 0, inv: (0, 0, 14941), masked: 5142, context: 0),
+        "6.1-extra/api.events": LabFigures(27655, 27655, 0, 0, 0, inv: (0, 144, 20551), masked: 2632, context: 144),
+        "6.1-extra/api.probes": LabFigures(
+            27648, 9216, 18432, 20544, 0, inv: (0, 144, 20544), masked: 2632, context: 144),
+        "6.12-dma/nvme.dma": LabFigures(10401, 4202, 0, 0, 0, inv: (0, 54, 0), masked: 0, context: 0),
+        "6.12-dma/net.dma": LabFigures(5999, 5999, 0, 0, 0, inv: (0, 37, 0), masked: 0, context: 0),
+        "6.12-dma/mixed.dma": LabFigures(14533, 14559, 0, 0, 0, inv: (0, 182, 0), masked: 0, context: 0),
+        "6.1-amd-strict/nvme.events": LabFigures(
+            12160, 6204, 0, 0, 0, inv: (0, 0, 0), masked: 0, context: 0, amd: (12408, 12408)),
+        "6.1-amd-strict/nvme.probes": LabFigures(
+            12349, 0, 6200, 6200, 0, inv: (0, 0, 0), masked: 0, context: 0, amd: (12400, 12400)),
+    ]
+
+    /// The figures for a recorded log, whether it is named as in the laboratory (`6.1-lazy/nvme.probes.txt.gz`) or as it is
+    /// bundled (`nvme-lazy.probes.txt.gz`).
+    static func named(_ log: URL) -> LabFigures? {
+        let name = log.lastPathComponent.replacing(".txt.gz", with: "")
+        if let figures = table["\(log.deletingLastPathComponent().lastPathComponent)/\(name)"] { return figures }
+        guard let dash = name.firstIndex(of: "-"), let dot = name.firstIndex(of: ".") else { return nil }
+        let workload = name[..<dash]
+        let policy = name[name.index(after: dash)..<dot]
+        return ["6.1-\(policy)", "6.1-extra"].lazy.compactMap { table["\($0)/\(workload)\(name[dot...])"] }.first
+    }
+}
+
+/// Recorded logs, counted once by the laboratory's own scripts and once here.
+struct LabTests {
+    private static let logs = SharedTraces.labProbes + SharedTraces.labOthers + SharedTraces.bundled
+
+    @Test("a recorded log gives the operations and commands that the laboratory counted", arguments: logs)
+    func counts(log: URL) throws {
+        let store = try TraceStore(path: "", access: .create)
+        let outcome = try Pipeline.importLog(log.path, into: store)
+        guard case .imported(_, let isDamaged) = outcome else {
+            Issue.record("not imported: \(outcome)")
+            return
+        }
+        #expect(!isDamaged)
+        #expect(try Pipeline.number("SELECT count(*) FROM parse_issue", in: store) == 0)
+        #expect(try Pipeline.number("SELECT count(*) FROM lost_events", in: store) == 0)
+        #expect(try Pipeline.damage(of: store) == [])
+
+        let figures = try #require(LabFigures.named(log), "the table has no figures for \(log.lastPathComponent)")
+        func count(_ kind: String) throws -> Int64 {
+            try Pipeline.number(
+                "SELECT count(*) FROM operation JOIN operation_kind k ON k.id = kind WHERE k.name = '\(kind)'",
+                in: store)
+                ?? -1
+        }
+        #expect(try count("map") == figures.map)
+        #expect(try count("unmap") == figures.unmap)
+        #expect(try count("unmap_fast") == figures.unmapFast)
+        #expect(try count("sync") == figures.sync)
+        #expect(try count("flush_all") == figures.flushAll)
+        func layers(_ kind: String, _ condition: String = "1") throws -> Int64 {
+            try Pipeline.number(
+                "SELECT count(*) FROM layer JOIN layer_kind k ON k.id = kind WHERE k.name = '\(kind)' AND \(condition)",
+                in: store) ?? -1
+        }
+        #expect(try layers("iotlb_inv", "granularity = 1") == figures.global)
+        #expect(try layers("iotlb_inv", "granularity = 2") == figures.domain)
+        #expect(try layers("iotlb_inv", "granularity = 3") == figures.page)
+        #expect(try layers("iotlb_inv", "granularity = 3 AND mask > 0") == figures.masked)
+        #expect(try layers("cc_inv") == figures.contextInvalidations)
+        #expect(try layers("INVALIDATE_IOMMU_PAGES") == figures.amdPages)
+        #expect(try layers("COMPLETION_WAIT") == figures.amdWaits)
+        // Every descriptor's sender was found, and every call's tracepoint or return.
+        #expect(try layers("hw_flush") == 0)
+        #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE flags & (16 | 32) <> 0", in: store) == 0)
+        // The counts that the import kept are those of the rows.
+        #expect(
+            try Pipeline.number(
+                """
+                SELECT count(*) FROM kind_count WHERE count <> (
+                    SELECT count(*) FROM operation WHERE operation.kind = kind_count.kind
+                ) AND stage = 'operation' OR stage = 'layer' AND count <> (
+                    SELECT count(*) FROM layer WHERE layer.kind = kind_count.kind
+                )
+                """, in: store) == 0)
+    }
+
+    /// Imports the one log of this name; `nil` if the logs are not there.
+    private static func store(_ name: String) throws -> TraceStore? {
+        guard let log = SharedTraces.labProbes.first(where: { $0.path.hasSuffix("\(name).probes.txt.gz") }) else {
+            return nil
+        }
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(log.path, into: store)
+        return store
+    }
+
+    @Test(
+        "domains did what their kernel was booted for",
+        arguments: [
+            ("6.1-strict/nvme", "strict"), ("6.1-strict/net", "strict"), ("6.1-strict/mixed", "strict"),
+            ("6.12-strict/nvme", "strict"), ("6.1-amd-strict/nvme", "strict"), ("6.1-lazy/nvme", "deferred"),
+            ("6.1-lazy/net", "deferred"), ("6.1-lazy/mixed", "deferred"), ("6.1-strict/vfiounmap", "deferred"),
+        ])
+    func modes(name: String, mode: String) throws {
+        guard let store = try Self.store(name) else { return }
+        let modes = try Pipeline.csv(
+            "SELECT DISTINCT mode FROM domain WHERE mode_reason <> 'no unmaps' ORDER BY 1", in: store)
+        #expect(modes == "mode\n\(mode)\n")
+    }
+
+    @Test(
+        "per-page depends on the page sizes alone (evidence 1.2)",
+        arguments: [
+            ("6.1-strict/nvme", 12_200, 18_400, 18_400, 12_200),
+            ("6.1-strict/vfiokill", 12_354, 77_826, 12_418, 12_417),
+            ("6.1-strict/vfiounmap", 18_501, 83_970, 18_562, 18_501),
+            ("6.1-extra/api", 27_648, 300_672, 43_128, 30_228),
+        ] as [(String, Int64, Int64, Int64, Int64)])
+    func perPage(name: String, calls: Int64, small: Int64, usual: Int64, all: Int64) throws {
+        guard let store = try Self.store(name) else { return }
+        for (sizes, expected) in [("4K", small), ("4K,2M,1G", usual), ("all", all)] {
+            let options = ReplayOptions(pageSizes: try #require(.init(parsing: sizes)))
+            _ = try Replay([Replay.Request(.perPage), Replay.Request(.sync)], options: options).run(
+                in: store, trace: nil)
+            #expect(
+                try Pipeline.number(
+                    "SELECT flushes FROM replay WHERE options = 'page-sizes=\(sizes)'", in: store) == expected)
+            #expect(try Pipeline.number("SELECT flushes FROM replay WHERE policy = 'sync'", in: store) == calls)
+        }
+        #expect(try Pipeline.damage(of: store) == [])
+    }
+
+    @Test("the unmaps of a killed VFIO owner are made while nothing is attached (evidence 1.1)")
+    func detached() throws {
+        guard let store = try Self.store("6.1-strict/vfiokill") else { return }
+        try Pipeline.replay(in: store)
+        let row = try Pipeline.csv(
+            """
+            SELECT DISTINCT unmap_calls, detached_calls, attach_probe_calls FROM replay_domain WHERE unmap_calls > 0
+            """, in: store)
+        #expect(row == "unmap_calls,detached_calls,attach_probe_calls\n12354,12352,2\n")
+        // Six descriptors: two of the attach probe's syncs, none of the 29 syncs while detached (evidence 1.1).
+        #expect(try Pipeline.number("SELECT count(DISTINCT flush) FROM layer", in: store) == 2)
+        #expect(try Pipeline.number("SELECT count(*) FROM layer WHERE kind = 11 AND cause = 2", in: store) == 4)
+    }
+
+    @Test("one kernel address is three domains within five seconds (evidence 1.8)")
+    func reusedPointers() throws {
+        guard let store = try Self.store("6.1-strict/rebind") else { return }
+        let names = try Pipeline.csv(
+            "SELECT name FROM domain WHERE printf('%x', pointer) LIKE '%2ad0' ORDER BY generation", in: store)
+        #expect(names == "name\n0xff1f9ec78baa2ad0\n0xff1f9ec78baa2ad0#1\n0xff1f9ec78baa2ad0#2\n")
+        #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE kind = 8 AND domain IS NULL", in: store) == 1)
+        // 19 descriptors: 13 beside a context-cache invalidation, 2 below a sync, 4 below a flush_all (evidence 1.1).
+        let causes = try Pipeline.csv(
+            """
+            SELECT coalesce(cause, operation_kind.name) AS cause, count(*) AS count
+            FROM layer LEFT JOIN operation ON operation.id = flush
+            LEFT JOIN operation_kind ON operation_kind.id = operation.kind
+            WHERE layer.kind = 11 GROUP BY 1 ORDER BY 1
+            """, in: store)
+        #expect(causes == "cause,count\n2,13\nflush_all,4\nsync,2\n")
+    }
+}
