@@ -47,6 +47,18 @@ import Testing
         try expectRefused("list.txt", "is not an SQLite database; name another file with --db")
     }
 
+    /// The file is refused while the reader of the log is several batches ahead.
+    @Test func textFileForLongLog() throws {
+        try folder.write("milk\nbread\n", to: "list.txt")
+        try folder.write(FtraceLog(calls: 6000).data.gzipped, to: "long.txt.gz")
+        for _ in 1...3 {
+            let result = try run("import", "long.txt.gz", "--db", "list.txt")
+            #expect(result.exitCode == 4)
+            #expect(result.errors.contains("list.txt: is not an SQLite database"))
+        }
+        #expect(try folder.text("list.txt") == "milk\nbread\n")
+    }
+
     @Test func newerSchema() throws {
         try makeDatabase()
         try folder.edit(sql: "PRAGMA user_version = 9999")
