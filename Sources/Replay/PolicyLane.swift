@@ -211,9 +211,9 @@ final class PolicyLane {
     func header(_ rows: [ReplayDomainRow]) -> ReplayWriter.Header {
         let applied = rows.filter { $0.unmapCalls > 0 }.map(\.policy)
         let chosen = Set(applied).sorted().joined(separator: "+")
-        let used = choices.enumerated().filter { index, _ in rows.contains { Int($0.domain) == index + 1 } }
-        let countsRecorded = policy == .recorded || used.contains { $0.element.policy == .recorded }
-        let weakest = used.map(\.element.evidence).max() ?? .recorded
+        let used = rows.map { choices[Int($0.domain) - 1] }
+        let countsRecorded = policy == .recorded || used.contains { $0.policy == .recorded }
+        let weakest = used.map(\.evidence).max() ?? .recorded
         return ReplayWriter.Header(
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
