@@ -5,12 +5,12 @@ import TraceFormats
 
 /// What a log becomes, as plain values.
 struct BuiltLog {
-    var operations: [Operation]
-    var layers: [Layer]
+    var operations: Rows<Operation>
+    var layers: Rows<Layer>
     var markers: [Marker]
     var losses: [LostEvents]
     var issues: [ParseIssue]
-    var domains: [Domain]
+    var domains: Rows<Domain>
     var tasks: [OperationBuilder.Task]
     var devices: [String]
     var units: [String]
@@ -33,12 +33,12 @@ struct BuiltLog {
             issues += batch.issues + builder.takeIssues()
         }
         builder.finish()
-        operations = Array(builder.operations)
-        layers = Array(builder.layers)
+        operations = Rows(Array(builder.operations), missing: Operation(.marker))
+        layers = Rows(Array(builder.layers), missing: Layer(.otherDescriptor))
         markers = builder.markers
         losses = builder.losses
         self.issues = issues + builder.takeIssues()
-        domains = Array(builder.domains)
+        domains = Rows(Array(builder.domains), missing: Domain(pointer: 0, generation: -1))
         tasks = Array(builder.tasks)
         devices = Array(builder.devices)
         units = Array(builder.units)

@@ -23,7 +23,8 @@ struct ReadLog {
     }
 
     var events: [Event] = []
-    var issues: [ParseIssue] = []
+    var issues = Rows<ParseIssue>(
+        [], missing: ParseIssue(reason: .readError, line: -1, offset: -1, excerpt: "no such issue"))
     var losses: [(loss: LostEvents, precedingEvents: Int)] = []
     var bufferCounts: TraceReader.BufferCounts?
     var lines: Int64 = 0
@@ -42,6 +43,7 @@ struct ReadLog {
         var reader = try TraceReader(LogFile(path: path))
         let batch = EventBatch()
         var symbols: [String] = []
+        var issues: [ParseIssue] = []
         var goesOn = true
         while goesOn {
             goesOn = try reader.read(into: batch)
@@ -51,6 +53,7 @@ struct ReadLog {
             for event in batch.events { events.append(Self.copy(event, symbols, batch.texts)) }
             lines = batch.progress.lines
         }
+        self.issues = Rows(issues, missing: self.issues[0])
         bufferCounts = reader.bufferCounts
         hash = reader.contentHash.value
     }
