@@ -39,16 +39,18 @@ public struct Report: Sendable {
     /// - Parameters:
     ///   - trace: a trace's name; `nil` for all.
     ///   - grouping: one of ``groupings``; `nil` for the first.
+    /// - Returns: how many rows there were.
+    @discardableResult
     public func write(
         from store: TraceStore, trace: String?, by grouping: String?, format: OutputFormat, to output: TextOutput
-    ) throws {
+    ) throws -> Int {
         try store.read { database in
             if let trace { _ = try TraceSummary(database, name: trace, path: store.path) }
             let statement = try database.makeStatement(sql: sql)
             var arguments: [String: (any DatabaseValueConvertible)?] = ["trace": trace]
             if sql.contains(":by") { arguments.updateValue(grouping ?? groupings.first, forKey: "by") }
             statement.arguments = StatementArguments(arguments)
-            try Query.write(statement, format: format, to: output)
+            return try Query.write(statement, format: format, to: output)
         }
     }
 }
@@ -74,12 +76,19 @@ public enum Query {
         }
     }
 
-    static func write(_ statement: Statement, format: OutputFormat, to output: TextOutput) throws {
+    /// - Returns: how many rows there were.
+    @discardableResult
+    static func write(_ statement: Statement, format: OutputFormat, to output: TextOutput) throws -> Int {
+        var count = 0
         var renderer = format.renderer(output)
         renderer.begin(columns: statement.columnNames)
         let rows = try Row.fetchCursor(statement)
-        while let row = try rows.next() { renderer.row(Array(row.databaseValues)) }
+        while let row = try rows.next() {
+            renderer.row(Array(row.databaseValues))
+            count += 1
+        }
         renderer.end()
+        return count
     }
 }
 

@@ -18,8 +18,8 @@ struct IOMMUTrace: ParsableCommand {
 
               iommu-trace LOG                     all at once, nothing kept
               iommu-trace import LOG              keep it in \(DatabaseOptions.defaultPath)
-              iommu-trace replay                  the newest trace under per-page, sync and fast
-              iommu-trace report savings          the answer as a table, or as json, csv, markdown
+              iommu-trace replay                  the newest trace, under three policies
+              iommu-trace report savings          the answer: table, json, csv, markdown
             """,
         version: Version.text,
         subcommands: [

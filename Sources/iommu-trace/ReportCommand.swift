@@ -48,8 +48,10 @@ struct ReportCommand: ParsableCommand {
             )
         }
         let store = try database.open(.read)
+        var rows = 0
         try output.write {
-            try report.write(from: store, trace: trace, by: by, format: output.format, to: $0)
+            rows = try report.write(from: store, trace: trace, by: by, format: output.format, to: $0)
         }
+        if rows == 0, name == "savings" { Message.note("nothing was replayed yet: iommu-trace replay") }
     }
 }
