@@ -47,7 +47,7 @@ let package = Package(
         ),
 
         .target(name: "TestSupport", dependencies: ["CZlib"], path: "Tests/TestSupport"),
-        .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel"]),
+        .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"]),
         .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats", "TestSupport"]),
         .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats", "TestSupport"]),
         .testTarget(
@@ -60,7 +60,7 @@ let package = Package(
         ),
         .testTarget(
             name: "CommandLineTests",
-            dependencies: ["iommu-trace", "CZlib", .product(name: "GRDB", package: "GRDB.swift")]
+            dependencies: ["iommu-trace", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]
         ),
     ]
 )

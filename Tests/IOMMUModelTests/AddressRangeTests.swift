@@ -1,4 +1,5 @@
 import IOMMUModel
+import TestSupport
 import Testing
 
 @Suite struct AddressRangeTests {
@@ -32,7 +33,7 @@ import Testing
     }
 
     @Test(arguments: seeds) func agreesWithWiderArithmeticOnAnyNumbers(seed: UInt64) {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         for _ in 0..<5000 {
             let (start, size) = (random.hostile(), random.hostile())
             let end = UInt128(start) + UInt128(size)

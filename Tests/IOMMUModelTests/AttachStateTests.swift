@@ -1,4 +1,5 @@
 import IOMMUModel
+import TestSupport
 import Testing
 
 /// Design §4 12.
@@ -69,7 +70,7 @@ import Testing
     }
 
     @Test(arguments: seeds) func agreesWithADictionary(seed: UInt64) {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var state = AttachState(showsAttaches: true)
         var domainOfDevice: [Int32: Int32] = [:]
         for _ in 0..<5000 {

@@ -1,4 +1,5 @@
 import IOMMUModel
+import TestSupport
 import Testing
 
 /// Model.md §2.4, design §4 8.
@@ -94,7 +95,7 @@ import Testing
 
     /// Model.md §9 items 21 and 23, against rings of entries with counters.
     @Test(arguments: cases) func agreesWithTheKernelsRings(test: Case) throws {
-        var random = SplitMix64(seed: test.seed)
+        var random = SeededGenerator(seed: test.seed)
         let settings = try settings(test.entries, perCPU: test.perCPU)
         var queue = FlushQueue()
         var twin = Twin(usable: Int(test.entries - 1), perCPU: test.perCPU)

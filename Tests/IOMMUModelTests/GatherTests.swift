@@ -1,4 +1,5 @@
 import IOMMUModel
+import TestSupport
 import Testing
 
 /// Model.md §1.6 and §4.4.
@@ -68,7 +69,7 @@ import Testing
 
     /// Against the kernel's formulas in wider arithmetic.
     @Test(arguments: seeds) func agreesWithTheKernelsFormulas(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var gather = Gather()
         var twin = Twin()
         var (splits, merges) = (0, 0)

@@ -1,4 +1,5 @@
 import IOMMUModel
+import TestSupport
 import Testing
 
 @Suite struct PageSizesTests {
@@ -26,7 +27,7 @@ import Testing
     @Test(arguments: bitmaps) func pageSizeIsTheLargestThatFitsAndIsAligned(bitmap: UInt64) throws {
         let sizes = try #require(PageSizes(bitmap: bitmap))
         let all = (0..<64).map { UInt64(1) << UInt64($0) }.filter { bitmap & $0 != 0 }
-        var random = SplitMix64(seed: bitmap)
+        var random = SeededGenerator(seed: bitmap)
         for _ in 0..<3000 {
             let (merged, size) = (random.hostile(), random.hostile())
             let expected = all.last { $0 <= size && merged.isMultiple(of: $0) }
@@ -37,7 +38,7 @@ import Testing
     /// Model.md §9 item 15: the 5.15 form walks the leaves of the 4.15 form, in fewer callbacks.
     @Test(arguments: bitmaps) func bothFormsWalkTheSameLeaves(bitmap: UInt64) throws {
         let sizes = try #require(PageSizes(bitmap: bitmap))
-        var random = SplitMix64(seed: bitmap &+ 1)
+        var random = SeededGenerator(seed: bitmap &+ 1)
         var leaves = 0
         for _ in 0..<1500 {
             let (iova, paddr, size) = Self.mapping(sizes, &random)
@@ -53,7 +54,7 @@ import Testing
 
     @Test(arguments: bitmaps) func unmapsCountTheCallbacksOfThe415Loop(bitmap: UInt64) throws {
         let sizes = try #require(PageSizes(bitmap: bitmap))
-        var random = SplitMix64(seed: bitmap &+ 2)
+        var random = SeededGenerator(seed: bitmap &+ 2)
         for _ in 0..<1500 {
             let (iova, _, size) = Self.mapping(sizes, &random)
             let range = try #require(AddressRange(start: iova, size: size))
@@ -99,7 +100,7 @@ import Testing
     /// No kernel gets here, but a log may claim it: neither a trap nor a loop of 2^52 turns.
     @Test(arguments: bitmaps) func anyRangeIsWalkedInAHandfulOfCallbacks(bitmap: UInt64) throws {
         let sizes = try #require(PageSizes(bitmap: bitmap))
-        var random = SplitMix64(seed: bitmap &+ 3)
+        var random = SeededGenerator(seed: bitmap &+ 3)
         for turn in 0..<3000 {
             let bounds = turn == 0 ? (0, .max) : (random.hostile(), random.hostile())
             let range = try #require(AddressRange(start: min(bounds.0, bounds.1), last: max(bounds.0, bounds.1)))
@@ -137,7 +138,9 @@ import Testing
     }
 
     /// An aligned mapping of up to some thousand leaves.
-    static func mapping(_ sizes: PageSizes, _ random: inout SplitMix64) -> (iova: UInt64, paddr: UInt64, size: UInt64) {
+    static func mapping(_ sizes: PageSizes, _ random: inout SeededGenerator) -> (
+        iova: UInt64, paddr: UInt64, size: UInt64
+    ) {
         let granule = sizes.granule
         let pages = 1 + random.small(below: 1500)
         let iova = random.small(below: min(1 << 50, .max / granule / 2)) * granule

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import IOMMUModel
@@ -116,7 +117,7 @@ import Testing
     }
 
     @Test(arguments: seeds) func anyNumbersAreTakenWithoutATrap(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var table = PageTable()
         let whole = try #require(everything)
         for _ in 0..<3000 {
@@ -166,7 +167,7 @@ import Testing
 
     /// Model.md §9 items 10, 12 and 13: random maps and unmaps, partial, overlapping, adjacent.
     @Test(arguments: cases) func agreesWithATableOfSinglePages(test: Case) throws {
-        var random = SplitMix64(seed: test.seed)
+        var random = SeededGenerator(seed: test.seed)
         let sizes = try #require(PageSizes(bitmap: test.bitmap))
         var table = PageTable()
         var zones = Self.zones.map { _ in Zone() }
@@ -213,7 +214,7 @@ import Testing
 
     /// Neighbours that no run can join: the table's blocks fill up, split, and are emptied across their borders.
     @Test(arguments: seeds) func manyRunsStayInOrder(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var table = PageTable()
         let order = (0..<UInt64(2000)).shuffled(using: &random)
         for page in order { _ = table.map(try range(page << 12, 0x1000), to: (page ^ 1) << 12, sizes: .fourK) }
@@ -236,7 +237,7 @@ import Testing
 
     /// Ranges that are no whole pages, as a log may claim them, against a table of 512-byte pieces.
     @Test(arguments: seeds) func unmapsOfPartsOfPagesTakeThesePartsOnly(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         var table = PageTable()
         let sizes = try #require(PageSizes(bitmap: 1 << 12 | 1 << 14))
         var pieces: [UInt64?] = Array(repeating: nil, count: 512)

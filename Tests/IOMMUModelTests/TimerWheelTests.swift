@@ -1,4 +1,5 @@
 import IOMMUModel
+import TestSupport
 import Testing
 
 /// Model.md §2.4 rule 4, evidence.md §1.6.
@@ -62,7 +63,7 @@ import Testing
 
     /// "At HZ=250 a '10 ms' timer therefore fires 12-16 ms after arming", on a multiple of 4 ms.
     @Test func tenMillisecondsAreTwelveToSixteen() {
-        var random = SplitMix64(seed: 250)
+        var random = SeededGenerator(seed: 250)
         for _ in 0..<5000 {
             let armed = Int64(random.next() % (1 << 50))
             let deadline = TimerWheel.hz250.deadline(armedAt: armed, timeout: 10 * Self.millisecond)
@@ -75,7 +76,7 @@ import Testing
         hz: Int64
     ) throws {
         let wheel = try #require(TimerWheel(hz: hz))
-        var random = SplitMix64(seed: UInt64(hz))
+        var random = SeededGenerator(seed: UInt64(hz))
         for turn in 0..<5000 {
             let isHuge = turn % 4 == 0
             let time = Int64(clamping: isHuge ? random.hostile() : random.next() % (1 << 60))

@@ -1,4 +1,5 @@
 import IOMMUModel
+import TestSupport
 import Testing
 
 @testable import Replay
@@ -48,7 +49,7 @@ import Testing
 
     /// Whatever the numbers, the canonical form is read back as the same policy.
     @Test func canonicalFormsRoundTrip() throws {
-        var random = SplitMix64(seed: 7)
+        var random = SeededGenerator(seed: 7)
         for _ in 0..<2000 {
             let number = Int64.random(in: 2...1_000_000_000, using: &random)
             let units: [Int64] = [1, 1000, 1_000_000, 1_000_000_000]
@@ -153,7 +154,7 @@ import Testing
     }
 
     @Test func everySetOfPageSizesRoundTrips() throws {
-        var random = SplitMix64(seed: 11)
+        var random = SeededGenerator(seed: 11)
         for _ in 0..<2000 {
             let bitmap = random.next() & random.next() & random.next() & ~0xfff
             guard let sizes = PageSizes(bitmap: bitmap) else { continue }

@@ -1,5 +1,6 @@
 import IOMMUModel
 import Operations
+import TestSupport
 import Testing
 
 @testable import Replay
@@ -356,7 +357,7 @@ import Testing
 
     /// A database can hold anything: no value may trap, no policy may hang.
     @Test(arguments: 1...4) func anyOperationsAreTakenWithoutATrap(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let trace = TraceSummary.make(domains: 2, lastTime: .max, showsAttaches: seed & 1 == 0)
         let requests = try Self.policies.map { try Replay.Request($0) }
         var engine = ReplayEngine(trace, requests, options: ReplayOptions(pageSizes: .everyPowerOfTwo))

@@ -1,5 +1,5 @@
-import CZlib
 import Foundation
+import TestSupport
 
 /// A small log, the same for the same seed, in the shape of what a 6.1 kernel with probes writes about strict domains:
 /// each call maps, unmaps and syncs.
@@ -14,7 +14,7 @@ struct FtraceLog {
 
     /// - Parameter calls: unmap calls, spread over both domains.
     init(calls: Int, seed: UInt64 = 1) {
-        var random = SplitMix(state: seed)
+        var random = SeededGenerator(seed: seed)
         lines = [
             "# tracer: nop",
             "#",
@@ -28,7 +28,7 @@ struct FtraceLog {
         for _ in 0..<calls { addCall(&random) }
     }
 
-    private mutating func addCall(_ random: inout SplitMix) {
+    private mutating func addCall(_ random: inout SeededGenerator) {
         let domain = Self.domains[Int(random.next() % 2)]
         let size = [4096, 4096, 4096, 131072][Int(random.next() % 4)]
         let iova = 0xf000_0000 + random.next() % 4096 * 131072
@@ -62,40 +62,9 @@ struct FtraceLog {
     var data: Data { Data(text.utf8) }
 }
 
-/// Steele, Lea and Flood's SplitMix64: small, and the same everywhere.
-private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
-    }
-}
-
 extension Data {
     /// As one gzip member.
-    var gzipped: Data {
-        var stream = z_stream()
-        let size = Int32(MemoryLayout<z_stream>.size)
-        // 16: with a gzip header; 15: the largest window; 8: zlib's default memory level.
-        deflateInit2_(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + 15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, size)
-        defer { deflateEnd(&stream) }
-        var input = [UInt8](self)
-        var output = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(input.count))) + 32)
-        let count = input.withUnsafeMutableBufferPointer { input in
-            output.withUnsafeMutableBufferPointer { output in
-                stream.next_in = input.baseAddress
-                stream.avail_in = UInt32(input.count)
-                stream.next_out = output.baseAddress
-                stream.avail_out = UInt32(output.count)
-                deflate(&stream, Z_FINISH)
-                return output.count - Int(stream.avail_out)
-            }
-        }
-        return Data(output[..<count])
-    }
+    var gzipped: Data { Data(Gzip.member([UInt8](self))) }
 
     /// With one bit turned over.
     func flippingBit(_ bit: Int, ofByte index: Int) -> Data {

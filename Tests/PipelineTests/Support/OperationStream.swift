@@ -3,6 +3,7 @@ import Operations
 
 @testable import Replay
 @testable import TraceStore
+import TestSupport
 
 extension StoredOperation {
     /// An operation with a range, of CPU 0 and one task.
@@ -40,7 +41,7 @@ struct OperationStream {
     static let domains: Int32 = 3
 
     private(set) var operations: [StoredOperation] = []
-    private var random: SplitMix64
+    private var random: SeededGenerator
     private var time: Int64 = 1_000_000
     /// The run going on in each domain.
     private var runs: [Run]
@@ -57,7 +58,7 @@ struct OperationStream {
     }
 
     init(seed: UInt64, count: Int) {
-        random = SplitMix64(seed: seed)
+        random = SeededGenerator(seed: seed)
         runs = Array(repeating: Run(), count: Int(Self.domains))
         var domain = 0
         while operations.count < count {
