@@ -181,7 +181,7 @@ struct CallPairingTests {
             0 7 41 map: IOMMU: iova=0x7000 - 0x9000 paddr=0x6000 size=8192
             """)
         #expect(log.kinds == ["map", "map", "map", "map"])
-        let maps = Dictionary(uniqueKeysWithValues: log.operations.map { ($0.iova ?? 0, $0) })
+        let maps = Dictionary(log.operations.map { ($0.iova ?? 0, $0) }, uniquingKeysWith: { $1 })
         #expect(maps[0x3000]?.result == 4096)
         #expect(maps[0x3000]?.flags == .confirmed)
         #expect(maps[0x3000].map(log.domainName) == "0xa")

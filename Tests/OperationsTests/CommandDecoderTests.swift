@@ -18,11 +18,11 @@ struct CommandDecoderTests {
 
     @Test("an IOTLB descriptor has granularity, domain id, address, mask and hint")
     func iotlb() throws {
-        let page = try #require(try Self.descriptor("iotlb_inv dmar0: 0x800f2 0xf9a00045 0x0 0x0"))
+        let page = try #require(try Self.descriptor("iotlb_inv dmar0: 0x800f2 0xf9a01045 0x0 0x0"))
         #expect(page.kind == .iotlbInvalidation)
         #expect(page.granularity == .page)
         #expect(page.hardwareDomain == 8)
-        #expect(page.address == 0xf9a00000)
+        #expect(page.address == 0xf9a01000)
         #expect(page.mask == 5)
         #expect(page.hint)
         #expect(page.word0 == nil)

@@ -210,6 +210,7 @@ struct LogTextTests {
         defer { buffer.deallocate() }
         #expect(try log.read(into: buffer) == Self.text.count)
         #expect(try log.read(into: buffer) == 0)
+        #expect(log.damage == nil)
         try pipe.fileHandleForWriting.close()
     }
 
