@@ -103,9 +103,16 @@ extension OperationBuilder {
         guard layer.cause != .attach, layer.cause != .map else { return }
         layer.startsRun = !isContinued
         if layer.startsRun { totals.hardwareRuns += 1 }
-        guard layer.cause == nil, let unmap = cpus[cpu].lastUnmap else { return }
+        guard layer.cause == nil else { return }
+        guard let unmap = cpus[cpu].lastUnmap else {
+            // A flush queue's timer may fire where nobody unmaps.
+            if !isPageSelective, unresolvedDomain > 0 {
+                domains[Int(unresolvedDomain) - 1].census.flush(cpu: layer.cpu, isFlushAll: true)
+            }
+            return
+        }
         layer.domain = unmap.domain
-        if layer.granularity != .page {
+        if !isPageSelective {
             domains[Int(unmap.domain) - 1].census.flush(cpu: layer.cpu, isFlushAll: true)
         } else if first <= unmap.start, unmap.last <= last {
             domains[Int(unmap.domain) - 1].census.flush(cpu: layer.cpu, isFlushAll: false)

@@ -97,7 +97,9 @@ public enum Policy: Hashable, Sendable {
     }
 
     private static func count(_ text: String?, atLeast least: Int64, in whole: String) throws(PolicyError) -> Int64 {
-        guard let text, let value = Int64(text), (least...1_000_000_000).contains(value) else {
+        guard let text, text.allSatisfy({ $0.isASCII && $0.isNumber }), let value = Int64(text),
+            (least...1_000_000_000).contains(value)
+        else {
             throw PolicyError(text: whole, reason: "needs a number from \(least) to 1000000000 before any comma")
         }
         return value

@@ -35,7 +35,9 @@ extension PageSizes {
         }
         var bitmap: UInt64 = 0
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let suffix = part.last, let unit = Self.units[suffix], let number = UInt64(part.dropLast()) else {
+            guard let suffix = part.last, let unit = Self.units[suffix], part.first?.isNumber == true,
+                let number = UInt64(part.dropLast())
+            else {
                 return nil
             }
             let (size, overflow) = number.multipliedReportingOverflow(by: unit)

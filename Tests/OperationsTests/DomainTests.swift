@@ -199,6 +199,17 @@ struct DomainTests {
         #expect(try log("0x400e2 0x0").domains[0].mode == .strict)
     }
 
+    @Test("a whole-domain descriptor on a CPU that never unmaps closes the unmaps of the others")
+    func modeByDescriptorElsewhere() throws {
+        var text = ""
+        for index in 0..<20 {
+            text += "0 7 \(index * 10) unmap: IOMMU: iova=0x4000 size=4096 unmapped_size=4096\n"
+            if index % 5 == 4 { text += "1 8 \(index * 10 + 1) qi_submit: iotlb_inv dmar0: 0x400e2 0x0 0x0 0x0\n" }
+        }
+        let log = try BuiltLog(text)
+        #expect(log.domains[0].mode == .deferred)
+    }
+
     // MARK: - Attaches
 
     @Test("an attach's probe and tracepoint are one attach")

@@ -85,6 +85,7 @@ import Testing
         ("batch=", "needs a number from 1 to 1000000000 before any comma"),
         ("batch=0", "needs a number from 1 to 1000000000 before any comma"),
         ("batch=-1", "needs a number from 1 to 1000000000 before any comma"),
+        ("batch=+5", "needs a number from 1 to 1000000000 before any comma"),
         ("batch=1000000001", "needs a number from 1 to 1000000000 before any comma"),
         ("batch=99999999999999999999", "needs a number from 1 to 1000000000 before any comma"),
         ("batch=1e3", "needs a number from 1 to 1000000000 before any comma"),

@@ -13,7 +13,7 @@ struct ReplayOptionsTests {
 
     @Test(
         "page sizes that are none are refused",
-        arguments: ["", "4", "4k", "3K", "4K,", "K", "0K", "99999999999T", "-4K"])
+        arguments: ["", "4", "4k", "3K", "4K,", "K", "0K", "99999999999T", "-4K", "+4K"])
     func noPageSizes(text: String) {
         #expect(PageSizes(parsing: text) == nil)
     }
