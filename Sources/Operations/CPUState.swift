@@ -5,7 +5,6 @@ struct Call {
     var kind: Operation.Kind
     /// Its place among the pending operations.
     var slot: Int
-    var domain: Int32
     var iova: UInt64
     var size: UInt64
     var task: Int32

@@ -13,7 +13,7 @@ extension OperationBuilder {
         domains[Int(operation.domain) - 1].probeCandidate.map(iova: iova, size: size)
         // In a log that shows the tracepoints of successful maps too, this one is only an attempt until its own comes.
         let call = Call(
-            kind: .map, slot: pending.end, domain: operation.domain, iova: iova, size: size, task: task,
+            kind: .map, slot: pending.end, iova: iova, size: size, task: task,
             entered: event.pointee.time)
         append(operation, isOpen: totals.showsMapTracepoints)
         cpus[cpu].lastMap = call
@@ -66,7 +66,7 @@ extension OperationBuilder {
         noteUnmap(&operation, iova: iova, size: size, cpu: cpu)
         push(
             Call(
-                kind: operation.kind, slot: pending.end, domain: operation.domain, iova: iova, size: size, task: task,
+                kind: operation.kind, slot: pending.end, iova: iova, size: size, task: task,
                 entered: event.pointee.time),
             onCPU: cpu)
         append(operation, isOpen: true)
@@ -154,31 +154,32 @@ extension OperationBuilder {
         cpus[cpu].lastUnmap = (operation.domain, iova, iova &+ (max(size, 1) - 1))
     }
 
-    /// The entries are clear: that moment, not the call's entry, is the operation's time and place in the order.
+    /// The entries are clear, says the tracepoint inside the call.
     mutating func confirm(_ call: Call, at event: UnsafePointer<TraceEvent>, result: UInt64) {
-        guard var operation = pending.withdraw(call.slot) else { return }
-        operation.time = event.pointee.time
-        operation.sinceEntry = event.pointee.time - call.entered
-        operation.cpu = event.pointee.cpu
-        operation.line = event.pointee.line
-        operation.result = result
-        operation.flags.insert(.confirmed)
-        pending.append(operation, isOpen: false)
+        settle(call, at: event, result: result, adding: .confirmed)
     }
 
     /// A call without a tracepoint inside returns: unmap_fast has cleared the entries just now, unmap at some time
     /// before its own sync, of which the entry is the only bound (design §4 10).
     mutating func close(_ call: Call, at event: UnsafePointer<TraceEvent>, result: UInt64, isFast: Bool) {
         if isFast {
-            guard var operation = pending.withdraw(call.slot) else { return }
-            operation.time = event.pointee.time
-            operation.sinceEntry = event.pointee.time - call.entered
-            operation.cpu = event.pointee.cpu
-            operation.line = event.pointee.line
-            operation.result = result
-            pending.append(operation, isOpen: false)
+            settle(call, at: event, result: result, adding: [])
         } else {
             pending.close(call.slot) { $0.result = result }
         }
+    }
+
+    /// This moment, not the call's entry, is the operation's time and place in the order.
+    private mutating func settle(
+        _ call: Call, at event: UnsafePointer<TraceEvent>, result: UInt64, adding flags: Operation.Flags
+    ) {
+        guard var operation = pending.withdraw(call.slot) else { return }
+        operation.time = event.pointee.time
+        operation.sinceEntry = event.pointee.time - call.entered
+        operation.cpu = event.pointee.cpu
+        operation.line = event.pointee.line
+        operation.result = result
+        operation.flags.formUnion(flags)
+        pending.append(operation, isOpen: false)
     }
 }

@@ -300,10 +300,12 @@ public struct OperationBuilder {
             settled += 1
         }
         waitingLayers.removeSubrange(..<settled)
-        while let marker = waitingMarkers.first, let id = pending.id(ofSlot: marker.slot) {
-            markers.append(Marker(operation: id, text: marker.text))
-            waitingMarkers.removeFirst()
+        var named = 0
+        while named < waitingMarkers.count, let id = pending.id(ofSlot: waitingMarkers[named].slot) {
+            markers.append(Marker(operation: id, text: waitingMarkers[named].text))
+            named += 1
         }
+        waitingMarkers.removeSubrange(..<named)
         for cpu in cpus.indices { cpus[cpu].resolve(pending) }
         if waitingLayers.isEmpty, waitingMarkers.isEmpty { pending.forgetIDs() }
     }
@@ -311,11 +313,17 @@ public struct OperationBuilder {
     mutating func lose(_ loss: LostEvents) {
         losses.append(loss)
         // Returns may be among what was lost.
-        for cpu in cpus.indices where loss.cpu == nil || cpu == Int(loss.cpu ?? -1) {
-            closeCalls(onCPU: cpu)
-            releaseHeldLayers(onCPU: cpu)
-            releaseSender(onCPU: cpu)
-            cpus[cpu].forget()
+        guard let number = loss.cpu else {
+            for cpu in cpus.indices { forget(cpu) }
+            return
         }
+        if cpus.indices.contains(Int(number)) { forget(Int(number)) }
+    }
+
+    private mutating func forget(_ cpu: Int) {
+        closeCalls(onCPU: cpu)
+        releaseHeldLayers(onCPU: cpu)
+        releaseSender(onCPU: cpu)
+        cpus[cpu].forget()
     }
 }

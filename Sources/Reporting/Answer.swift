@@ -61,10 +61,11 @@ public enum Answer {
         var notes: Set<String> = []
         for row in rows {
             let options: String = row["options"]
-            if options.contains("page-sizes=") {
+            let policy: String = row["policy"]
+            if options.contains("page-sizes="), policy.contains("vfio") || policy.contains("per-page") {
                 notes.insert("page sizes are assumed: no log tells them (--page-sizes)")
             }
-            if (row["policy"] as String).contains("queue="), options.contains("hz=") {
+            if policy.contains("queue="), options.contains("hz=") {
                 notes.insert("timers are modelled on the kernel's timer wheel at the given HZ (--hz)")
             }
             if row["layer"] as String == "hardware" {

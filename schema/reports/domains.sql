@@ -31,7 +31,8 @@ SELECT
     mapping_summary.unmaps_of_nothing,
     mapping_summary.unmaps_without_map,
     mapping_summary.peak_live_bytes,
-    mapping_summary.live_bytes
+    mapping_summary.live_bytes,
+    CASE WHEN mapping_summary.domain IS NOT NULL THEN 'modelled' END AS mapping_evidence
 FROM domain
 JOIN trace ON trace.id = domain.trace
 LEFT JOIN mapping_summary ON mapping_summary.domain = domain.id
