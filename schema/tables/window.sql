@@ -1,0 +1,102 @@
+CREATE TABLE window_end (
+    -- The words for how a stale window ends, or why there is none: window_summary.window_end, stale_window.window_end.
+    id   INTEGER PRIMARY KEY,                          -- value of window_end
+    name TEXT NOT NULL                                 -- the flush's cause, 'detach', 'end of log' (censored), 'unreachable'
+) STRICT;
+
+CREATE TABLE window_summary (
+    -- What the stale windows of a replay amount to (design §4 10-12, 15), for each domain, device, task and end. Sums over any
+    -- of these are sums of the rows.
+    id           INTEGER PRIMARY KEY,                  -- number over all replays
+    replay       INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    domain       INTEGER NOT NULL REFERENCES domain,   -- the domain unmapped in
+    device       INTEGER REFERENCES device,            -- the device that could reach it; NULL if the log does not show it, or shows several
+    task         INTEGER REFERENCES task,              -- the task that unmapped; NULL where a log names too many to be told apart
+    window_end   INTEGER NOT NULL REFERENCES window_end, -- how they ended
+    uncertain    INTEGER NOT NULL,                     -- 1 if events were lost while they were open
+    windows      INTEGER NOT NULL,                     -- how many; for 'unreachable' unmap calls, which opened none
+    pages        INTEGER NOT NULL,                     -- 4096-byte pages in them
+    page_seconds REAL NOT NULL,                        -- sum of pages x length (exposure); 0 for 'unreachable'
+    max_ns       INTEGER                               -- longest; NULL for 'unreachable'
+) STRICT;
+
+CREATE TABLE window_histogram (
+    -- Lengths of closed windows, certain ones only: buckets of less than 0.8 % of the length (design §4 16).
+    summary  INTEGER NOT NULL REFERENCES window_summary ON DELETE CASCADE, -- whose
+    up_to_ns INTEGER NOT NULL,                         -- the longest length that falls into this bucket
+    windows  INTEGER NOT NULL,                         -- how many
+    pages    INTEGER NOT NULL,                         -- 4096-byte pages in them
+    PRIMARY KEY (summary, up_to_ns)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stale_peak (
+    -- The most pages stale at one time in a replay: of the whole trace, of a domain, of a device, of a task. Peaks do not add up.
+    replay INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    domain INTEGER REFERENCES domain,                  -- of this domain
+    device INTEGER REFERENCES device,                  -- or of this device
+    task   INTEGER REFERENCES task,                    -- or of this task; with all three NULL of the whole trace
+    pages  INTEGER NOT NULL                            -- 4096-byte pages in open windows
+) STRICT;
+
+CREATE TABLE stale_window (
+    -- Stale windows one by one, as many as --windows asked for: all, the longest or none (replay.windows_left_out says how many more).
+    id          INTEGER PRIMARY KEY,                   -- number over all replays; where only the longest are kept, longest first
+    replay      INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    operation   INTEGER NOT NULL REFERENCES operation, -- the unmap call that left it
+    domain      INTEGER NOT NULL REFERENCES domain,    -- the domain unmapped in
+    device      INTEGER REFERENCES device,             -- the device that could reach it; NULL if the log does not show it, or shows several
+    iova        INTEGER NOT NULL,                      -- first byte, by bit pattern
+    size        INTEGER NOT NULL,                      -- bytes
+    opened_ns   INTEGER NOT NULL,                      -- t0, trace clock
+    closed_ns   INTEGER,                               -- t1, trace clock; NULL if it is open at the end of the log
+    window_end  INTEGER NOT NULL REFERENCES window_end, -- what closed it
+    closed_line INTEGER,                               -- line of the log at which it was closed; NULL for timers, which no line shows
+    uncertain   INTEGER NOT NULL                       -- 1 if events were lost while it was open
+) STRICT;
+
+CREATE TABLE hazard_kind (
+    -- The words for hazard.kind and hazard_summary.kind (design §4 13).
+    id        INTEGER PRIMARY KEY,                     -- value of kind
+    name      TEXT NOT NULL,                           -- the word
+    is_hazard INTEGER NOT NULL,                        -- 1 if it is somebody's exposure; 0 for what only looks like it
+    meaning   TEXT NOT NULL                            -- in a sentence
+) STRICT;
+
+CREATE TABLE hazard_summary (
+    -- What happened inside stale windows (design §4 13), counted for the domain, device and task of the unmap that left the window.
+    replay INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    domain INTEGER NOT NULL REFERENCES domain,         -- the domain of the window
+    device INTEGER REFERENCES device,                  -- the device that could reach it; NULL if the log does not show it, or shows several
+    task   INTEGER REFERENCES task,                    -- the task that had unmapped
+    kind   INTEGER NOT NULL REFERENCES hazard_kind,    -- what happened
+    pages  INTEGER NOT NULL                            -- 4096-byte pages; for 'access' faults
+) STRICT;
+
+CREATE TABLE hazard (
+    -- Hazards one by one: all that are somebody's exposure, and of the other kinds but same_page_remap and recycled the first
+    -- 1000 of a replay each.
+    id        INTEGER PRIMARY KEY,                     -- number over all replays
+    replay    INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    kind      INTEGER NOT NULL REFERENCES hazard_kind, -- what happened
+    operation INTEGER NOT NULL REFERENCES operation,   -- the unmap call that left the window
+    reuse     INTEGER NOT NULL REFERENCES operation,   -- the map that used the address or the page again, or the fault
+    domain    INTEGER NOT NULL REFERENCES domain,      -- the domain of the window
+    device    INTEGER REFERENCES device,               -- the device that could reach it; NULL if the log does not show it, or shows several
+    iova      INTEGER NOT NULL,                        -- the stale address, first byte, by bit pattern
+    size      INTEGER NOT NULL,                        -- bytes
+    age_ns    INTEGER NOT NULL                         -- from the unmap to the reuse
+) STRICT;
+
+CREATE TABLE timeline (
+    -- A replay in equal steps of time (replay.step_ns), for each domain, device and task; steps in which nothing is or happens
+    -- are missing.
+    replay       INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    domain       INTEGER NOT NULL REFERENCES domain,   -- the domain
+    device       INTEGER REFERENCES device,            -- the device that could reach it; NULL if the log does not show it, or shows several
+    task         INTEGER REFERENCES task,              -- the task that unmapped, or at whose call a flush happened; NULL for timers
+    start_ns     INTEGER NOT NULL,                     -- begin of the step, trace clock
+    page_seconds REAL NOT NULL,                        -- stale pages x time within the step; divided by the step's length: how many on average
+    windows      INTEGER NOT NULL,                     -- stale windows opened in the step
+    pages        INTEGER NOT NULL,                     -- 4096-byte pages in those
+    flushes      INTEGER NOT NULL                      -- flushes of the policy in the step
+) STRICT;
