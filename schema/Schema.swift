@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 1
+    public static let version: Int32 = 2
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -27,16 +27,23 @@ public enum Schema {
         File("layer", PackageResources.layer_sql),
         File("health", PackageResources.health_sql),
         File("replay", PackageResources.replay_sql),
+        File("window", PackageResources.window_sql),
     ]
 
     /// `views/`
     public static let views = [
-        File("readable", PackageResources.readable_sql)
+        File("readable", PackageResources.readable_sql),
+        File("stale", PackageResources.stale_sql),
     ]
 
     /// `reports/`, in the order in which they are listed. A report's comments are its documentation.
     public static let reports = [
         File("savings", PackageResources.savings_sql),
+        File("windows", PackageResources.windows_sql),
+        File("top", PackageResources.top_sql),
+        File("hazards", PackageResources.hazards_sql),
+        File("latency", PackageResources.latency_sql),
+        File("timeline", PackageResources.timeline_sql),
         File("domains", PackageResources.domains_sql),
         File("issues", PackageResources.issues_sql),
         File("events", PackageResources.events_sql),

@@ -26,6 +26,9 @@ public struct AddressRange: Hashable, Sendable {
         self.last = last
     }
 
+    /// The whole 64-bit space.
+    public static let everything = AddressRange(uncheckedStart: 0, last: .max)
+
     @inlinable
     init(uncheckedStart start: UInt64, last: UInt64) {
         self.start = start
@@ -58,5 +61,20 @@ public struct AddressRange: Hashable, Sendable {
     @inlinable
     public func contains(_ other: AddressRange) -> Bool {
         start <= other.start && other.last <= last
+    }
+
+    /// The part that both ranges share; `nil` if there is none.
+    @inlinable
+    public func intersection(_ other: AddressRange) -> AddressRange? {
+        AddressRange(start: max(start, other.start), last: min(last, other.last))
+    }
+
+    /// What of this range lies before and after `other`: nothing, one or two ranges.
+    public func subtracting(_ other: AddressRange) -> [AddressRange] {
+        guard overlaps(other) else { return [self] }
+        var rest: [AddressRange] = []
+        if start < other.start { rest.append(AddressRange(uncheckedStart: start, last: other.start - 1)) }
+        if last > other.last { rest.append(AddressRange(uncheckedStart: other.last + 1, last: last)) }
+        return rest
     }
 }

@@ -4,7 +4,13 @@
 /// follows and no device can reach a stale entry (design §4 12). Devices and domains are small dense numbers.
 public struct AttachState: Sendable {
     private var domainOfDevice: ContiguousArray<Int32> = []
-    private var devicesOfDomain: ContiguousArray<Int32> = []
+    private var devicesOfDomain: ContiguousArray<Devices> = []
+
+    /// The devices of a domain: their number and the sum of their numbers, which is the device where there is but one.
+    private struct Devices {
+        var count: Int32 = 0
+        var sum: Int64 = 0
+    }
     private let showsAttaches: Bool
 
     /// No device is attached anywhere yet.
@@ -19,7 +25,20 @@ public struct AttachState: Sendable {
     public func isAttached(_ domain: Int32) -> Bool {
         guard showsAttaches else { return true }
         let index = Int(domain)
-        return devicesOfDomain.indices.contains(index) && devicesOfDomain[index] > 0
+        return devicesOfDomain.indices.contains(index) && devicesOfDomain[index].count > 0
+    }
+
+    /// The one device that is attached to the domain; 0 if there is none, or several.
+    public func onlyDevice(of domain: Int32) -> Int32 {
+        let index = Int(domain)
+        guard devicesOfDomain.indices.contains(index), devicesOfDomain[index].count == 1 else { return 0 }
+        return Int32(truncatingIfNeeded: devicesOfDomain[index].sum)
+    }
+
+    /// The domain that a device is attached to; 0 if the recording has not shown it.
+    public func domain(of device: Int32) -> Int32 {
+        let index = Int(device)
+        return domainOfDevice.indices.contains(index) ? domainOfDevice[index] : 0
     }
 
     /// Moves a device to a domain, out of the one that it was in.
@@ -29,22 +48,23 @@ public struct AttachState: Sendable {
         guard device > 0 else { return }
         let old = grown(&domainOfDevice, at: device)
         guard old != domain else { return }
-        change(domain: old, by: -1)
-        change(domain: domain, by: 1)
+        change(domain: old, by: -1, device: device)
+        change(domain: domain, by: 1, device: device)
         domainOfDevice[Int(device)] = domain
     }
 
     /// Takes a device out of a domain; nothing happens if it is not in it.
     public mutating func detach(device: Int32, from domain: Int32) {
         guard device > 0, domain > 0, grown(&domainOfDevice, at: device) == domain else { return }
-        change(domain: domain, by: -1)
+        change(domain: domain, by: -1, device: device)
         domainOfDevice[Int(device)] = 0
     }
 
-    private mutating func change(domain: Int32, by delta: Int32) {
+    private mutating func change(domain: Int32, by delta: Int32, device: Int32) {
         guard domain > 0 else { return }
-        _ = grown(&devicesOfDomain, at: domain)
-        devicesOfDomain[Int(domain)] += delta
+        while devicesOfDomain.count <= Int(domain) { devicesOfDomain.append(Devices()) }
+        devicesOfDomain[Int(domain)].count += delta
+        devicesOfDomain[Int(domain)].sum += Int64(delta) * Int64(device)
     }
 
     private func grown(_ array: inout ContiguousArray<Int32>, at index: Int32) -> Int32 {

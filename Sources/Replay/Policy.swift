@@ -1,4 +1,6 @@
 import IOMMUModel
+import Operations
+import TraceStore
 
 /// A flush schedule: when the translations that unmaps leave behind are flushed (design §2, §4 3-8).
 public enum Policy: Hashable, Sendable {
@@ -124,6 +126,26 @@ public enum Policy: Hashable, Sendable {
     private static func text(_ duration: Int64) -> String {
         let unit = units.last { duration % $0.nanoseconds == 0 } ?? units[0]
         return "\(duration / unit.nanoseconds)\(unit.suffix)"
+    }
+}
+
+extension Policy {
+    /// How the policy closes windows, in a log that shows flushes at this layer.
+    func manner(_ layer: TraceSummary.FlushLayer) -> WindowLedger.Manner {
+        switch self {
+        case .perPage, .sync, .fast: .none
+        case .recorded: layer == .none ? .none : .ranged
+        case .vfio: .ranged
+        case .batch, .queue, .singleQueue, .every, .end: .whole
+        }
+    }
+
+    /// What it means that a stale address is mapped to another page, in a domain of this mode (design §4 13).
+    func reuseKind(in mode: Domain.Mode) -> HazardKind {
+        switch self {
+        case .queue, .singleQueue: mode == .deferred ? .modelTimingError : .deferredReuse
+        default: .iovaReuse
+        }
     }
 }
 

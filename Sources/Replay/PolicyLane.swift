@@ -26,6 +26,7 @@ final class PolicyLane {
     /// By domain - 1: flushes of the calls themselves that are not a row yet.
     private var sums: ContiguousArray<FlushRow?>
     private let attachments: Attachments
+    private(set) var windows: WindowLedger
 
     struct DomainCounts {
         var flushes: Int64 = 0
@@ -33,7 +34,8 @@ final class PolicyLane {
     }
 
     init(
-        requested: String, policy: Policy, options: ReplayOptions, trace: TraceSummary, attachments: Attachments
+        requested: String, policy: Policy, options: ReplayOptions, trace: TraceSummary, attachments: Attachments,
+        stale: StaleState, span: (first: Int64, last: Int64)
     ) {
         self.requested = requested
         self.policy = policy
@@ -41,7 +43,13 @@ final class PolicyLane {
         self.trace = trace
         self.attachments = attachments
         choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace) })
+        windows = WindowLedger(
+            stale: stale, kept: options.windows,
+            domains: zip(choices, trace.domains).map { choice, domain in
+                (choice.policy.manner(trace.flushLayer), choice.policy.reuseKind(in: domain.mode))
+            }, span: span)
         usesRuns = choices.contains { $0.policy == .vfio }
+        followsFlushes = choices.contains { $0.policy == .recorded }
         counts = ContiguousArray(repeating: DomainCounts(), count: trace.domains.count)
         sums = ContiguousArray(repeating: nil, count: trace.domains.count)
         for (index, choice) in choices.enumerated() {
@@ -51,6 +59,9 @@ final class PolicyLane {
 
     /// Whether any domain's schedule depends on where runs of unmaps end.
     let usesRuns: Bool
+
+    /// Whether any domain's schedule depends on the flushes of the log.
+    let followsFlushes: Bool
 
     /// The schedule of a domain; `nil` for domain 0.
     @inline(__always)
@@ -116,21 +127,59 @@ final class PolicyLane {
     /// Whether a device is attached to the domain now.
     func isAttached(_ domain: Int32) -> Bool { attachments.state.isAttached(domain) }
 
-    /// Counts a flush and keeps its row.
+    /// When and where in the log a flush happens.
+    struct Occasion {
+        /// ns
+        var time: Int64
+        /// Id of the operation, 0 for none.
+        var operation: Int64
+        /// Line of the log, 0 for none.
+        var line: Int64
+        /// Number of the ``Cell``.
+        var cell: Int32
+
+        init(_ call: UnmapCall) { (time, operation, line, cell) = (call.time, call.id, call.line, call.cell) }
+        init(_ flush: RecordedFlush) { (time, operation, line, cell) = (flush.time, flush.id, flush.line, flush.cell) }
+        init(_ free: DomainFree) { (time, operation, line, cell) = (free.time, free.id, free.line, free.cell) }
+
+        init(timerAt time: Int64, cell: Int32) { (self.time, operation, line, self.cell) = (time, 0, 0, cell) }
+    }
+
+    /// Counts a flush and keeps its row. One that the policy makes closes the domain's open windows.
     ///
     /// - Parameter isAttached: whether a device was attached at that time; `nil` if that is now.
     func record(
-        domain: Int32, at time: Int64, operation: Int64, cause: FlushRow.Cause, flushes: Int64, calls: Int64,
+        domain: Int32, at occasion: Occasion, cause: FlushRow.Cause, flushes: Int64, calls: Int64,
         isAttached: Bool? = nil
     ) {
         let isAttached = isAttached ?? self.isAttached(domain)
         let index = Int(domain) - 1
         counts[index].flushes = counts[index].flushes.addingSaturated(flushes)
         if !isAttached { counts[index].detachedFlushes = counts[index].detachedFlushes.addingSaturated(flushes) }
+        windows.flushed(occasion.cell, at: occasion.time, flushes: flushes)
         let row = FlushRow(
-            time: time, domain: domain, operation: operation, cause: cause, flushes: flushes, calls: calls,
-            isAttached: isAttached)
-        if cause == .call { sumUp(row, at: index) } else { rows.append(row) }
+            time: occasion.time, domain: domain, operation: occasion.operation, cause: cause, flushes: flushes,
+            calls: calls, isAttached: isAttached)
+        switch cause {
+        case .call: sumUp(row, at: index)
+        case .recordedSync, .recordedFlushAll: rows.append(row)
+        case .batchFull, .ringFull, .timer, .gatherSplit, .endOfRun, .domainFree:
+            rows.append(row)
+            windows.closeAll(domain, at: occasion.time, .flush(cause), line: occasion.line)
+        }
+    }
+
+    /// The same for a timer, which no operation shows.
+    func recordTimer(domain: Int32, at time: Int64, calls: Int64) {
+        let cell = windows.stale.cells.number(
+            domain: domain, device: attachments.state.onlyDevice(of: domain), task: 0)
+        record(domain: domain, at: Occasion(timerAt: time, cell: cell), cause: .timer, flushes: 1, calls: calls)
+    }
+
+    /// The window of an unmap call opens, from an address on: what lies before was flushed inside the call.
+    @inline(__always)
+    func open(_ call: UnmapCall, domain: Int32, from start: UInt64? = nil) {
+        if let window = call.window { windows.open(window, domain: domain, from: start) }
     }
 
     /// Rows of sync and per-page would repeat every unmap call; those of a domain within a millisecond become one.
@@ -151,7 +200,7 @@ final class PolicyLane {
     /// ns
     private static let summedTime: Int64 = 1_000_000
 
-    /// Hands over the rows and forgets them.
+    /// Hands over the flushes and forgets them.
     @inline(__always)
     func takeRows(_ body: (FlushRow) throws -> Void) rethrows {
         for row in rows { try body(row) }
@@ -166,18 +215,23 @@ final class PolicyLane {
 
     func disarm(_ schedule: FlushSchedule) { timers.disarm(domain: schedule.domain) }
 
-    /// Lets the timers fire that are due at `time` or before.
+    /// Lets the timers fire that are due at `time` or before, and the flushes of the log end that are through by then.
     @inline(__always)
     func fireTimers(upTo time: Int64) {
-        while timers.nextDeadline <= time, let (domain, deadline) = timers.pop() {
-            schedule(of: domain)?.timerFired(at: deadline)
+        while min(timers.nextDeadline, windows.nextCompletion) <= time {
+            if windows.nextCompletion <= timers.nextDeadline {
+                windows.finishFirstCompletion()
+            } else if let (domain, deadline) = timers.pop() {
+                schedule(of: domain)?.timerFired(at: deadline)
+            }
         }
     }
 
     // MARK: - The end
 
-    /// Turns what was not a row yet into rows.
-    func finish() {
+    /// Turns what was not a row yet into rows; what is open stays so from `time` on.
+    func finish(at time: Int64) {
+        windows.finish(at: time)
         for index in sums.indices {
             if let sum = sums[index] { rows.append(sum) }
             sums[index] = nil
@@ -208,7 +262,7 @@ final class PolicyLane {
     }
 
     /// The replay's own row.
-    func header(_ rows: [ReplayDomainRow]) -> ReplayWriter.Header {
+    func header(_ rows: [ReplayDomainRow], _ options: String, _ part: TraceSummary.Part) -> ReplayWriter.Header {
         let applied = rows.filter { $0.unmapCalls > 0 }.map(\.policy)
         let chosen = Set(applied).sorted().joined(separator: "+")
         let used = rows.map { choices[Int($0.domain) - 1] }
@@ -217,9 +271,9 @@ final class PolicyLane {
         return ReplayWriter.Header(
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
-            options: options.text(for: policy),
+            options: options,
             layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
-            evidence: weakest.text)
+            evidence: weakest.text, span: (part.firstTime, part.lastTime))
     }
 }
 

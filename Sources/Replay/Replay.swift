@@ -47,14 +47,20 @@ public struct Replay: Sendable {
     ) throws -> String {
         try store.write { database in
             let trace = try TraceSummary(database, name: name, path: store.path)
-            var engine = ReplayEngine(trace, requests, options: options)
+            let part = try trace.find(options.part, database)
+            var engine = ReplayEngine(trace, requests, options: options, part: part)
             var writer = try ReplayWriter(
-                database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy)) })
+                database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy, part)) })
             defer { writer.close() }
-            var cursor = try OperationCursor(database, trace)
+            var cursor = try OperationCursor(
+                database, trace, followsFlushes: engine.lanes.contains { $0.followsFlushes })
             var done: Int64 = 0
-            while let operation = try cursor.next() {
-                engine.apply(operation)
+            while let operation = try cursor.next(), operation.line <= part.lines.upperBound {
+                if operation.line >= part.lines.lowerBound {
+                    engine.apply(operation)
+                } else {
+                    engine.prepare(operation)
+                }
                 done += 1
                 if done & 1023 == 0 { try write(engine.lanes, &writer) }
                 if done & 0xffff == 0 {
@@ -66,9 +72,10 @@ public struct Replay: Sendable {
             try write(engine.lanes, &writer)
             for (index, lane) in engine.lanes.enumerated() {
                 let rows = lane.summary(engine.unmaps)
-                try writer.finish(replay: index, lane.header(rows), rows)
+                let header = lane.header(rows, options.text(for: lane.policy, part), part)
+                try writer.finish(replay: index, header, rows, lane.windows.statistics)
             }
-            try writer.write(Array(engine.mappings))
+            if part.isWhole { try writer.write(Array(engine.mappings)) }
             progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))
             return trace.name
         }
@@ -78,6 +85,8 @@ public struct Replay: Sendable {
     private func write(_ lanes: [PolicyLane], _ writer: inout ReplayWriter) throws {
         for (index, lane) in lanes.enumerated() {
             try lane.takeRows { try writer.write($0, replay: index) }
+            try lane.windows.takeRows(
+                { try writer.write($0, replay: index) }, { try writer.write($0, replay: index) })
         }
     }
 }

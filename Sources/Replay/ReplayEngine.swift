@@ -8,6 +8,7 @@ import TraceStore
 struct ReplayEngine {
     let lanes: [PolicyLane]
     private let trace: TraceSummary
+    private let part: TraceSummary.Part
     private let pageSizes: PageSizes
     private let usesRuns: Bool
     private let showsFlushes: Bool
@@ -18,15 +19,33 @@ struct ReplayEngine {
     private let attachments: Attachments
     private var runs = RunTracker()
 
-    init(_ trace: TraceSummary, _ requests: [Replay.Request], options: ReplayOptions) {
+    private let stale: StaleState
+    /// Of the lanes that open windows.
+    private let ledgers: [WindowLedger]
+    private var hazards: HazardFinder
+    /// What an unmap removed from the page table; kept to be filled again.
+    private var pieces: ContiguousArray<PageTable.Run>? = []
+    private var nextLoss = 0
+    private var latestTime = Int64.min
+
+    init(
+        _ trace: TraceSummary, _ requests: [Replay.Request], options: ReplayOptions, part: TraceSummary.Part? = nil
+    ) {
         let attachments = Attachments(AttachState(showsAttaches: trace.showsAttaches))
+        let part = part ?? trace.wholePart
+        let stale = StaleState(domains: trace.domains.count)
         self.trace = trace
+        self.part = part
         self.attachments = attachments
+        self.stale = stale
         pageSizes = options.pageSizes
         lanes = requests.map {
             PolicyLane(
-                requested: $0.text, policy: $0.policy, options: options, trace: trace, attachments: attachments)
+                requested: $0.text, policy: $0.policy, options: options, trace: trace, attachments: attachments,
+                stale: stale, span: (part.firstTime, part.lastTime))
         }
+        ledgers = lanes.map(\.windows).filter(\.opensWindows)
+        hazards = HazardFinder(stale: stale, ledgers: ledgers, domains: trace.domains.count)
         usesRuns = lanes.contains { $0.usesRuns }
         showsFlushes = trace.flushLayer != .none
         let count = trace.domains.count
@@ -35,35 +54,51 @@ struct ReplayEngine {
         tables = ContiguousArray(repeating: PageTable(), count: count)
     }
 
-    /// Takes the next operation.
+    /// Takes the next operation of a trace, or of the part of it that is replayed.
     mutating func apply(_ operation: StoredOperation) {
+        noteLosses(before: operation)
         switch operation.kind {
         case .map: map(operation)
         case .unmap, .unmapFast: unmap(operation)
         case .sync, .flushAll: flush(operation)
-        case .attach:
+        case .attach, .detach:
             endRun(operation)
             fireTimers(upTo: operation.time)
-            attachments.state.attach(device: operation.device, to: operation.domain)
-        case .detach:
-            endRun(operation)
-            fireTimers(upTo: operation.time)
-            attachments.state.detach(device: operation.device, from: operation.domain)
+            move(operation)
         case .domainAlloc, .marker: endRun(operation)
-        case .domainFree:
-            endRun(operation)
+        case .domainFree: free(operation)
+        case .ioPageFault:
             fireTimers(upTo: operation.time)
-            for lane in lanes {
-                lane.schedule(of: operation.domain)?.domainFreed(at: operation.time, operation: operation.id)
+            hazards.fault(operation, device: attachments.state.domain(of: operation.device))
+        case .addDeviceToGroup, .removeDeviceFromGroup: break
+        }
+        latestTime = max(latestTime, operation.time)
+    }
+
+    /// Takes an operation from before the part that is replayed: what is mapped and attached changes, nothing else.
+    mutating func prepare(_ operation: StoredOperation) {
+        noteLosses(before: operation)
+        let index = Int(operation.domain) - 1
+        switch operation.kind {
+        case .map where tables.indices.contains(index) && !operation.flags.contains(.failed):
+            if let range = AddressRange(start: operation.iova, size: operation.size) {
+                _ = changeTable(operation, range, at: index)
             }
-        case .ioPageFault, .addDeviceToGroup, .removeDeviceFromGroup: break
+        case .unmap, .unmapFast:
+            guard tables.indices.contains(index) else { return }
+            if let range = AddressRange(start: operation.iova, size: operation.result ?? operation.size) {
+                _ = tables[index].unmap(range)
+            }
+        case .attach: attachments.state.attach(device: operation.device, to: operation.domain)
+        case .detach: attachments.state.detach(device: operation.device, from: operation.domain)
+        default: break
         }
     }
 
-    /// The log is at its end: timers due up to its last event have fired (design §4 9).
+    /// The log, or its part, is at its end: timers due up to then have fired (design §4 9).
     mutating func finish() {
-        fireTimers(upTo: trace.lastTime)
-        for lane in lanes { lane.finish() }
+        fireTimers(upTo: part.lastTime)
+        for lane in lanes { lane.finish(at: part.lastTime) }
         for index in tables.indices { mappings[index].liveBytes = tables[index].mappedBytes }
     }
 
@@ -71,18 +106,38 @@ struct ReplayEngine {
         for lane in lanes { lane.fireTimers(upTo: time) }
     }
 
+    /// Whatever is open where the log announces a loss becomes uncertain; what was due by then is not.
+    private mutating func noteLosses(before operation: StoredOperation) {
+        while nextLoss < trace.lossLines.count, trace.lossLines[nextLoss] < operation.line {
+            fireTimers(upTo: latestTime)
+            stale.losses &+= 1
+            nextLoss += 1
+        }
+    }
+
     // MARK: - Operations
 
     private mutating func map(_ operation: StoredOperation) {
         endRun(operation)
+        fireTimers(upTo: operation.time)
         let index = Int(operation.domain) - 1
         guard tables.indices.contains(index), !operation.flags.contains(.failed),
             let range = AddressRange(start: operation.iova, size: operation.size)
         else { return }
+        hazards.map(operation, range, tables[index])
         mappings[index].maps += 1
         mappings[index].mappedBytes &+= range.size
-        if tables[index].map(range, to: operation.paddr, sizes: pageSizes) > 0 { mappings[index].mapsOverLive += 1 }
+        if changeTable(operation, range, at: index) > 0 { mappings[index].mapsOverLive += 1 }
         mappings[index].peakLiveBytes = max(mappings[index].peakLiveBytes, tables[index].mappedBytes)
+    }
+
+    /// Maps in the model's page table. A mapping is tagged with the losses before it: what is found across a loss may be
+    /// another one.
+    private mutating func changeTable(_ operation: StoredOperation, _ range: AddressRange, at index: Int) -> UInt64 {
+        let tag = operation.paddr == nil ? -1 : Int64(stale.losses)
+        let changed = hazards.willChange(operation.domain, range.roundedOut(to: pageSizes.granule), tables[index])
+        defer { hazards.didChange(operation.domain, changed, tables[index]) }
+        return tables[index].map(range, to: operation.paddr ?? 0, sizes: pageSizes, tag: tag)
     }
 
     private mutating func unmap(_ operation: StoredOperation) {
@@ -92,17 +147,44 @@ struct ReplayEngine {
             endRuns(of: ended.0)
             if let other = ended.1 { endRuns(of: other) }
         }
+        fireTimers(upTo: operation.time)
         // Without a recorded return the call is taken to have done what it was asked to.
         let result = operation.result ?? operation.size
-        count(operation, result: result, at: index)
+        let isAttached = attachments.state.isAttached(operation.domain)
+        let cell = cell(of: operation)
+        let range = AddressRange(start: operation.iova, size: result)
+        count(operation, range, result: result, isAttached: isAttached, at: index)
+        var window: Window?
+        if let range {
+            if !isAttached {
+                for lane in lanes { lane.windows.unreachable(cell, pages: range.pages) }
+            } else if !ledgers.isEmpty {
+                window = open(operation, range, cell: cell)
+            }
+        }
         let call = UnmapCall(
-            id: operation.id, time: operation.time, cpu: operation.cpu,
+            id: operation.id, line: operation.line, time: operation.time, sinceEntry: operation.sinceEntry,
+            cpu: operation.cpu, pid: operation.pid, cell: cell, window: window,
             isStrictCall: operation.kind == .unmap && isCertainlyStrict(operation), iova: operation.iova,
             size: operation.size, result: result)
-        for lane in lanes {
-            lane.fireTimers(upTo: operation.time)
-            lane.schedule(of: operation.domain)?.unmap(call)
-        }
+        for lane in lanes { lane.schedule(of: operation.domain)?.unmap(call) }
+    }
+
+    /// The domain, device and task that an operation is counted for.
+    private func cell(of operation: StoredOperation) -> Int32 {
+        stale.cells.number(
+            domain: operation.domain,
+            device: operation.device > 0 ? operation.device : attachments.state.onlyDevice(of: operation.domain),
+            task: operation.task)
+    }
+
+    private mutating func open(_ operation: StoredOperation, _ range: AddressRange, cell: Int32) -> Window {
+        let window = Window(
+            operation: operation.id, line: operation.line, opened: operation.time, range: range, cell: cell,
+            losses: stale.losses, order: stale.domains[Int(operation.domain) - 1].end)
+        pieces?.removeAll { $0.tag != Int64(stale.losses) }
+        stale.open(window, pieces ?? [], domain: operation.domain, ledgers)
+        return window
     }
 
     /// Whether the log says that the call was `iommu_unmap`: the tracepoint alone is the same for both.
@@ -110,30 +192,65 @@ struct ReplayEngine {
         operation.flags.contains(.attachProbe) || operation.flags.contains(.byProbe)
     }
 
-    private mutating func count(_ operation: StoredOperation, result: UInt64, at index: Int) {
+    /// Counts an unmap call, and removes from the model's page table what it removed.
+    private mutating func count(
+        _ operation: StoredOperation, _ range: AddressRange?, result: UInt64, isAttached: Bool, at index: Int
+    ) {
         unmaps[index].calls += 1
         unmaps[index].bytes &+= result
         if operation.flags.contains(.attachProbe) { unmaps[index].attachProbeCalls += 1 }
-        if !attachments.state.isAttached(operation.domain) {
+        if !isAttached {
             unmaps[index].detachedCalls += 1
             unmaps[index].unreachableBytes &+= result
         }
         mappings[index].unmaps += 1
         mappings[index].unmappedBytes &+= result
-        if let range = AddressRange(start: operation.iova, size: result) {
-            if tables[index].unmap(range).bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
+        if let range {
+            pieces?.removeAll(keepingCapacity: true)
+            let changed = hazards.willChange(operation.domain, range, tables[index])
+            if tables[index].unmap(range, into: &pieces).bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
+            hazards.didChange(operation.domain, changed, tables[index])
         } else {
             mappings[index].unmapsOfNothing += 1
         }
     }
 
     private mutating func flush(_ operation: StoredOperation) {
-        guard showsFlushes else { return }
+        guard showsFlushes, operation.domain > 0 else { return }
         let flush = RecordedFlush(
-            id: operation.id, time: operation.time,
+            id: operation.id, line: operation.line, time: operation.time, completed: operation.completed,
+            coversOpenedBy: operation.coversOpenedBy, cpu: operation.cpu, pid: operation.pid, cell: cell(of: operation),
             range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
             isSync: operation.kind == .sync)
-        for lane in lanes { lane.schedule(of: operation.domain)?.recorded(flush) }
+        for lane in lanes {
+            guard let schedule = lane.schedule(of: operation.domain) else { continue }
+            if operation.continuesFlush { schedule.continued(flush) } else { schedule.recorded(flush) }
+        }
+    }
+
+    // MARK: - Attachment
+
+    private func move(_ operation: StoredOperation) {
+        let former = attachments.state.domain(of: operation.device)
+        if operation.kind == .attach {
+            attachments.state.attach(device: operation.device, to: operation.domain)
+        } else {
+            attachments.state.detach(device: operation.device, from: operation.domain)
+        }
+        guard former > 0, Int(former) <= tables.count, !attachments.state.isAttached(former) else { return }
+        for lane in lanes { lane.windows.closeAll(former, at: operation.time, .detach, line: operation.line) }
+    }
+
+    private mutating func free(_ operation: StoredOperation) {
+        endRun(operation)
+        fireTimers(upTo: operation.time)
+        guard operation.domain > 0, Int(operation.domain) <= tables.count else { return }
+        let free = DomainFree(
+            id: operation.id, line: operation.line, time: operation.time, cell: cell(of: operation))
+        for lane in lanes {
+            lane.schedule(of: operation.domain)?.domainFreed(free)
+            lane.windows.closeAll(operation.domain, at: operation.time, .flush(.domainFree), line: operation.line)
+        }
     }
 
     // MARK: - Runs

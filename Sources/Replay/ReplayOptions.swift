@@ -1,4 +1,5 @@
 import IOMMUModel
+import TraceStore
 
 /// What a replay rests on beside the policy. Stored with it, as far as the policy depends on it.
 public struct ReplayOptions: Sendable {
@@ -6,23 +7,35 @@ public struct ReplayOptions: Sendable {
     public var pageSizes: PageSizes
     /// The kernel's timer.
     public var wheel: TimerWheel
+    /// The stale windows that become rows of their own. No other figure depends on it.
+    public var windows: WindowsKept
+    /// The part of the log that is replayed.
+    public var part: LogPart
 
-    /// 4K, 2M and 1G pages, HZ=250.
-    public init(pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250) {
+    /// 4K, 2M and 1G pages, HZ=250, the longest 100,000 windows, the whole log.
+    public init(
+        pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250, windows: WindowsKept = .default,
+        part: LogPart = .whole
+    ) {
         self.pageSizes = pageSizes
         self.wheel = wheel
+        self.windows = windows
+        self.part = part
     }
 
-    /// The options that the flushes of a policy depend on, `name=value` joined by spaces.
-    func text(for policy: Policy) -> String {
+    /// The options that the figures of a policy depend on, `name=value` joined by spaces.
+    func text(for policy: Policy, _ part: TraceSummary.Part) -> String {
         let sizes = "page-sizes=\(pageSizes.text)"
         let hz = "hz=\(wheel.hz)"
-        switch policy {
-        case .perPage, .vfio: return sizes
-        case .queue, .singleQueue: return hz
-        case .fast: return "\(sizes) \(hz)"
-        case .sync, .recorded, .batch, .every, .end: return ""
-        }
+        var words: [String] =
+            switch policy {
+            case .perPage, .vfio: [sizes]
+            case .queue, .singleQueue: [hz]
+            case .fast: [sizes, hz]
+            case .sync, .recorded, .batch, .every, .end: []
+            }
+        if !part.isWhole { words += ["from=\(part.firstTime)ns", "to=\(part.lastTime)ns"] }
+        return words.joined(separator: " ")
     }
 }
 

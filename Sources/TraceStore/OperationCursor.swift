@@ -16,6 +16,8 @@ public struct StoredOperation: Sendable {
     public var cpu: Int32
     /// Thread id.
     public var pid: Int32
+    /// From 1, in order of the trace's tasks; 0 if unknown.
+    public var task: Int32 = 0
     /// From 1, in order of the trace's domains; 0 for none.
     public var domain: Int32
     /// From 1; 0 for none.
@@ -24,14 +26,22 @@ public struct StoredOperation: Sendable {
     public var iova: UInt64 = 0
     /// Bytes asked for, 0 if unknown.
     public var size: UInt64 = 0
-    /// Physical address of a map, 0 if unknown.
-    public var paddr: UInt64 = 0
+    /// Physical address of a map; `nil` if unknown.
+    public var paddr: UInt64?
+    /// ns from the call's entry to ``time``; 0 if the entry was not recorded apart.
+    public var sinceEntry: Int64 = 0
     /// Bytes done; `nil` if the log does not show it.
     public var result: UInt64?
     /// Whether ``iova`` is known.
     public var hasRange = false
-    /// Line in the log; only set where runs of IOTLB invalidations stand in for flushes.
+    /// Line in the log.
     public var line: Int64 = 0
+    /// Time in ns of a flush's last layer, not before ``time``.
+    public var completed: Int64 = 0
+    /// Of unmaps after this time, in ns, it is not certain that the flush covers them: another hardware domain flushes too.
+    public var coversOpenedBy = Int64.max
+    /// Whether it is a further invalidation of the run that came before it, and no flush of its own.
+    public var continuesFlush = false
 }
 
 /// Reads a trace's operations in the order of the log.
@@ -40,7 +50,8 @@ public struct StoredOperation: Sendable {
 /// their pages or as flush_alls.
 public struct OperationCursor {
     private let operations: RawStatement
-    private let runs: RawStatement?
+    private let runs: InvalidationRuns?
+    private let flushEnds: FlushEnds?
     private let firstDomain: Int64
     private let firstDevice: Int64
     private let firstTask: Int64
@@ -49,88 +60,83 @@ public struct OperationCursor {
     private var nextRun: StoredOperation?
 
     /// Starts at a trace's first operation. No schema change may happen while it is in use.
-    public init(_ database: Database, _ trace: TraceSummary) throws {
+    ///
+    /// - Parameter followsFlushes: whether flushes matter: their ends, and the runs that stand in for them. Without, each
+    ///   flush ends when it begins, and runs are left out.
+    public init(_ database: Database, _ trace: TraceSummary, followsFlushes: Bool = true) throws {
         firstDomain = (trace.domains.first?.id ?? 1) - 1
         firstTask = trace.firstTaskID
         pids = trace.pids
-        firstDevice =
-            (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [trace.id]) ?? 1)
-            - 1
-        func bounds(_ ids: Range<Int64>) -> [Int64] { [ids.lowerBound, ids.upperBound] }
+        firstDevice = trace.firstDeviceID
         operations = try RawStatement(
             database,
             """
-            SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags, line
+            SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags, line, since_entry_ns
             FROM operation WHERE id >= ?1 AND id < ?2 ORDER BY id
-            """, bounds(trace.operationIDs))
-        if trace.flushLayer == .hardware {
-            // A run without a domain is one of the operations without a domain, or of whoever had its hardware id last.
-            let unresolved = trace.domains.first { $0.name == "unresolved" }?.id ?? 0
-            runs = try RawStatement(
-                database,
-                """
-                SELECT 0, time_ns, CASE granularity WHEN 3 THEN \(Operation.Kind.sync.rawValue)
-                    ELSE \(Operation.Kind.flushAll.rawValue) END,
-                    cpu, task,
-                    coalesce(domain, nullif(\(unresolved), 0), (
-                        SELECT domain.id FROM domain
-                        WHERE domain.trace = layer.trace AND domain.hardware_domain = layer.hardware_domain
-                    ), (SELECT min(domain.id) FROM domain WHERE domain.trace = layer.trace)), NULL,
-                    address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), NULL, NULL, 0, line
-                FROM layer WHERE id >= ?1 AND id < ?2 AND flags & 2 <> 0 ORDER BY id
-                """, bounds(trace.layerIDs))
-        } else {
-            runs = nil
-        }
+            """, [trace.operationIDs.lowerBound, trace.operationIDs.upperBound])
+        flushEnds = followsFlushes && trace.flushLayer == .api ? try FlushEnds(database, trace) : nil
+        runs = followsFlushes && trace.flushLayer == .hardware ? try InvalidationRuns(database, trace) : nil
         nextOperation = nil
         nextRun = nil
-        nextOperation = try read(operations)
-        nextRun = try runs.flatMap(read)
+        nextOperation = try readOperation()
+        nextRun = try runs?.next()
     }
 
     /// The next operation; `nil` after the last.
     @inline(__always)
     public mutating func next() throws -> StoredOperation? {
-        if let run = nextRun, run.line < nextOperation?.line ?? .max {
-            nextRun = try runs.flatMap(read)
+        if let run = nextRun, run.continuesFlush || run.line < nextOperation?.line ?? .max {
+            nextRun = try runs?.next()
             return run
         }
         guard let operation = nextOperation else { return nil }
-        nextOperation = try read(operations)
+        nextOperation = try readOperation()
         return operation
     }
 
     /// Each column fetched costs: only what the kind of operation has is.
     @inline(__always)
-    private func read(_ statement: RawStatement) throws -> StoredOperation? {
-        guard try statement.step() else { return nil }
-        let task = Int(statement.integer(4) - firstTask)
-        let domain = statement.integer(5)
+    private func readOperation() throws -> StoredOperation? {
+        guard try operations.step() else { return nil }
+        let task = Int(operations.integer(4) - firstTask)
+        let domain = operations.integer(5)
         var operation = StoredOperation(
-            id: statement.integer(0),
-            time: statement.integer(1),
-            kind: Operation.Kind(rawValue: UInt8(truncatingIfNeeded: statement.integer(2))) ?? .marker,
-            cpu: Int32(truncatingIfNeeded: statement.integer(3)),
+            id: operations.integer(0),
+            time: operations.integer(1),
+            kind: Operation.Kind(rawValue: UInt8(truncatingIfNeeded: operations.integer(2))) ?? .marker,
+            cpu: Int32(truncatingIfNeeded: operations.integer(3)),
             pid: pids.indices.contains(task) ? pids[task] : -1,
-            domain: domain > 0 ? Int32(truncatingIfNeeded: domain - firstDomain) : 0)
+            task: pids.indices.contains(task) ? Int32(truncatingIfNeeded: task + 1) : 0,
+            domain: domain > 0 ? Int32(truncatingIfNeeded: domain - firstDomain) : 0,
+            line: operations.integer(12))
         switch operation.kind {
-        case .map, .unmap, .unmapFast, .sync:
-            operation.hasRange = !statement.isNull(7)
-            operation.iova = UInt64(bitPattern: statement.integer(7))
-            operation.size = UInt64(bitPattern: statement.integer(8))
+        case .map, .unmap, .unmapFast, .sync, .ioPageFault:
+            operation.hasRange = !operations.isNull(7)
+            operation.iova = UInt64(bitPattern: operations.integer(7))
+            operation.size = UInt64(bitPattern: operations.integer(8))
             if operation.kind == .map {
-                operation.paddr = UInt64(bitPattern: statement.integer(10))
-            } else if operation.kind.isUnmap, !statement.isNull(9) {
-                operation.result = UInt64(bitPattern: statement.integer(9))
+                if !operations.isNull(10) { operation.paddr = UInt64(bitPattern: operations.integer(10)) }
+            } else if operation.kind.isUnmap {
+                if !operations.isNull(9) { operation.result = UInt64(bitPattern: operations.integer(9)) }
+                operation.sinceEntry = operations.integer(13)
+                operation.device = device(6)
+            } else if operation.kind == .ioPageFault {
+                operation.device = device(6)
             }
-            operation.flags = Operation.Flags(rawValue: UInt8(truncatingIfNeeded: statement.integer(11)))
-        case .attach, .detach:
-            let device = statement.integer(6)
-            operation.device = device > 0 ? Int32(truncatingIfNeeded: device - firstDevice) : 0
+            operation.flags = Operation.Flags(rawValue: UInt8(truncatingIfNeeded: operations.integer(11)))
+        case .attach, .detach: operation.device = device(6)
         default: break
         }
-        if runs != nil { operation.line = statement.integer(12) }
+        if operation.kind == .sync || operation.kind == .flushAll {
+            operation.completed = try flushEnds?.end(of: operation) ?? operation.time
+        }
         return operation
+    }
+
+    @inline(__always)
+    private func device(_ column: Int32) -> Int32 {
+        let device = operations.integer(column)
+        return device > 0 ? Int32(truncatingIfNeeded: device - firstDevice) : 0
     }
 }
 

@@ -146,14 +146,20 @@ public struct ReplayWriter {
         public var layer: String
         /// How the flushes are known.
         public var evidence: String
+        /// Begin and end of what was replayed, ns of the trace clock.
+        public var span: (first: Int64, last: Int64)
 
         /// Describes a replay.
-        public init(requested: String, policy: String, options: String, layer: String, evidence: String) {
+        public init(
+            requested: String, policy: String, options: String, layer: String, evidence: String,
+            span: (first: Int64, last: Int64)
+        ) {
             self.requested = requested
             self.policy = policy
             self.options = options
             self.layer = layer
             self.evidence = evidence
+            self.span = span
         }
     }
 
@@ -161,6 +167,10 @@ public struct ReplayWriter {
     private let trace: TraceSummary
     private let domainBase: Int64
     private var flushes: BulkInsert
+    private var windows: BulkInsert
+    private var hazards: BulkInsert
+    private var histograms: BulkInsert
+    private var timelines: BulkInsert
     private var replays: [Int64] = []
 
     /// Prepares to write, and takes away what the new replays replace.
@@ -179,10 +189,16 @@ public struct ReplayWriter {
         let firstReplay = (try Int64.fetchOne(database, sql: "SELECT max(id) FROM replay") ?? 0) + 1
         replays = headers.indices.map { firstReplay + Int64($0) }
         flushes = try BulkInsert(database, table: "flush")
+        windows = try BulkInsert(database, table: "stale_window")
+        hazards = try BulkInsert(database, table: "hazard")
+        histograms = try BulkInsert(database, table: "window_histogram")
+        timelines = try BulkInsert(database, table: "timeline")
     }
 
-    /// Takes the virtual table away; to be called whether or not the replay succeeded.
-    public func close() { flushes.close() }
+    /// Takes the virtual tables away; to be called whether or not the replay succeeded.
+    public func close() {
+        for table in [flushes, windows, hazards, histograms, timelines] { table.close() }
+    }
 
     /// Writes a flush of the replay with this index.
     @inline(__always)
@@ -200,17 +216,58 @@ public struct ReplayWriter {
         }
     }
 
+    /// Writes a stale window of the replay with this index.
+    @inline(__always)
+    public mutating func write(_ window: StaleWindowRow, replay: Int) throws {
+        try windows.append { row in
+            row.addAutomaticID()
+            row.add(replays[replay])
+            row.add(window.operation)
+            row.add(Int64(window.domain) + domainBase)
+            row.add(reference: Int64(window.device), base: trace.firstDeviceID)
+            row.add(Int64(bitPattern: window.iova))
+            row.add(Int64(clamping: window.size))
+            row.add(window.opened)
+            row.add(window.closed)
+            row.add(Int64(window.end))
+            row.add(reference: window.closedLine, base: 0)
+            row.add(window.isUncertain ? Int64(1) : 0)
+        }
+    }
+
+    /// Writes a hazard of the replay with this index.
+    @inline(__always)
+    public mutating func write(_ hazard: HazardRow, replay: Int) throws {
+        try hazards.append { row in
+            row.addAutomaticID()
+            row.add(replays[replay])
+            row.add(Int64(hazard.kind.rawValue))
+            row.add(hazard.operation)
+            row.add(hazard.reuse)
+            row.add(Int64(hazard.domain) + domainBase)
+            row.add(reference: Int64(hazard.device), base: trace.firstDeviceID)
+            row.add(Int64(bitPattern: hazard.iova))
+            row.add(Int64(clamping: hazard.size))
+            row.add(hazard.age)
+        }
+    }
+
     /// Writes a replay's summary.
-    public mutating func finish(replay: Int, _ header: Header, _ domains: [ReplayDomainRow]) throws {
-        try flushes.flush()
+    public mutating func finish(
+        replay: Int, _ header: Header, _ domains: [ReplayDomainRow], _ statistics: WindowStatistics
+    ) throws {
+        for table in [\.flushes, \.windows, \.hazards] as [WritableKeyPath<ReplayWriter, BulkInsert>] {
+            try self[keyPath: table].flush()
+        }
         func sum(_ value: (ReplayDomainRow) -> Int64) -> Int64 {
             domains.reduce(Int64(0)) { $0.addingSaturated(value($1)) }
         }
         let isKnown = domains.allSatisfy { $0.flushes != nil }
         try database.execute(
-            sql: "INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            sql: "INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             arguments: [
                 replays[replay], trace.id, header.requested, header.policy, header.options, header.layer,
+                header.span.first, header.span.last, statistics.stepLength, statistics.windowsLeftOut,
                 sum { $0.unmapCalls }, sum { $0.pagesUnmapped }, isKnown ? sum { $0.flushes ?? 0 } : nil,
                 sum { $0.flushesPending }, header.evidence,
             ])
@@ -223,6 +280,67 @@ public struct ReplayWriter {
                 domain.flushes, domain.detachedFlushes, domain.callsPending, domain.flushesPending, domain.evidence,
             ])
         }
+        try write(statistics, replay: replay)
+    }
+
+    private func arguments(_ replay: Int, _ cell: Cell) -> StatementArguments {
+        func reference(_ number: Int32, _ base: Int64) -> Int64? { number > 0 ? Int64(number) + base : nil }
+        return [
+            replays[replay], reference(cell.domain, domainBase), reference(cell.device, trace.firstDeviceID),
+            reference(cell.task, trace.firstTaskID - 1),
+        ]
+    }
+
+    private mutating func write(_ statistics: WindowStatistics, replay: Int) throws {
+        var number = try Int64.fetchOne(database, sql: "SELECT max(id) FROM window_summary") ?? 0
+        for summary in statistics.summaries {
+            number += 1
+            try database.cachedStatement(
+                sql: "INSERT INTO window_summary VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ).execute(
+                arguments: [number] + arguments(replay, summary.cell) + [
+                    summary.end, summary.isUncertain, summary.windows, summary.pages, summary.pageSeconds,
+                    summary.longest,
+                ])
+            for bucket in summary.histogram {
+                try histograms.append { row in
+                    row.add(number)
+                    row.add(bucket.upTo)
+                    row.add(bucket.windows)
+                    row.add(bucket.pages)
+                }
+            }
+        }
+        try histograms.flush()
+        for peak in statistics.peaks {
+            let (by, member): (String, Int64) =
+                switch peak.of {
+                case .trace: ("trace", 0)
+                case .domain(let number): ("domain", Int64(number) + domainBase)
+                case .device(let number): ("device", number > 0 ? Int64(number) + trace.firstDeviceID : 0)
+                case .task(let number): ("task", number > 0 ? Int64(number) + trace.firstTaskID - 1 : 0)
+                }
+            try database.cachedStatement(sql: "INSERT INTO stale_peak VALUES (?, ?, ?, ?)")
+                .execute(arguments: [replays[replay], by, member, peak.pages])
+        }
+        for hazard in statistics.hazards {
+            try database.cachedStatement(sql: "INSERT INTO hazard_summary VALUES (?, ?, ?, ?, ?, ?)")
+                .execute(arguments: arguments(replay, hazard.cell) + [hazard.kind.rawValue, hazard.pages])
+        }
+        for step in statistics.timeline {
+            try timelines.append { row in
+                row.add(replays[replay])
+                row.add(Int64(step.cell.domain) + domainBase)
+                row.add(reference: Int64(step.cell.device), base: trace.firstDeviceID)
+                row.add(reference: Int64(step.cell.task), base: trace.firstTaskID - 1)
+                row.add(step.start)
+                row.add(step.pageNanoseconds)
+                row.add(step.windows)
+                row.add(step.pages)
+                row.add(step.flushes)
+            }
+        }
+        try timelines.flush()
     }
 
     /// Replaces what the model saw of the trace's domains, by number - 1.
@@ -240,7 +358,13 @@ public struct ReplayWriter {
     }
 
     static func delete(_ database: Database, replay: Int64) throws {
-        for table in ["flush", "replay_domain"] {
+        try database.execute(
+            sql: "DELETE FROM window_histogram WHERE summary IN (SELECT id FROM window_summary WHERE replay = ?)",
+            arguments: [replay])
+        for table in [
+            "flush", "replay_domain", "window_summary", "stale_peak", "stale_window", "hazard_summary", "hazard",
+            "timeline",
+        ] {
             try database.execute(sql: "DELETE FROM \(table) WHERE replay = ?", arguments: [replay])
         }
         try database.execute(sql: "DELETE FROM replay WHERE id = ?", arguments: [replay])

@@ -152,6 +152,14 @@ public final class TraceStore: Sendable {
         for cause in FlushRow.Cause.allCases {
             try database.execute(sql: "INSERT INTO flush_cause VALUES (?, ?)", arguments: [cause.rawValue, cause.text])
         }
+        for end in WindowEnd.allCases {
+            try database.execute(sql: "INSERT INTO window_end VALUES (?, ?)", arguments: [end.rawValue, end.text])
+        }
+        for kind in HazardKind.allCases {
+            try database.execute(
+                sql: "INSERT INTO hazard_kind VALUES (?, ?, ?, ?)",
+                arguments: [kind.rawValue, kind.text, kind.isHazard, kind.meaning])
+        }
         try database.execute(sql: "PRAGMA application_id = \(Schema.applicationID)")
         try database.execute(sql: "PRAGMA user_version = \(Schema.version)")
     }

@@ -56,6 +56,9 @@ struct IOMMUTrace: ParsableCommand {
             Message.error(error.message)
             if case .noSuchTrace = error { return .usage }
             return .refused
+        case let error as LogPartError:
+            Message.error(error.message)
+            return .usage
         case let error as UsageError:
             Message.error(error.message)
             return .usage

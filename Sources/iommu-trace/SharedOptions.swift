@@ -32,7 +32,7 @@ struct ProgressOptions: ParsableArguments {
     var progress: ProgressLine.Mode = .auto
 }
 
-/// `--policy`, `--page-sizes`, `--hz`
+/// `--policy`, `--page-sizes`, `--hz`, `--windows`, `--since`, `--until`, `--between`
 struct PolicyOptions: ParsableArguments {
     @Option(
         name: [.customLong("policy"), .customShort("p")],
@@ -50,17 +50,66 @@ struct PolicyOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The kernel's CONFIG_HZ, for the timer of a flush queue.", valueName: "ticks"))
     var hz: Int64 = TimerWheel.hz250.hz
 
+    @Option(
+        help: ArgumentHelp(
+            "Which stale windows to keep one by one: all, longest=N of each policy, or none. All are counted.",
+            valueName: "which"))
+    var windows: String = "longest=100000"
+
+    @Option(
+        help: ArgumentHelp(
+            "Replay from this time on: seconds of the trace clock, or +T after the first event (+2.5, +250ms).",
+            valueName: "time"))
+    var since: String?
+
+    @Option(help: ArgumentHelp("Replay up to this time.", valueName: "time"))
+    var until: String?
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Replay from the first trace marker that holds one text to the next that holds another.",
+            valueName: "marker marker"))
+    var between: [String] = []
+
+    private func part() throws -> LogPart {
+        guard between.isEmpty else {
+            guard between.count == 2, since == nil, until == nil else {
+                throw UsageError(
+                    message: since == nil && until == nil
+                        ? "--between takes two texts, of the trace markers at the begin and at the end"
+                        : "--between goes neither with --since nor with --until")
+            }
+            return .markers(between[0], between[1])
+        }
+        func moment(_ name: String, _ text: String?) throws -> LogPart.Moment? {
+            guard let text else { return nil }
+            guard let moment = LogPart.Moment(parsing: text) else {
+                throw UsageError(
+                    message: "\(name) \(text): give seconds of the trace clock, such as 29.055039, or +T such as +2.5")
+            }
+            return moment
+        }
+        guard since != nil || until != nil else { return .whole }
+        return .times(since: try moment("--since", since), until: try moment("--until", until))
+    }
+
     func makeReplay() throws -> Replay {
         guard let sizes = PageSizes(parsing: pageSizes) else {
             throw UsageError(
                 message: "--page-sizes \(pageSizes): give powers of two from 4K up, such as 4K,2M,1G, or all")
         }
         guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
+        guard let windows = WindowsKept(parsing: windows) else {
+            throw UsageError(message: "--windows \(windows): give all, none or longest=N, N from 1 to 100000000")
+        }
+        let part = try part()
         do {
             let requests =
                 policies.isEmpty
                 ? Policy.defaults.map(Replay.Request.init) : try policies.map { try Replay.Request($0) }
-            return Replay(requests, options: ReplayOptions(pageSizes: sizes, wheel: wheel))
+            return Replay(
+                requests, options: ReplayOptions(pageSizes: sizes, wheel: wheel, windows: windows, part: part))
         } catch let error as PolicyError {
             throw UsageError(message: error.description)
         }

@@ -313,10 +313,10 @@ import Testing
                 last = run.range.last
                 count += 1
                 #expect(run.range.size % run.pageSize == 0)
-                #expect(run.range.start % run.pageSize == 0 && run.paddr % run.pageSize == 0)
+                #expect(run.range.start % run.pageSize == 0 && run.target % run.pageSize == 0)
                 for offset in 0..<run.range.size >> 12 {
                     let page = Int((run.range.start - base) >> 12 + offset)
-                    seen[page] = run.paddr + offset << 12
+                    seen[page] = run.target + offset << 12
                     #expect(run.pageSize == zone.leafSizes[page], "leaf of page \(page)")
                 }
             }

@@ -4,7 +4,7 @@
 -- Reads the replays' summaries only. saved_flushes = unmap_calls - flushes, since sync flushes once for each unmap call.
 WITH
 wanted_trace AS (
-    SELECT id, name, (last_ns - first_ns) / 1e9 AS seconds
+    SELECT id, name
     FROM trace
     WHERE :trace IS NULL OR name = :trace
 ),
@@ -20,7 +20,7 @@ trace_mode AS (
 ),
 counted AS (
     SELECT
-        replay.id AS replay, 0 AS part, wanted_trace.name AS trace, wanted_trace.seconds, NULL AS domain,
+        replay.id AS replay, 0 AS part, wanted_trace.name AS trace, (replay.last_ns - replay.first_ns) / 1e9 AS seconds, NULL AS domain,
         replay.policy, replay.requested, replay.options, coalesce(trace_mode.mode, 'unknown') AS mode, replay.layer,
         replay.unmap_calls, replay.pages_unmapped, replay.flushes, replay.flushes_pending, replay.evidence,
         (SELECT group_concat(reason, '; ') FROM (
@@ -32,7 +32,7 @@ counted AS (
     WHERE coalesce(:by, 'trace') = 'trace'
     UNION ALL
     SELECT
-        replay.id, replay_domain.domain, wanted_trace.name, wanted_trace.seconds, domain.name,
+        replay.id, replay_domain.domain, wanted_trace.name, (replay.last_ns - replay.first_ns) / 1e9 AS seconds, domain.name,
         replay_domain.policy, replay.requested, replay.options, domain.mode, replay.layer,
         replay_domain.unmap_calls, replay_domain.pages_unmapped, replay_domain.flushes, replay_domain.flushes_pending,
         replay_domain.evidence, nullif(replay_domain.reason, '')

@@ -4,8 +4,12 @@ CREATE TABLE replay (
     trace            INTEGER NOT NULL REFERENCES trace, -- the log
     requested        TEXT NOT NULL,                     -- the policy as it was asked for, such as 'fast' or 'strict'
     policy           TEXT NOT NULL,                     -- its canonical form, such as 'queue=256,10ms'; for fast all that it chose, joined by '+'
-    options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz
+    options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz, from and to of a part
     layer            TEXT NOT NULL,                     -- where its flushes are counted: 'api', or 'hardware' for recorded flushes of a log without API events
+    first_ns         INTEGER NOT NULL,                  -- begin of what was replayed, trace clock
+    last_ns          INTEGER NOT NULL,                  -- end of what was replayed, trace clock
+    step_ns          INTEGER NOT NULL,                  -- length of a step of timeline
+    windows_left_out INTEGER NOT NULL,                  -- stale windows that are counted in window_summary and not kept in stale_window
     unmap_calls      INTEGER NOT NULL,                  -- unmap calls of the log (design §4 1)
     pages_unmapped   INTEGER NOT NULL,                  -- 4096-byte pages that they removed (design §4 14)
     flushes          INTEGER,                           -- flushes of the policy; NULL if the log cannot tell

@@ -30,13 +30,13 @@ CREATE TABLE window_histogram (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE stale_peak (
-    -- The most pages stale at one time in a replay: of the whole trace, of a domain, of a device, of a task. Peaks do not add up.
+    -- The most pages stale at one time in a replay. Peaks do not add up, so there is one for whatever is told apart.
     replay INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
-    domain INTEGER REFERENCES domain,                  -- of this domain
-    device INTEGER REFERENCES device,                  -- or of this device
-    task   INTEGER REFERENCES task,                    -- or of this task; with all three NULL of the whole trace
-    pages  INTEGER NOT NULL                            -- 4096-byte pages in open windows
-) STRICT;
+    "by"   TEXT NOT NULL,                              -- 'trace', 'domain', 'device', 'task'
+    member INTEGER NOT NULL,                           -- number of the domain, device or task; 0 for the whole trace and for what the log does not tell
+    pages  INTEGER NOT NULL,                           -- 4096-byte pages in open windows
+    PRIMARY KEY (replay, "by", member)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE stale_window (
     -- Stale windows one by one, as many as --windows asked for: all, the longest or none (replay.windows_left_out says how many more).
@@ -95,7 +95,7 @@ CREATE TABLE timeline (
     device       INTEGER REFERENCES device,            -- the device that could reach it; NULL if the log does not show it, or shows several
     task         INTEGER REFERENCES task,              -- the task that unmapped, or at whose call a flush happened; NULL for timers
     start_ns     INTEGER NOT NULL,                     -- begin of the step, trace clock
-    page_seconds REAL NOT NULL,                        -- stale pages x time within the step; divided by the step's length: how many on average
+    page_ns      INTEGER NOT NULL,                     -- stale pages x time within the step; divided by replay.step_ns: how many on average
     windows      INTEGER NOT NULL,                     -- stale windows opened in the step
     pages        INTEGER NOT NULL,                     -- 4096-byte pages in those
     flushes      INTEGER NOT NULL                      -- flushes of the policy in the step

@@ -11,7 +11,8 @@ final class BatchSchedule: FlushSchedule {
 
     override func unmap(_ call: UnmapCall) {
         waiting += 1
-        if waiting >= calls { flushAllWaiting(at: call.time, operation: call.id, cause: .batchFull) }
+        lane.open(call, domain: domain)
+        if waiting >= calls { flushAllWaiting(at: call, cause: .batchFull) }
     }
 }
 
@@ -27,18 +28,25 @@ final class EverySchedule: FlushSchedule {
     override func unmap(_ call: UnmapCall) {
         if waiting == 0 { lane.arm(self, for: call.time.addingSaturated(interval)) }
         waiting += 1
+        lane.open(call, domain: domain)
     }
 
     override func timerFired(at time: Int64) {
-        flushAllWaiting(at: time, operation: 0, cause: .timer)
+        lane.recordTimer(domain: domain, at: time, calls: waiting)
+        waiting = 0
     }
 }
 
 /// `end`: one flush_all when the domain is freed (design §4 7).
 final class EndSchedule: FlushSchedule {
-    override func unmap(_ call: UnmapCall) { waiting += 1 }
+    override func unmap(_ call: UnmapCall) {
+        waiting += 1
+        lane.open(call, domain: domain)
+    }
 
-    override func domainFreed(at time: Int64, operation: Int64) {
-        flushAllWaiting(at: time, operation: operation, cause: .domainFree)
+    override func domainFreed(_ free: DomainFree) {
+        lane.record(
+            domain: domain, at: PolicyLane.Occasion(free), cause: .domainFree, flushes: 1, calls: waiting)
+        waiting = 0
     }
 }

@@ -5,9 +5,18 @@ import TraceStore
 struct UnmapCall {
     /// Id of the operation.
     var id: Int64
+    /// Line of the log.
+    var line: Int64
     /// When its page-table entries were clear, in ns.
     var time: Int64
+    /// ns from the call's entry to ``time``, 0 if unknown.
+    var sinceEntry: Int64
     var cpu: Int32
+    var pid: Int32
+    /// Number of its ``Cell``.
+    var cell: Int32
+    /// What it left behind; `nil` where no device could reach that.
+    var window: Window?
     /// It was `iommu_unmap`, which syncs before it returns, and the log says so.
     var isStrictCall: Bool
     var iova: UInt64
@@ -20,10 +29,32 @@ struct UnmapCall {
 /// A flush of the log itself.
 struct RecordedFlush {
     var id: Int64
+    /// Line of the log.
+    var line: Int64
+    /// ns
     var time: Int64
+    /// When its last layer was through, in ns.
+    var completed: Int64
+    /// Of windows that opened after this time, in ns, it is not certain that it covers them.
+    var coversOpenedBy: Int64
+    var cpu: Int32
+    var pid: Int32
+    /// Number of its ``Cell``.
+    var cell: Int32
     /// `nil` for a flush_all, and for a sync of an empty gather with ``isSync`` set.
     var range: AddressRange?
     var isSync: Bool
+}
+
+/// A domain is freed.
+struct DomainFree {
+    var id: Int64
+    /// Line of the log.
+    var line: Int64
+    /// ns
+    var time: Int64
+    /// Number of its ``Cell``.
+    var cell: Int32
 }
 
 /// One domain under one policy: decides when to flush, and tells its ``PolicyLane``.
@@ -45,18 +76,20 @@ class FlushSchedule {
     func unmap(_ call: UnmapCall) {}
     /// A flush of the domain in the log.
     func recorded(_ flush: RecordedFlush) {}
+    /// A further invalidation of the run that stands in for that flush.
+    func continued(_ flush: RecordedFlush) {}
     /// The task that unmapped last has gone on to something else, or another one unmaps.
     func endOfRun() {}
     /// The timer that this schedule armed fires.
     func timerFired(at time: Int64) {}
     /// The domain is freed.
-    func domainFreed(at time: Int64, operation: Int64) {}
+    func domainFreed(_ free: DomainFree) {}
     /// Whether the policy still owes a flush.
     var isFlushDue: Bool { waiting > 0 }
 
-    /// Counts and records a flush that covers all waiting calls.
-    final func flushAllWaiting(at time: Int64, operation: Int64, cause: FlushRow.Cause) {
-        lane.record(domain: domain, at: time, operation: operation, cause: cause, flushes: 1, calls: waiting)
+    /// A flush that covers all waiting calls, at an unmap call.
+    final func flushAllWaiting(at call: UnmapCall, cause: FlushRow.Cause) {
+        lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: cause, flushes: 1, calls: waiting)
         waiting = 0
     }
 }

@@ -3,7 +3,7 @@ import IOMMUModel
 /// `sync`: one sync in each unmap call, also if nothing was there to unmap (design §4 6).
 final class SyncSchedule: FlushSchedule {
     override func unmap(_ call: UnmapCall) {
-        lane.record(domain: domain, at: call.time, operation: call.id, cause: .call, flushes: 1, calls: 1)
+        lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: 1, calls: 1)
     }
 }
 
@@ -23,6 +23,6 @@ final class PerPageSchedule: FlushSchedule {
             AddressRange(start: call.iova, size: isCutShort ? call.result : call.size).map(pageSizes.pageCount) ?? 0
         let flushes = Int64(clamping: callbacks &+ (isCutShort ? 1 : 0))
         guard flushes > 0 else { return }
-        lane.record(domain: domain, at: call.time, operation: call.id, cause: .call, flushes: flushes, calls: 1)
+        lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: flushes, calls: 1)
     }
 }

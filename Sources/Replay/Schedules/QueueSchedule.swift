@@ -15,20 +15,19 @@ final class QueueSchedule: FlushSchedule {
     override func unmap(_ call: UnmapCall) {
         let queued = queue.queue(cpu: call.cpu, settings: settings)
         if let covered = queued.ringFullFlush {
-            lane.record(
-                domain: domain, at: call.time, operation: call.id, cause: .ringFull, flushes: 1, calls: covered)
+            lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .ringFull, flushes: 1, calls: covered)
         }
+        lane.open(call, domain: domain)
         if queued.armsTimer { lane.arm(self, for: wheel.deadline(armedAt: call.time, timeout: settings.timeout)) }
         waiting = queue.waiting
     }
 
     override func timerFired(at time: Int64) {
-        let covered = queue.timerFired()
-        lane.record(domain: domain, at: time, operation: 0, cause: .timer, flushes: 1, calls: covered)
+        lane.recordTimer(domain: domain, at: time, calls: queue.timerFired())
         waiting = 0
     }
 
-    override func domainFreed(at time: Int64, operation: Int64) {
+    override func domainFreed(_ free: DomainFree) {
         _ = queue.discard()
         lane.disarm(self)
         waiting = 0

@@ -1,4 +1,5 @@
 import IOMMUModel
+import TraceStore
 
 /// `recorded`: the flushes of the log. A sync covers what lies in its range, a flush_all everything (design §4 10).
 final class RecordedSchedule: FlushSchedule {
@@ -10,7 +11,14 @@ final class RecordedSchedule: FlushSchedule {
     /// Ranges kept; of those beyond only the number is known.
     private static let rangeLimit = 1 << 20
 
+    /// The last syncs, of which some may lie inside a call that is not through yet.
+    private var recentSyncs: ContiguousArray<RecordedFlush> = []
+    private var oldestSync = 0
+    /// More callbacks than one call has.
+    private static let syncsRemembered = 64
+
     override func unmap(_ call: UnmapCall) {
+        open(call)
         waiting += 1
         if ranges.count < Self.rangeLimit, let range = AddressRange(start: call.iova, size: max(call.result, 1)) {
             ranges.append(range)
@@ -34,10 +42,41 @@ final class RecordedSchedule: FlushSchedule {
         } else {
             ranges.removeAll(keepingCapacity: true)
         }
-        lane.record(
-            domain: domain, at: flush.time, operation: flush.id,
-            cause: flush.isSync ? .recordedSync : .recordedFlushAll,
-            flushes: 1, calls: covered)
+        let cause: FlushRow.Cause = flush.isSync ? .recordedSync : .recordedFlushAll
+        lane.record(domain: domain, at: PolicyLane.Occasion(flush), cause: cause, flushes: 1, calls: covered)
         waiting -= covered
+        lane.windows.complete(flush, domain: domain, .flush(cause))
+        if flush.isSync { remember(flush) }
+    }
+
+    override func continued(_ flush: RecordedFlush) {
+        lane.windows.extend(flush, domain: domain, .flush(flush.isSync ? .recordedSync : .recordedFlushAll))
+    }
+
+    // MARK: - Syncs inside a call
+
+    private func remember(_ sync: RecordedFlush) {
+        if recentSyncs.count < Self.syncsRemembered {
+            recentSyncs.append(sync)
+        } else {
+            recentSyncs[oldestSync] = sync
+            oldestSync = (oldestSync + 1) % Self.syncsRemembered
+        }
+    }
+
+    /// Opens a call's window, but for what the gather synced between the call's entry and the tracepoint that tells of
+    /// it: callbacks of its own, before one that did not fit (design §4 10).
+    private func open(_ call: UnmapCall) {
+        guard let window = call.window else { return }
+        guard call.sinceEntry > 0, !recentSyncs.isEmpty else {
+            lane.windows.open(window, domain: domain)
+            return
+        }
+        var parts = [window.range]
+        for sync in recentSyncs
+        where sync.time >= call.time.subtractingSaturated(call.sinceEntry) && sync.cpu == call.cpu && sync.pid == call.pid {
+            if let range = sync.range { parts = parts.flatMap { $0.subtracting(range) } }
+        }
+        lane.windows.open(window, domain: domain, parts: parts)
     }
 }

@@ -13,7 +13,7 @@ final class VFIOSchedule: FlushSchedule {
     private var gather = Gather()
     private var regions: Int64 = 0
     private var nextIOVA: UInt64 = 0
-    private var lastUnmap: (id: Int64, time: Int64, wasAttached: Bool) = (0, 0, false)
+    private var lastUnmap: (occasion: PolicyLane.Occasion, wasAttached: Bool)?
 
     init(domain: Int32, lane: PolicyLane, pageSizes: PageSizes) {
         self.pageSizes = pageSizes
@@ -23,7 +23,7 @@ final class VFIOSchedule: FlushSchedule {
     override func unmap(_ call: UnmapCall) {
         if call.isStrictCall {
             endOfRun()
-            lane.record(domain: domain, at: call.time, operation: call.id, cause: .call, flushes: 1, calls: 1)
+            lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: 1, calls: 1)
             return
         }
         // Nothing there to unmap ends the loop over the memory, as does a gap.
@@ -32,18 +32,21 @@ final class VFIOSchedule: FlushSchedule {
             return
         }
         if regions > 0, call.iova != nextIOVA { endOfRun(cause: .gatherSplit) }
-        lastUnmap = (call.id, call.time, lane.isAttached(domain))
+        lastUnmap = (PolicyLane.Occasion(call), lane.isAttached(domain))
+        var unflushed = range.start
         pageSizes.forEachCallback(in: range) { iova, callback in
             guard let added = AddressRange(start: iova, size: callback.size) else { return }
             if gather.add(added) != nil {
-                flushAllWaiting(at: call.time, operation: call.id, cause: .gatherSplit)
+                flushAllWaiting(at: call, cause: .gatherSplit)
+                unflushed = iova
             }
         }
         waiting += 1
+        lane.open(call, domain: domain, from: unflushed)
         nextIOVA = call.iova &+ call.result
         regions += 1
         if regions == Policy.vfioRegions {
-            if gather.sync() != nil { flushAllWaiting(at: call.time, operation: call.id, cause: .batchFull) }
+            if gather.sync() != nil { flushAllWaiting(at: call, cause: .batchFull) }
             regions = 0
         }
     }
@@ -53,9 +56,9 @@ final class VFIOSchedule: FlushSchedule {
     /// The sync came right after the run's last unmap, though only what follows shows that it was the last.
     private func endOfRun(cause: FlushRow.Cause) {
         regions = 0
-        guard gather.sync() != nil else { return }
+        guard gather.sync() != nil, let lastUnmap else { return }
         lane.record(
-            domain: domain, at: lastUnmap.time, operation: lastUnmap.id, cause: cause, flushes: 1, calls: waiting,
+            domain: domain, at: lastUnmap.occasion, cause: cause, flushes: 1, calls: waiting,
             isAttached: lastUnmap.wasAttached)
         waiting = 0
     }

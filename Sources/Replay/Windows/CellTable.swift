@@ -1,0 +1,47 @@
+import TraceStore
+
+/// The cells of a replay, by number: whose windows, hazards and flushes are told apart.
+final class CellTable {
+    /// More combinations than any host shows; beyond, tasks and devices are not told apart any more.
+    private static let limit = 1 << 16
+
+    private(set) var cells: ContiguousArray<Cell> = []
+    /// By cell, the numbers of its domain, its device and its task among ``members``.
+    private(set) var groups: ContiguousArray<(Int, Int, Int)> = []
+    /// What figures are told apart by, by number.
+    private(set) var members: ContiguousArray<Member> = [.trace]
+    private var numberOfCell: [Cell: Int32] = [:]
+    private var numberOfMember: [Member: Int] = [:]
+    /// Interrupts of several CPUs alternate between a few cells.
+    private var recent = ContiguousArray(repeating: (cell: Cell(domain: -1, device: 0, task: 0), number: Int32(0)), count: 64)
+
+    /// The number of a cell, from 0.
+    @inline(__always)
+    func number(domain: Int32, device: Int32, task: Int32) -> Int32 {
+        let cell = Cell(domain: domain, device: device, task: task)
+        let slot = Int(truncatingIfNeeded: (domain &* 31 &+ device) &* 31 &+ task) & 63
+        if recent[slot].cell == cell { return recent[slot].number }
+        let number = slowNumber(of: cell)
+        recent[slot] = (cell, number)
+        return number
+    }
+
+    private func slowNumber(of cell: Cell) -> Int32 {
+        if let number = numberOfCell[cell] { return number }
+        if cells.count >= Self.limit, cell.device != 0 || cell.task != 0 {
+            return slowNumber(of: Cell(domain: cell.domain, device: 0, task: 0))
+        }
+        let number = Int32(truncatingIfNeeded: cells.count)
+        cells.append(cell)
+        groups.append((group(.domain(cell.domain)), group(.device(cell.device)), group(.task(cell.task))))
+        numberOfCell[cell] = number
+        return number
+    }
+
+    private func group(_ member: Member) -> Int {
+        if let known = numberOfMember[member] { return known }
+        members.append(member)
+        numberOfMember[member] = members.count - 1
+        return members.count - 1
+    }
+}

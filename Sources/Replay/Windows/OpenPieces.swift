@@ -1,0 +1,52 @@
+import IOMMUModel
+
+/// Open windows of a domain under a policy that closes them by address: each as the parts that are still open.
+struct OpenPieces {
+    private var tree = RangeTree()
+    /// By place in the tree.
+    private var windows: ContiguousArray<Window> = []
+    private var hits: ContiguousArray<(window: Window, range: AddressRange)> = []
+
+    var count: Int { tree.count }
+
+    mutating func open(_ window: Window, _ range: AddressRange) {
+        let place = Int(tree.insert(range, number: window.order))
+        if place == windows.count { windows.append(window) } else { windows[place] = window }
+    }
+
+    /// Closes what lies in `range`, or everything, of the windows that `isCovered` holds for.
+    mutating func close(
+        _ range: AddressRange?, where isCovered: (Window) -> Bool, _ body: (Window, AddressRange) -> Void
+    ) {
+        guard !tree.isEmpty else { return }
+        hits.removeAll(keepingCapacity: true)
+        tree.forEach(overlapping: range ?? .everything) { piece, place in
+            if isCovered(windows[Int(place)]) { hits.append((windows[Int(place)], piece)) }
+        }
+        if hits.count == tree.count, range == nil { tree.removeAll() }
+        for (window, piece) in hits {
+            tree.remove(start: piece.start, number: window.order)
+            guard let range, let closed = piece.intersection(range) else {
+                body(window, piece)
+                continue
+            }
+            body(window, closed)
+            for rest in piece.subtracting(range) { open(window, rest) }
+        }
+    }
+
+    /// Calls `body` with the parts of `range` in which the window of this order is open.
+    func forEachOpen(_ order: Int64, in range: AddressRange, _ body: (Window, AddressRange) -> Void) {
+        tree.forEach(overlapping: range) { piece, place in
+            guard windows[Int(place)].order == order, let part = piece.intersection(range) else { return }
+            body(windows[Int(place)], part)
+        }
+    }
+
+    /// The orders of all open windows.
+    var orders: Set<Int64> {
+        var orders: Set<Int64> = []
+        tree.forEach(overlapping: .everything) { orders.insert(windows[Int($1)].order) }
+        return orders
+    }
+}

@@ -1,0 +1,124 @@
+import IOMMUModel
+
+/// What one unmap call that a device could reach left behind, whatever the policy.
+struct Window {
+    /// Id of the unmap call.
+    var operation: Int64
+    /// Line of the log.
+    var line: Int64
+    /// ns
+    var opened: Int64
+    /// What it removed.
+    var range: AddressRange
+    /// Number of its ``Cell``.
+    var cell: Int32
+    /// How many losses the log had announced before.
+    var losses: Int32
+    /// Number among its domain's windows, in order.
+    var order: Int64
+}
+
+/// Stale translations of one domain, common to all policies: what an IOTLB of any size may still hold.
+///
+/// Policies differ only in how long that lasts. Those that flush whole domains need to keep no more of it than where in
+/// ``windows`` the first open one is.
+final class StaleDomain {
+    /// The windows that some policy needs, in order.
+    private(set) var windows: ContiguousArray<Window> = []
+    private var firstOrder: Int64 = 0
+    /// For each stale IOVA what it pointed to, and as tag the order of the last unmap call that removed it.
+    private(set) var byAddress = TranslationMap()
+    /// For each such page the IOVA that pointed to it, likewise.
+    private(set) var byPage = TranslationMap()
+
+    /// Whether no policy has a window open.
+    var isEmpty: Bool { windows.isEmpty && byAddress.runCount == 0 }
+
+    /// The order that the next window will have.
+    var end: Int64 { firstOrder + Int64(windows.count) }
+
+    /// A window by its order; `nil` if no policy needs it any more.
+    @inline(__always)
+    func window(_ order: Int64) -> Window? {
+        let index = Int(order - firstOrder)
+        return windows.indices.contains(index) ? windows[index] : nil
+    }
+
+    /// Adds a window.
+    ///
+    /// - Parameters:
+    ///   - pieces: what its addresses pointed to, as far as that is known and certain.
+    func open(_ window: Window, _ pieces: ContiguousArray<TranslationMap.Run>) {
+        windows.append(window)
+        let whole = window.range.roundedOut(to: 4096)
+        if pieces.count != 1 || !pieces[0].range.contains(whole) {
+            byAddress.replace(with: TranslationMap.Run(range: whole, target: 0, pageSize: 0, tag: window.order))
+        }
+        for piece in pieces {
+            guard let target = AddressRange(start: piece.target, size: piece.range.size) else { continue }
+            byAddress.replace(
+                with: TranslationMap.Run(
+                    range: piece.range, target: piece.target, pageSize: 4096, tag: window.order))
+            byPage.replace(
+                with: TranslationMap.Run(range: target, target: piece.range.start, pageSize: 4096, tag: window.order))
+        }
+    }
+
+    /// Forgets what no policy needs any more.
+    func forgetClosed(under ledgers: [WindowLedger], domain: Int32) {
+        let order = min(ledgers.reduce(Int64.max) { min($0, $1.firstOpen(in: domain)) }, end)
+        let pieces = ledgers.reduce(0) { $0 + $1.openPieces(in: domain) }
+        let closed = Int(order - firstOrder)
+        if closed == windows.count {
+            windows.removeAll(keepingCapacity: true)
+            firstOrder = order
+        } else if closed > 1024, closed * 2 > windows.count {
+            windows.removeSubrange(..<closed)
+            firstOrder = order
+        }
+        if windows.isEmpty, pieces == 0 {
+            byAddress.removeAll()
+            byPage.removeAll()
+        } else if max(byAddress.runCount, byPage.runCount) > 4 * (windows.count + pieces) + 4096 {
+            let open = ledgers.reduce(into: Set<Int64>()) { $0.formUnion($1.ordersOfPieces(in: domain)) }
+            byAddress.filter { $0.tag >= order || open.contains($0.tag) }
+            byPage.filter { $0.tag >= order || open.contains($0.tag) }
+        }
+    }
+}
+
+/// What all policies of a replay share of stale translations.
+final class StaleState {
+    /// By domain - 1.
+    let domains: ContiguousArray<StaleDomain>
+    let cells = CellTable()
+    /// How many losses the log has announced so far.
+    var losses: Int32 = 0
+
+    /// Numbers of the domains that have stale pages.
+    private(set) var active: ContiguousArray<Int32> = []
+    private var opened: Int64 = 0
+
+    init(domains: Int) {
+        self.domains = ContiguousArray((0..<domains).map { _ in StaleDomain() })
+    }
+
+    /// Adds a window to a domain, and now and then forgets those that are closed under all policies.
+    func open(
+        _ window: Window, _ pieces: ContiguousArray<TranslationMap.Run>, domain: Int32, _ ledgers: [WindowLedger]
+    ) {
+        opened += 1
+        if opened & 255 == 0 {
+            for domain in active { domains[Int(domain) - 1].forgetClosed(under: ledgers, domain: domain) }
+            active.removeAll { domains[Int($0) - 1].isEmpty }
+        }
+        if domains[Int(domain) - 1].isEmpty { active.append(domain) }
+        domains[Int(domain) - 1].open(window, pieces)
+    }
+}
+
+extension AddressRange {
+    /// 4096-byte pages, a part of one counting as one.
+    @inline(__always)
+    var pages: Int64 { Int64(truncatingIfNeeded: (last >> 12) - (start >> 12)) + 1 }
+}

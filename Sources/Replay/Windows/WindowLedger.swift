@@ -1,0 +1,466 @@
+import IOMMUModel
+import TraceStore
+
+/// The stale windows of one policy: which are open, and what the closed ones amount to (design §4 10-12, 15, 16).
+final class WindowLedger {
+    /// How a policy closes the windows of a domain.
+    enum Manner {
+        /// It opens none: each call flushes for itself.
+        case none
+        /// All at once.
+        case whole
+        /// By address.
+        case ranged
+    }
+
+    private struct DomainState {
+        var manner: Manner
+        /// What a stale address that is mapped to another page means here.
+        var reuse: HazardKind
+        /// Where windows close all at once: the orders of those that are open.
+        var first: Int64 = 0
+        var end: Int64 = 0
+        var pieces = OpenPieces()
+    }
+
+    /// A flush that the log shows, until the time at which its last layer is through.
+    private struct Completion {
+        var time: Int64
+        var domain: Int32
+        /// What it covers, in order and without neighbours; `nil` for the whole domain.
+        var ranges: [AddressRange]?
+        /// Only windows before this order had opened when it started.
+        var order: Int64
+        /// Only windows that opened by then are certain to be of the hardware domain that it flushed.
+        var openedBy: Int64
+        var end: UInt8
+        var line: Int64
+    }
+
+    private struct Level {
+        var pages: Int64 = 0
+        var peak: Int64 = 0
+    }
+
+    private struct Sum {
+        var windows: Int64 = 0
+        var pages: Int64 = 0
+        var pageNanoseconds: Double = 0
+        var longest: Int64 = 0
+    }
+
+    /// Windows and hazards since they were taken last.
+    private(set) var windowRows: ContiguousArray<StaleWindowRow> = []
+    private(set) var hazardRows: ContiguousArray<HazardRow> = []
+
+    let stale: StaleState
+    private let kept: WindowsKept
+    private var domains: ContiguousArray<DomainState>
+    private var completions: ContiguousArray<Completion> = []
+    private var levels: ContiguousArray<Level> = [Level()]
+    /// By cell, end and certainty.
+    private var sums = SummingTable(zero: Sum())
+    /// By index into ``sums`` and bucket.
+    private var buckets = SummingTable(zero: (windows: Int64(0), pages: Int64(0)))
+    /// By cell and kind.
+    private var hazards = SummingTable(zero: Int64(0))
+    private var hazardRowCounts = ContiguousArray(repeating: 0, count: HazardKind.allCases.count + 1)
+    private var timeline: Timeline
+    private var longest: LongestWindows
+    private var windowCount: Int64 = 0
+    private var rowCount: Int64 = 0
+
+    /// - Parameter domains: by domain - 1, how its windows close and what the reuse of an address means there.
+    init(
+        stale: StaleState, kept: WindowsKept, domains: [(manner: Manner, reuse: HazardKind)],
+        span: (first: Int64, last: Int64)
+    ) {
+        self.stale = stale
+        self.kept = kept
+        self.domains = ContiguousArray(domains.map { DomainState(manner: $0.manner, reuse: $0.reuse) })
+        timeline = Timeline(first: span.first, last: span.last)
+        if case .longest(let count) = kept { longest = LongestWindows(limit: count) } else { longest = .init(limit: 0) }
+    }
+
+    /// Whether the policy opens windows in any domain.
+    var opensWindows: Bool { domains.contains { $0.manner != .none } }
+
+    // MARK: - Opening
+
+    /// An unmap call opens a window, from an address on: what lies before was flushed inside the call.
+    @inline(__always)
+    func open(_ window: Window, domain: Int32, from start: UInt64? = nil) {
+        let index = Int(domain) - 1
+        switch domains[index].manner {
+        case .none: return
+        case .whole:
+            // An order between is that of a window whose call flushed for itself under this policy.
+            if domains[index].first == domains[index].end { domains[index].first = window.order }
+            domains[index].end = window.order + 1
+            opened(window, window.range)
+        case .ranged:
+            guard let range = AddressRange(start: max(start ?? 0, window.range.start), last: window.range.last) else {
+                return
+            }
+            domains[index].pieces.open(window, range)
+            opened(window, range)
+        }
+    }
+
+    /// The same where several parts of the call were not flushed inside it.
+    func open(_ window: Window, domain: Int32, parts: [AddressRange]) {
+        for part in parts {
+            domains[Int(domain) - 1].pieces.open(window, part)
+            opened(window, part)
+        }
+    }
+
+    @inline(__always)
+    private func opened(_ window: Window, _ range: AddressRange) {
+        let pages = range.pages
+        let groups = stale.cells.groups[Int(window.cell)]
+        raise(0, by: pages)
+        raise(groups.0, by: pages)
+        raise(groups.1, by: pages)
+        raise(groups.2, by: pages)
+        timeline.opened(window.cell, at: window.opened, pages: pages)
+    }
+
+    @inline(__always)
+    private func raise(_ group: Int, by pages: Int64) {
+        while levels.count <= group { levels.append(Level()) }
+        levels[group].pages &+= pages
+        if levels[group].pages > levels[group].peak { levels[group].peak = levels[group].pages }
+    }
+
+    // MARK: - Closing
+
+    /// All open windows of a domain close.
+    ///
+    /// - Parameter line: line of the log that shows it; 0 for none.
+    func closeAll(_ domain: Int32, at time: Int64, _ end: WindowEnd, line: Int64) {
+        let index = Int(domain) - 1
+        switch domains[index].manner {
+        case .none: break
+        case .whole:
+            var next = domains[index].first
+            while next < domains[index].end {
+                if let window = stale.domains[index].window(next) {
+                    closed(window, window.range, domain, at: time, end.rawValue, line: line)
+                }
+                next += 1
+            }
+            domains[index].first = domains[index].end
+        case .ranged:
+            domains[index].pieces.close(nil, where: { _ in true }) {
+                closed($0, $1, domain, at: time, end.rawValue, line: line)
+            }
+        }
+    }
+
+    /// A flush of the log starts now. What it covers is settled; it closes when its last layer is through.
+    func complete(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
+        // An empty gather covers nothing.
+        if flush.isSync, flush.range == nil { return }
+        let completion = Completion(
+            time: flush.completed, domain: domain, ranges: flush.range.map { [$0] },
+            order: stale.domains[Int(domain) - 1].end, openedBy: flush.coversOpenedBy, end: end.rawValue,
+            line: flush.line)
+        var index = completions.count
+        while index > 0, completions[index - 1].time > completion.time { index -= 1 }
+        completions.insert(completion, at: index)
+    }
+
+    /// A further command of a run that is under way.
+    func extend(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
+        guard let index = completions.lastIndex(where: { $0.line == flush.line && $0.domain == domain }) else {
+            complete(flush, domain: domain, end)
+            return
+        }
+        guard let range = flush.range, let held = completions[index].ranges else {
+            completions[index].ranges = nil
+            return
+        }
+        var ranges: [AddressRange] = []
+        for next in (held + [range]).sorted(by: { $0.start < $1.start }) {
+            if let last = ranges.last, last.last == .max || next.start <= last.last + 1,
+                let joined = AddressRange(start: last.start, last: max(last.last, next.last))
+            {
+                ranges[ranges.count - 1] = joined
+            } else {
+                ranges.append(next)
+            }
+        }
+        completions[index].ranges = ranges
+    }
+
+    /// When the next flush of the log is through; `Int64.max` if none is under way.
+    @inline(__always)
+    var nextCompletion: Int64 { completions.isEmpty ? .max : completions[0].time }
+
+    /// The flush that is through next closes what it covers.
+    func finishFirstCompletion() {
+        let done = completions.removeFirst()
+        let pieces = done.ranges.map { $0.map(Optional.some) } ?? [nil]
+        for range in pieces {
+            domains[Int(done.domain) - 1].pieces.close(
+                range, where: { $0.order < done.order && $0.opened <= done.openedBy }
+            ) {
+                closed($0, $1, done.domain, at: done.time, done.end, line: done.line)
+            }
+        }
+    }
+
+    @inline(__always)
+    private func closed(
+        _ window: Window, _ range: AddressRange, _ domain: Int32, at time: Int64, _ end: UInt8, line: Int64
+    ) {
+        let pages = range.pages
+        let groups = stale.cells.groups[Int(window.cell)]
+        levels[0].pages &-= pages
+        levels[groups.0].pages &-= pages
+        levels[groups.1].pages &-= pages
+        levels[groups.2].pages &-= pages
+
+        let difference = time.subtractingReportingOverflow(window.opened)
+        let length = difference.overflow ? .max : max(difference.partialValue, 0)
+        let isUncertain = window.losses != stale.losses
+        let isOpen = end == WindowEnd.endOfLog.rawValue
+        let key = UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(end) << 1 | (isUncertain ? 1 : 0)
+        let sum = sums.index(of: key)
+        sums.sums[sum].windows += 1
+        sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
+        sums.sums[sum].pageNanoseconds += Double(range.size) / 4096 * Double(length)
+        sums.sums[sum].longest = max(sums.sums[sum].longest, length)
+        windowCount += 1
+        if !isUncertain {
+            timeline.stale(window.cell, from: window.opened, to: window.opened.addingSaturated(length), pages: pages)
+            if !isOpen {
+                let bucket = buckets.index(of: UInt64(sum) << 16 | UInt64(LengthScale.bucket(of: length)))
+                buckets.sums[bucket].windows += 1
+                buckets.sums[bucket].pages = buckets.sums[bucket].pages.addingSaturated(pages)
+            }
+        }
+        switch kept {
+        case .none: return
+        case .longest: guard !isUncertain, !isOpen, longest.isWorthwhile(length) else { return }
+        case .all: break
+        }
+        let row = StaleWindowRow(
+            operation: window.operation, domain: domain, device: stale.cells.cells[Int(window.cell)].device,
+            iova: range.start, size: range.size, opened: window.opened,
+            closed: isOpen ? nil : window.opened.addingSaturated(length), end: end, closedLine: line,
+            isUncertain: isUncertain)
+        if kept == .all {
+            windowRows.append(row)
+            rowCount += 1
+        } else {
+            longest.insert(row)
+        }
+    }
+
+    // MARK: - Other than flushes
+
+    /// What an unmap removed that no device could reach.
+    func unreachable(_ cell: Int32, pages: Int64) {
+        let end = WindowEnd.unreachable.rawValue
+        let sum = sums.index(of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(end) << 1)
+        sums.sums[sum].windows += 1
+        sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
+    }
+
+    /// A flush of the policy, for the timeline.
+    @inline(__always)
+    func flushed(_ cell: Int32, at time: Int64, flushes: Int64) {
+        timeline.flushed(cell, at: time, flushes: flushes)
+    }
+
+    // MARK: - What is open
+
+    /// The order of the first window that is open where a domain's windows close all at once; `Int64.max` where none is.
+    func firstOpen(in domain: Int32) -> Int64 {
+        let index = Int(domain) - 1
+        guard domains[index].manner == .whole, domains[index].first < domains[index].end else { return .max }
+        return domains[index].first
+    }
+
+    /// How many parts of windows are open where they close by address.
+    func openPieces(in domain: Int32) -> Int { domains[Int(domain) - 1].pieces.count }
+
+    /// The orders of those windows.
+    func ordersOfPieces(in domain: Int32) -> Set<Int64> { domains[Int(domain) - 1].pieces.orders }
+
+    /// Calls `body` with the parts of `range` in which a domain's window of this order is open.
+    @inline(__always)
+    func forEachOpen(
+        _ order: Int64, in range: AddressRange, domain: Int32, _ body: (Window, AddressRange) -> Void
+    ) {
+        let index = Int(domain) - 1
+        switch domains[index].manner {
+        case .none: break
+        case .whole:
+            guard order >= domains[index].first, order < domains[index].end,
+                let window = stale.domains[index].window(order)
+            else { return }
+            body(window, range)
+        case .ranged: domains[index].pieces.forEachOpen(order, in: range, body)
+        }
+    }
+
+    // MARK: - Hazards
+
+    /// What the reuse of a stale address for another page means in a domain.
+    func reuseKind(in domain: Int32) -> HazardKind { domains[Int(domain) - 1].reuse }
+
+    /// Something happened inside an open window: to `range` of its addresses, by operation `reuse` at `time`.
+    func count(
+        _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64
+    ) {
+        let kind = window.losses == stale.losses ? kind : .uncertain
+        let index = hazards.index(of: UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(kind.rawValue))
+        hazards.sums[index] = hazards.sums[index].addingSaturated(kind == .access ? 1 : range.pages)
+        guard hazardRowCounts[Int(kind.rawValue)] < kind.rowLimit else { return }
+        hazardRowCounts[Int(kind.rawValue)] += 1
+        hazardRows.append(
+            HazardRow(
+                kind: kind, operation: window.operation, reuse: reuse, domain: domain,
+                device: stale.cells.cells[Int(window.cell)].device, iova: range.start, size: range.size,
+                age: max(time.subtractingSaturated(window.opened), 0)))
+    }
+
+    // MARK: - Handing over
+
+    /// Hands over the rows and forgets them.
+    @inline(__always)
+    func takeRows(
+        _ window: (StaleWindowRow) throws -> Void, _ hazard: (HazardRow) throws -> Void
+    ) rethrows {
+        if !windowRows.isEmpty {
+            for row in windowRows { try window(row) }
+            windowRows.removeAll(keepingCapacity: true)
+        }
+        if !hazardRows.isEmpty {
+            for row in hazardRows { try hazard(row) }
+            hazardRows.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// The log is at its end: what is open stays so.
+    func finish(at time: Int64) {
+        for domain in domains.indices {
+            closeAll(Int32(domain + 1), at: time, .endOfLog, line: 0)
+        }
+        windowRows.append(contentsOf: longest.takeAll())
+        if kept != .all { rowCount = Int64(windowRows.count) }
+    }
+
+    /// What it all amounts to.
+    var statistics: WindowStatistics {
+        let cells = stale.cells.cells
+        var statistics = WindowStatistics()
+        var histograms = [[(upTo: Int64, windows: Int64, pages: Int64)]](repeating: [], count: sums.keys.count)
+        for (key, bucket) in zip(buckets.keys, buckets.sums) {
+            let upTo = LengthScale.upperBound(of: Int(key & 0xffff))
+            histograms[Int(key >> 16)].append((upTo, bucket.windows, bucket.pages))
+        }
+        for (index, (key, sum)) in zip(sums.keys, sums.sums).enumerated() {
+            let end = UInt8(truncatingIfNeeded: key >> 1 & 0x7f)
+            statistics.summaries.append(
+                WindowStatistics.Summary(
+                    cell: cells[Int(key >> 8)], end: end, isUncertain: key & 1 != 0, windows: sum.windows,
+                    pages: sum.pages, pageSeconds: sum.pageNanoseconds / 1e9,
+                    longest: end == WindowEnd.unreachable.rawValue ? nil : sum.longest,
+                    histogram: histograms[index].sorted { $0.upTo < $1.upTo }))
+        }
+        for (number, level) in levels.enumerated() where level.peak > 0 || number == 0 {
+            statistics.peaks.append((stale.cells.members[number], level.peak))
+        }
+        for (key, pages) in zip(hazards.keys, hazards.sums) {
+            guard let kind = HazardKind(rawValue: UInt8(truncatingIfNeeded: key)) else { continue }
+            statistics.hazards.append((cells[Int(key >> 8)], kind, pages))
+        }
+        statistics.timeline = timeline.steps(cells)
+        statistics.stepLength = timeline.stepLength
+        statistics.windowsLeftOut = windowCount - rowCount
+        return statistics
+    }
+}
+
+/// Which windows become rows of their own: `--windows`.
+public enum WindowsKept: Hashable, Sendable {
+    /// Each one.
+    case all
+    /// So many of each policy, the longest closed ones.
+    case longest(Int)
+    /// None.
+    case none
+
+    /// The longest 100,000 of each policy.
+    public static let `default` = WindowsKept.longest(100_000)
+
+    /// Reads `all`, `none` or `longest=N`; `nil` if it is none of these.
+    public init?(parsing text: String) {
+        switch text {
+        case "all": self = .all
+        case "none": self = .none
+        default:
+            let digits = text.dropFirst("longest=".count)
+            guard text.hasPrefix("longest="), digits.allSatisfy({ $0.isASCII && $0.isNumber }), let count = Int(digits),
+                (1...100_000_000).contains(count)
+            else { return nil }
+            self = .longest(count)
+        }
+    }
+}
+
+/// The longest windows seen so far, at most so many; of equally long ones the earliest unmap calls.
+struct LongestWindows {
+    private let limit: Int
+    /// A heap: the first one is the next to go.
+    private var rows: ContiguousArray<StaleWindowRow> = []
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Whether a window of this length might belong to them.
+    @inline(__always)
+    func isWorthwhile(_ length: Int64) -> Bool { rows.count < limit || length >= rows[0].length }
+
+    mutating func insert(_ row: StaleWindowRow) {
+        if rows.count == limit {
+            guard limit > 0, Self.isLess(rows[0], row) else { return }
+            rows[0] = row
+            sink()
+            return
+        }
+        rows.append(row)
+        var child = rows.count - 1
+        while child > 0, Self.isLess(rows[child], rows[(child - 1) / 2]) {
+            rows.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    /// All of them, the longest first.
+    mutating func takeAll() -> [StaleWindowRow] {
+        defer { rows = [] }
+        return rows.sorted { Self.isLess($1, $0) }
+    }
+
+    private mutating func sink() {
+        var parent = 0
+        while true {
+            var least = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < rows.count && Self.isLess(rows[child], rows[least]) {
+                least = child
+            }
+            guard least != parent else { return }
+            rows.swapAt(parent, least)
+            parent = least
+        }
+    }
+
+    private static func isLess(_ left: StaleWindowRow, _ right: StaleWindowRow) -> Bool {
+        if left.length != right.length { return left.length < right.length }
+        return (left.operation, left.iova) > (right.operation, right.iova)
+    }
+}

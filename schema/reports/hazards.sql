@@ -1,0 +1,63 @@
+-- What was used again while a device could still reach it, and where does the log say so?
+-- by: trace, domain, device, task, hazard
+-- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'hazard' (each one by
+-- itself). Told apart by whose window it was. Sums name their first hazard; its age is the shortest of those kept.
+WITH
+counted AS (
+    SELECT
+        replay,
+        CASE WHEN :by = 'domain' THEN domain WHEN :by = 'device' THEN coalesce(device, 0)
+            WHEN :by = 'task' THEN coalesce(task, 0) ELSE 0 END AS member,
+        kind, CAST(total(pages) AS INTEGER) AS pages
+    FROM hazard_summary
+    WHERE coalesce(:by, 'trace') <> 'hazard'
+    GROUP BY 1, 2, 3
+),
+example AS (
+    SELECT
+        hazard.replay,
+        CASE WHEN :by = 'domain' THEN hazard.domain WHEN :by = 'device' THEN coalesce(hazard.device, 0)
+            WHEN :by = 'task' THEN operation.task ELSE 0 END AS member,
+        hazard.kind, min(hazard.id) AS first, min(hazard.age_ns) AS age_ns
+    FROM hazard
+    LEFT JOIN operation ON :by = 'task' AND operation.id = hazard.operation
+    WHERE coalesce(:by, 'trace') <> 'hazard'
+    GROUP BY 1, 2, 3
+)
+SELECT
+    trace.name AS trace,
+    CASE WHEN :by = 'domain' THEN domain.name END AS domain,
+    CASE WHEN :by = 'device' THEN coalesce(device.name, 'unknown') END AS device,
+    CASE WHEN :by = 'task' THEN coalesce(task.comm || '-' || task.pid, 'unknown') END AS task,
+    coalesce(replay_domain.policy, replay.policy) AS policy,
+    replay.requested,
+    hazard_kind.name AS kind,
+    hazard_kind.is_hazard,
+    counted.pages,
+    found.iova,
+    example.age_ns,
+    found.reused_in,
+    found.unmap_place,
+    found.reuse_place,
+    coalesce(replay_domain.evidence, replay.evidence) AS evidence,
+    hazard_kind.meaning
+FROM counted
+JOIN replay ON replay.id = counted.replay
+JOIN trace ON trace.id = replay.trace
+JOIN hazard_kind ON hazard_kind.id = counted.kind
+LEFT JOIN example ON example.replay = counted.replay AND example.member = counted.member AND example.kind = counted.kind
+LEFT JOIN what_was_reused_while_stale AS found ON found.id = example.first
+LEFT JOIN domain ON :by = 'domain' AND domain.id = counted.member
+LEFT JOIN device ON :by = 'device' AND device.id = counted.member
+LEFT JOIN task ON :by = 'task' AND task.id = counted.member
+LEFT JOIN replay_domain
+    ON :by = 'domain' AND replay_domain.replay = counted.replay AND replay_domain.domain = counted.member
+WHERE :trace IS NULL OR trace.name = :trace
+UNION ALL
+SELECT
+    found.trace, found.domain, found.device, found.task, found.policy, found.requested, found.kind, found.is_hazard,
+    (found.size + 4095) / 4096, found.iova, found.age_ns, found.reused_in, found.unmap_place, found.reuse_place, found.evidence,
+    hazard_kind.meaning
+FROM what_was_reused_while_stale AS found
+JOIN hazard_kind ON hazard_kind.name = found.kind
+WHERE :by = 'hazard' AND (:trace IS NULL OR found.trace = :trace);

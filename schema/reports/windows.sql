@@ -1,0 +1,97 @@
+-- How long could devices still reach what was unmapped, how much of it, and what was used again meanwhile?
+-- by: trace, domain, device, task
+-- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
+-- Reads the replays' summaries only. Lengths are those of closed windows; hazards are in 4096-byte pages, accesses in faults.
+WITH
+member AS (
+    SELECT id AS replay, 0 AS member FROM replay WHERE coalesce(:by, 'trace') = 'trace'
+    UNION
+    SELECT replay, domain FROM replay_domain WHERE :by = 'domain' AND unmap_calls > 0
+    UNION
+    SELECT replay, member FROM how_much_was_stale WHERE "by" = :by AND :by IN ('device', 'task')
+),
+reuse AS (
+    SELECT
+        replay,
+        CASE WHEN :by = 'domain' THEN domain WHEN :by = 'device' THEN coalesce(device, 0)
+            WHEN :by = 'task' THEN coalesce(task, 0) ELSE 0 END AS member,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'access') AS INTEGER) AS access,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'iova_reuse') AS INTEGER) AS iova_reuse,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'page_reuse') AS INTEGER) AS page_reuse,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'deferred_reuse') AS INTEGER) AS deferred_reuse,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'model_timing_error') AS INTEGER) AS model_timing_error,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'same_page_remap') AS INTEGER) AS same_page_remap,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'recycled') AS INTEGER) AS recycled,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'unknown_page') AS INTEGER) AS unknown_page,
+        CAST(total(pages) FILTER (WHERE hazard_kind.name = 'uncertain') AS INTEGER) AS uncertain
+    FROM hazard_summary
+    JOIN hazard_kind ON hazard_kind.id = hazard_summary.kind
+    GROUP BY 1, 2
+),
+ended AS (
+    SELECT replay, member, group_concat(name || ' ' || windows, ', ') AS ends
+    FROM (
+        SELECT
+            replay,
+            CASE WHEN :by = 'domain' THEN domain WHEN :by = 'device' THEN coalesce(device, 0)
+                WHEN :by = 'task' THEN coalesce(task, 0) ELSE 0 END AS member,
+            window_end.name, sum(windows) AS windows
+        FROM window_summary
+        JOIN window_end ON window_end.id = window_summary.window_end
+        WHERE NOT uncertain AND window_end.name NOT IN ('end of log', 'unreachable')
+        GROUP BY 1, 2, 3
+        ORDER BY windows DESC
+    )
+    GROUP BY replay, member
+)
+SELECT
+    trace.name AS trace,
+    CASE WHEN :by = 'domain' THEN domain.name END AS domain,
+    CASE WHEN :by = 'device' THEN coalesce(device.name, 'unknown') END AS device,
+    CASE WHEN :by = 'task' THEN coalesce(task.comm || '-' || task.pid, 'unknown') END AS task,
+    coalesce(replay_domain.policy, replay.policy) AS policy,
+    replay.requested,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.windows, 0) END AS windows,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.censored, 0) END AS censored,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.uncertain, 0) END AS uncertain,
+    coalesce(stale.unreachable_pages, 0) AS unreachable_pages,
+    min(open.p50_ns, stale.max_ns) AS p50_ns,
+    min(open.p90_ns, stale.max_ns) AS p90_ns,
+    min(open.p99_ns, stale.max_ns) AS p99_ns,
+    stale.max_ns,
+    min(open.page_p50_ns, stale.max_ns) AS page_p50_ns,
+    min(open.page_p99_ns, stale.max_ns) AS page_p99_ns,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.exposure_page_seconds, 0.0) END AS exposure_page_seconds,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.censored_page_seconds, 0.0) END AS censored_page_seconds,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale_peak.pages, 0) END AS peak_stale_pages,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.access, 0) END AS hazards_access,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.iova_reuse, 0) END AS hazards_iova_reuse,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.page_reuse, 0) END AS hazards_page_reuse,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.deferred_reuse, 0) END AS deferred_reuse,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.model_timing_error, 0) END AS model_timing_error,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.same_page_remap, 0) END AS same_page_remap,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.recycled, 0) END AS recycled,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.unknown_page, 0) END AS unknown_page,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.uncertain, 0) END AS uncertain_reuse,
+    ended.ends AS ended_by,
+    coalesce(replay_domain.evidence, replay.evidence) AS evidence,
+    CASE WHEN trace.shows_attaches THEN 'recorded' ELSE 'assumed' END AS attached,
+    replay.layer,
+    replay.options
+FROM member
+JOIN replay ON replay.id = member.replay
+JOIN trace ON trace.id = replay.trace
+LEFT JOIN how_much_was_stale AS stale
+    ON stale."by" = coalesce(:by, 'trace') AND stale.replay = member.replay AND stale.member = member.member
+LEFT JOIN how_long_windows_were_open AS open
+    ON open."by" = coalesce(:by, 'trace') AND open.replay = member.replay AND open.member = member.member
+LEFT JOIN stale_peak
+    ON stale_peak.replay = member.replay AND stale_peak."by" = coalesce(:by, 'trace') AND stale_peak.member = member.member
+LEFT JOIN reuse ON reuse.replay = member.replay AND reuse.member = member.member
+LEFT JOIN ended ON ended.replay = member.replay AND ended.member = member.member
+LEFT JOIN domain ON :by = 'domain' AND domain.id = member.member
+LEFT JOIN device ON :by = 'device' AND device.id = member.member
+LEFT JOIN task ON :by = 'task' AND task.id = member.member
+LEFT JOIN replay_domain ON :by = 'domain' AND replay_domain.replay = member.replay AND replay_domain.domain = member.member
+WHERE :trace IS NULL OR trace.name = :trace
+ORDER BY replay.id, member.member;
