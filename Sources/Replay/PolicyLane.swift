@@ -218,11 +218,14 @@ final class PolicyLane {
     /// Lets the timers fire that are due at `time` or before, and the flushes of the log end that are through by then.
     @inline(__always)
     func fireTimers(upTo time: Int64) {
-        while min(timers.nextDeadline, windows.nextCompletion) <= time {
-            if windows.nextCompletion <= timers.nextDeadline {
+        while true {
+            let completion = windows.nextCompletion
+            if let completion, completion <= time, completion <= timers.nextDeadline {
                 windows.finishFirstCompletion()
-            } else if let (domain, deadline) = timers.pop() {
+            } else if timers.nextDeadline <= time, let (domain, deadline) = timers.pop() {
                 schedule(of: domain)?.timerFired(at: deadline)
+            } else {
+                return
             }
         }
     }

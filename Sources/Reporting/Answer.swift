@@ -1,11 +1,12 @@
 import GRDB
 import TraceStore
 
-/// A trace's savings in a few lines, for people: what each policy costs, and what fast chose where.
+/// A trace's savings and stale windows in a few lines, for people: what each policy costs, what it exposes, and what fast
+/// chose where.
 public enum Answer {
     /// Writes the answer for all replays of a trace.
     public static func write(from store: TraceStore, trace: String, to output: TextOutput) throws {
-        guard let savings = Report.named("savings") else { return }
+        guard let savings = Report.named("savings"), let windows = Report.named("windows") else { return }
         try store.read { database in
             let rows = try fetch(savings, database, trace: trace, by: "trace")
             output.say("TLB flushes of \(trace) under each policy (counts: facts of the policy; see evidence)")
@@ -24,7 +25,73 @@ public enum Answer {
             let domains = try fetch(savings, database, trace: trace, by: "domain")
             try writeChoices(rows, domains, output)
             writeNotes(rows, output)
+            writeWindows(try fetch(windows, database, trace: trace, by: "trace"), output)
         }
+    }
+
+    /// What each policy exposes. Policies that open no windows at all stand in one line.
+    private static func writeWindows(_ rows: [Row], _ output: TextOutput) {
+        func opened(_ row: Row) -> Int64? {
+            guard let windows = number(row, "windows") else { return nil }
+            return windows.addingSaturated(number(row, "censored") ?? 0).addingSaturated(number(row, "uncertain") ?? 0)
+        }
+        let open = rows.filter { opened($0) ?? 0 > 0 }
+        let none = rows.filter { opened($0) == 0 }
+        output.say("")
+        output.say("Stale windows: what a device could still reach after its unmap, and for how long (an upper bound)")
+        output.say("")
+        if !open.isEmpty {
+            var renderer = OutputFormat.table.renderer(output)
+            renderer.begin(columns: [
+                "policy", "windows", "p50 ms", "p99 ms", "max ms", "page-seconds", "peak pages", "hazards", "evidence",
+            ])
+            for line in open { renderer.row(windowCells(line)) }
+            renderer.end()
+        }
+        var notes: [String] = []
+        if !none.isEmpty {
+            notes.append("none under \(none.map(label).joined(separator: ", "))")
+        }
+        if let unreachable = rows.compactMap({ number($0, "unreachable_pages") }).max(), unreachable > 0 {
+            notes.append("\(unreachable) pages were unmapped while no device was attached: no window")
+        }
+        for line in open {
+            for (column, words) in [
+                ("censored", "still open at the end, in no figure above"),
+                ("uncertain", "open where events were lost, in no figure above"),
+            ] {
+                if let count = number(line, column), count > 0 {
+                    notes.append("\(label(line)): \(count) windows \(words)")
+                }
+            }
+        }
+        if rows.contains(where: { $0["attached"] == "assumed" }) {
+            notes.append("the log shows no attach: devices are assumed to be attached throughout")
+        }
+        if !notes.isEmpty { output.say("") }
+        for note in notes { output.say("note: \(note)") }
+    }
+
+    private static func windowCells(_ row: Row) -> [DatabaseValue] {
+        var hazards: Int64 = 0
+        for column in ["hazards_access", "hazards_iova_reuse", "hazards_page_reuse"] {
+            hazards = hazards.addingSaturated(number(row, column) ?? 0)
+        }
+        return [
+            label(row).databaseValue, row["windows"], milliseconds(row["p50_ns"]), milliseconds(row["p99_ns"]),
+            milliseconds(row["max_ns"]), rounded(row["exposure_page_seconds"]), row["peak_stale_pages"],
+            hazards.databaseValue, row["evidence"],
+        ]
+    }
+
+    private static func number(_ row: Row, _ column: String) -> Int64? { row[column] }
+
+    private static func milliseconds(_ nanoseconds: Int64?) -> DatabaseValue {
+        rounded(nanoseconds.map { Double($0) / 1e6 })
+    }
+
+    private static func rounded(_ value: Double?) -> DatabaseValue {
+        value.map { (($0 * 1000).rounded() / 1000).databaseValue } ?? .null
     }
 
     private static func fetch(_ report: Report, _ database: Database, trace: String, by grouping: String) throws

@@ -34,6 +34,12 @@ public struct Report: Sendable {
             .map { $0.dropFirst(4).split(separator: ",").map { $0.trimmingPrefix(" ") }.map(String.init) } ?? []
     }
 
+    /// Whether it asks for replays and there is none.
+    public func isWaitingForReplay(in store: TraceStore) throws -> Bool {
+        guard sql.contains("JOIN replay") || sql.contains("FROM replay") else { return false }
+        return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM replay)") ?? false }
+    }
+
     /// Writes the report's rows.
     ///
     /// - Parameters:

@@ -53,8 +53,6 @@ public struct TraceSummary: Sendable {
     public let firstTaskID: Int64
     /// One less than the lowest id of the trace's devices.
     public let firstDeviceID: Int64
-    /// How many devices the trace names.
-    public let deviceCount: Int
     /// Lines at which the log announces lost events, in order.
     public let lossLines: [Int64]
 }
@@ -92,10 +90,8 @@ extension TraceSummary {
             database, sql: "SELECT id, pid FROM task WHERE trace = ? ORDER BY id", arguments: [id])
         firstTaskID = tasks.first?["id"] ?? 1
         pids = tasks.map { $0["pid"] }
-        let devices = try Row.fetchOne(
-            database, sql: "SELECT min(id), count(*) FROM device WHERE trace = ?", arguments: [id])
-        firstDeviceID = ((devices?[0] as Int64?) ?? 1) - 1
-        deviceCount = devices?[1] ?? 0
+        firstDeviceID =
+            (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [id]) ?? 1) - 1
         lossLines = try Int64.fetchAll(
             database, sql: "SELECT line FROM lost_events WHERE trace = ? ORDER BY line", arguments: [id])
     }

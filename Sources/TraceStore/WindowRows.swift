@@ -10,9 +10,10 @@ public enum WindowEnd: Hashable, Sendable {
     case unreachable
 
     /// All of them; a flush inside the unmap call itself ends no window.
-    public static let allCases = FlushRow.Cause.allCases.filter { $0 != .call }.map(WindowEnd.flush) + [
-        .detach, .endOfLog, .unreachable,
-    ]
+    public static let allCases =
+        FlushRow.Cause.allCases.filter { $0 != .call }.map(WindowEnd.flush) + [
+            .detach, .endOfLog, .unreachable,
+        ]
 
     /// What the database stores.
     public var rawValue: UInt8 {
@@ -66,7 +67,8 @@ public enum HazardKind: UInt8, CaseIterable, Sendable {
     public var meaning: String {
         switch self {
         case .access: "a recorded fault or access inside the window"
-        case .iovaReuse: "the address was mapped to another page while a device could still reach the old one through it"
+        case .iovaReuse:
+            "the address was mapped to another page while a device could still reach the old one through it"
         case .pageReuse: "the page was mapped in another domain while a device of this one could still reach it"
         case .deferredReuse: "like iova_reuse, but an allocator that defers would have withheld the address"
         case .modelTimingError: "like iova_reuse, but the kernel had flushed by then: the model is late"

@@ -52,6 +52,8 @@ struct ReportCommand: ParsableCommand {
         try output.write {
             rows = try report.write(from: store, trace: trace, by: by, format: output.format, to: $0)
         }
-        if rows == 0, name == "savings" { Message.note("nothing was replayed yet: iommu-trace replay") }
+        if rows == 0, try report.isWaitingForReplay(in: store) {
+            Message.note("nothing was replayed yet: iommu-trace replay")
+        }
     }
 }

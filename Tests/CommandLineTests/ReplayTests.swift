@@ -22,8 +22,8 @@ import Testing
 
     /// The first words of the lines of the answer's table.
     private func policies(_ result: Tool.Result) -> [String] {
-        result.output.split(separator: "\n").drop { !$0.hasPrefix("---") }.dropFirst()
-            .prefix { !$0.hasPrefix("fast in") && !$0.hasPrefix("note:") }
+        result.output.split(separator: "\n", omittingEmptySubsequences: false).drop { !$0.hasPrefix("---") }.dropFirst()
+            .prefix { !$0.isEmpty }
             .map { String($0.prefix { $0 != " " }) }
     }
 

@@ -66,8 +66,11 @@ import Testing
         Mistake("import log.txt --db", "Missing value for '--db"),
         Mistake("import log.txt --db ''", "--db needs the name of a file"),
         Mistake("import log.txt other.txt --name x", "--name goes with one log only."),
-        Mistake("report", "name a report: savings, domains, issues, events"),
-        Mistake("report nosuch", "no report is called 'nosuch'; there are: savings, domains, issues, events"),
+        Mistake("report", "name a report: savings, windows, top, hazards, latency, timeline, domains, issues, events"),
+        Mistake(
+            "report nosuch",
+            "no report is called 'nosuch'; there are: savings, windows, top, hazards, latency, timeline, domains, issues, events"
+        ),
         Mistake("report savings --by task", "cannot be told apart by 'task', only by: trace, domain"),
         Mistake("report savings --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
         Mistake("replay --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
@@ -91,6 +94,21 @@ import Testing
         Mistake("replay --policy every=9223372036854775807s", "needs a time such as 10ms or 250us, up to an hour"),
         Mistake("replay --policy every=0ms", "needs a time such as 10ms or 250us, up to an hour"),
         Mistake("log.txt --policy nosuch", "policy 'nosuch' is no policy"),
+        Mistake("replay --windows most", "--windows most: give all, none or longest=N"),
+        Mistake("replay --windows longest=0", "--windows longest=0: give all, none or longest=N"),
+        Mistake("replay --windows longest=99999999999999999999", "give all, none or longest=N"),
+        Mistake("replay --since yesterday", "--since yesterday: give seconds of the trace clock"),
+        Mistake("replay --until 1.0000000001", "--until 1.0000000001: give seconds of the trace clock"),
+        Mistake("replay --until=-5", "--until -5: give seconds of the trace clock"),
+        Mistake("replay --since 99999999999999999999", "give seconds of the trace clock"),
+        Mistake("replay --since 9000000", "leave nothing of the log, which lasts from 25.2"),
+        Mistake("replay --since 25.3 --until 25.2", "leave nothing of the log"),
+        Mistake("replay --between LAB_START", "--between takes two texts"),
+        Mistake(
+            "replay --between LAB_START nosuch", "no trace marker after line 5 holds 'nosuch'; there are: LAB_START"),
+        Mistake(
+            "replay --between LAB_START LAB_START --since 1", "--between goes neither with --since nor with --until"),
+        Mistake("report windows --by hazard", "cannot be told apart by 'hazard', only by: trace, domain, device, task"),
     ]
 
     @Test(arguments: mistakes) func mistake(_ mistake: Mistake) throws {

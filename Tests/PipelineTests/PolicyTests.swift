@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import Replay
+@testable import TraceStore
 
 /// Design §2 and §4 3-8: the words for policies.
 @Suite struct PolicyTests {
@@ -175,7 +176,11 @@ import Testing
                 case .fast: "page-sizes=4K,2M,1G hz=1000"
                 default: ""
                 }
-            #expect(options.text(for: form.policy) == expected)
+            var part = TraceSummary.make(lastTime: 7).wholePart
+            #expect(options.text(for: form.policy, part) == expected)
+            part.isWhole = false
+            #expect(
+                options.text(for: form.policy, part) == expected + (expected.isEmpty ? "" : " ") + "from=0ns to=7ns")
         }
     }
 }

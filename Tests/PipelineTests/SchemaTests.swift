@@ -41,7 +41,8 @@ struct SchemaTests {
         for file in Schema.views {
             let lines = file.sql.split(separator: "\n", omittingEmptySubsequences: false)
             for (index, line) in lines.enumerated() where line.hasPrefix("CREATE VIEW") {
-                #expect(index > 0 && lines[index - 1].hasPrefix("-- ") && lines[index - 1].contains("?"), "\(line)")
+                let comment = lines[..<index].reversed().prefix { $0.hasPrefix("-- ") }
+                #expect(comment.last?.contains("?") == true, "\(line)")
             }
         }
     }

@@ -12,10 +12,10 @@ lengths AS (
         stale.windows, stale.max_ns, min(open.p50_ns, stale.max_ns) AS p50_ns, min(open.p90_ns, stale.max_ns) AS p90_ns,
         min(open.p99_ns, stale.max_ns) AS p99_ns
     FROM how_much_was_stale AS stale
-    JOIN how_long_windows_were_open AS open USING ("by", replay, member)
+    JOIN how_long_windows_were_open AS open USING (told_by, replay, member)
     JOIN replay ON replay.id = stale.replay
     LEFT JOIN replay_domain ON :by = 'domain' AND replay_domain.replay = stale.replay AND replay_domain.domain = stale.member
-    WHERE stale."by" = coalesce(:by, 'trace')
+    WHERE stale.told_by = coalesce(:by, 'trace')
 ),
 recorded AS (
     -- The same part of the log; where recorded was replayed under several names, once.

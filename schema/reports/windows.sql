@@ -8,7 +8,7 @@ member AS (
     UNION
     SELECT replay, domain FROM replay_domain WHERE :by = 'domain' AND unmap_calls > 0
     UNION
-    SELECT replay, member FROM how_much_was_stale WHERE "by" = :by AND :by IN ('device', 'task')
+    SELECT replay, member FROM how_much_was_stale WHERE told_by = :by AND :by IN ('device', 'task')
 ),
 reuse AS (
     SELECT
@@ -82,11 +82,11 @@ FROM member
 JOIN replay ON replay.id = member.replay
 JOIN trace ON trace.id = replay.trace
 LEFT JOIN how_much_was_stale AS stale
-    ON stale."by" = coalesce(:by, 'trace') AND stale.replay = member.replay AND stale.member = member.member
+    ON stale.told_by = coalesce(:by, 'trace') AND stale.replay = member.replay AND stale.member = member.member
 LEFT JOIN how_long_windows_were_open AS open
-    ON open."by" = coalesce(:by, 'trace') AND open.replay = member.replay AND open.member = member.member
+    ON open.told_by = coalesce(:by, 'trace') AND open.replay = member.replay AND open.member = member.member
 LEFT JOIN stale_peak
-    ON stale_peak.replay = member.replay AND stale_peak."by" = coalesce(:by, 'trace') AND stale_peak.member = member.member
+    ON stale_peak.replay = member.replay AND stale_peak.told_by = coalesce(:by, 'trace') AND stale_peak.member = member.member
 LEFT JOIN reuse ON reuse.replay = member.replay AND reuse.member = member.member
 LEFT JOIN ended ON ended.replay = member.replay AND ended.member = member.member
 LEFT JOIN domain ON :by = 'domain' AND domain.id = member.member

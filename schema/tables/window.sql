@@ -32,10 +32,10 @@ CREATE TABLE window_histogram (
 CREATE TABLE stale_peak (
     -- The most pages stale at one time in a replay. Peaks do not add up, so there is one for whatever is told apart.
     replay INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
-    "by"   TEXT NOT NULL,                              -- 'trace', 'domain', 'device', 'task'
+    told_by TEXT NOT NULL,                             -- 'trace', 'domain', 'device', 'task'
     member INTEGER NOT NULL,                           -- number of the domain, device or task; 0 for the whole trace and for what the log does not tell
     pages  INTEGER NOT NULL,                           -- 4096-byte pages in open windows
-    PRIMARY KEY (replay, "by", member)
+    PRIMARY KEY (replay, told_by, member)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE stale_window (

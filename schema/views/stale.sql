@@ -1,11 +1,11 @@
--- How much was stale? What the stale windows of a replay amount to, told apart "by" trace, domain, device or task; member is
--- the number of that domain, device or task, 0 for the whole trace and for what the log does not tell.
+-- How much was stale? What the stale windows of a replay amount to, told_by says what rows are told
+-- apart by, member is the number of that domain, device or task, 0 for the whole trace and for what the log does not tell.
 CREATE VIEW how_much_was_stale AS
-WITH part("by") AS (VALUES ('trace'), ('domain'), ('device'), ('task')),
+WITH part(told_by) AS (VALUES ('trace'), ('domain'), ('device'), ('task')),
 told AS (
     SELECT
-        part."by", window_summary.replay,
-        CASE part."by" WHEN 'domain' THEN domain WHEN 'device' THEN coalesce(device, 0) WHEN 'task' THEN coalesce(task, 0)
+        part.told_by, window_summary.replay,
+        CASE part.told_by WHEN 'domain' THEN domain WHEN 'device' THEN coalesce(device, 0) WHEN 'task' THEN coalesce(task, 0)
             ELSE 0 END AS member,
         window_end.name AS ended, uncertain, windows, pages, page_seconds, max_ns
     FROM part
@@ -18,7 +18,7 @@ sorted AS (
     FROM told
 )
 SELECT
-    "by", replay, member,
+    told_by, replay, member,
     coalesce(sum(windows) FILTER (WHERE sort = 'closed'), 0) AS windows,
     coalesce(sum(windows) FILTER (WHERE sort = 'censored'), 0) AS censored,
     coalesce(sum(windows) FILTER (WHERE sort = 'uncertain'), 0) AS uncertain,
@@ -28,16 +28,16 @@ SELECT
     total(page_seconds) FILTER (WHERE sort = 'closed') AS exposure_page_seconds,
     total(page_seconds) FILTER (WHERE sort = 'censored') AS censored_page_seconds
 FROM sorted
-GROUP BY "by", replay, member;
+GROUP BY told_by, replay, member;
 
--- How long were windows open? Percentiles by nearest rank over the buckets of window_histogram, told apart likewise. A bucket's
+-- How long were windows open? Percentiles by nearest rank over the buckets of window_histogram, by member as above. A bucket's
 -- upper bound may exceed the longest window: what shows a percentile takes the smaller of the two.
 CREATE VIEW how_long_windows_were_open AS
-WITH part("by") AS (VALUES ('trace'), ('domain'), ('device'), ('task')),
+WITH part(told_by) AS (VALUES ('trace'), ('domain'), ('device'), ('task')),
 bucket AS (
     SELECT
-        part."by", window_summary.replay,
-        CASE part."by" WHEN 'domain' THEN domain WHEN 'device' THEN coalesce(device, 0) WHEN 'task' THEN coalesce(task, 0)
+        part.told_by, window_summary.replay,
+        CASE part.told_by WHEN 'domain' THEN domain WHEN 'device' THEN coalesce(device, 0) WHEN 'task' THEN coalesce(task, 0)
             ELSE 0 END AS member,
         up_to_ns, sum(window_histogram.windows) AS windows, total(window_histogram.pages) AS pages
     FROM part
@@ -47,21 +47,21 @@ bucket AS (
 ),
 running AS (
     SELECT
-        "by", replay, member, up_to_ns,
+        told_by, replay, member, up_to_ns,
         100 * sum(windows) OVER upto AS windows_upto, sum(windows) OVER whole AS windows,
         100 * total(pages) OVER upto AS pages_upto, total(pages) OVER whole AS pages
     FROM bucket
-    WINDOW whole AS (PARTITION BY "by", replay, member), upto AS (PARTITION BY "by", replay, member ORDER BY up_to_ns)
+    WINDOW whole AS (PARTITION BY told_by, replay, member), upto AS (PARTITION BY told_by, replay, member ORDER BY up_to_ns)
 )
 SELECT
-    "by", replay, member,
+    told_by, replay, member,
     min(up_to_ns) FILTER (WHERE windows_upto >= 50 * windows) AS p50_ns,
     min(up_to_ns) FILTER (WHERE windows_upto >= 90 * windows) AS p90_ns,
     min(up_to_ns) FILTER (WHERE windows_upto >= 99 * windows) AS p99_ns,
     min(up_to_ns) FILTER (WHERE pages_upto >= 50 * pages) AS page_p50_ns,
     min(up_to_ns) FILTER (WHERE pages_upto >= 99 * pages) AS page_p99_ns
 FROM running
-GROUP BY "by", replay, member;
+GROUP BY told_by, replay, member;
 
 -- Which translations were stale, from when to when, and where does the log say so? One row for each window kept.
 CREATE VIEW what_was_stale AS

@@ -74,7 +74,9 @@ final class RecordedSchedule: FlushSchedule {
         }
         var parts = [window.range]
         for sync in recentSyncs
-        where sync.time >= call.time.subtractingSaturated(call.sinceEntry) && sync.cpu == call.cpu && sync.pid == call.pid {
+        where sync.time >= call.time.subtractingSaturated(call.sinceEntry) && sync.cpu == call.cpu
+            && sync.pid == call.pid
+        {
             if let range = sync.range { parts = parts.flatMap { $0.subtracting(range) } }
         }
         lane.windows.open(window, domain: domain, parts: parts)

@@ -13,7 +13,8 @@ final class CellTable {
     private var numberOfCell: [Cell: Int32] = [:]
     private var numberOfMember: [Member: Int] = [:]
     /// Interrupts of several CPUs alternate between a few cells.
-    private var recent = ContiguousArray(repeating: (cell: Cell(domain: -1, device: 0, task: 0), number: Int32(0)), count: 64)
+    private var recent = ContiguousArray(
+        repeating: (cell: Cell(domain: -1, device: 0, task: 0), number: Int32(0)), count: 64)
 
     /// The number of a cell, from 0.
     @inline(__always)

@@ -194,9 +194,9 @@ final class WindowLedger {
         completions[index].ranges = ranges
     }
 
-    /// When the next flush of the log is through; `Int64.max` if none is under way.
+    /// When the next flush of the log is through; `nil` if none is under way.
     @inline(__always)
-    var nextCompletion: Int64 { completions.isEmpty ? .max : completions[0].time }
+    var nextCompletion: Int64? { completions.isEmpty ? nil : completions[0].time }
 
     /// The flush that is through next closes what it covers.
     func finishFirstCompletion() {
@@ -450,7 +450,8 @@ struct LongestWindows {
         var parent = 0
         while true {
             var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < rows.count && Self.isLess(rows[child], rows[least]) {
+            for child in [2 * parent + 1, 2 * parent + 2]
+            where child < rows.count && Self.isLess(rows[child], rows[least]) {
                 least = child
             }
             guard least != parent else { return }

@@ -44,6 +44,13 @@ struct FtraceLog {
         add("qi_submit: iotlb_inv dmar0: 0x400f2 \(start) 0x0 0x0")
     }
 
+    /// Maps the address of the last call again at once, to another page: a hazard under a policy that has not flushed yet.
+    mutating func addReuse() {
+        guard let line = lines.last(where: { $0.contains(": map: ") }) else { return }
+        let event = "map:" + (line.components(separatedBy: ": map:").last ?? "")
+        add(event.replacing("paddr=0x", with: "paddr=0xf"))
+    }
+
     /// Adds an event behind the last one in time.
     mutating func add(_ event: String, task: String = "fio") {
         microseconds += 7

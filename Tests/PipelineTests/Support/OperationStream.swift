@@ -22,7 +22,7 @@ extension TraceSummary {
     /// A trace of domains of one kind and mode.
     static func make(
         domains: Int = 1, kind: Operations.Domain.Kind = .dma, mode: Operations.Domain.Mode = .strict,
-        lastTime: Int64 = 0, flushLayer: FlushLayer = .api, showsAttaches: Bool = false
+        lastTime: Int64 = 0, flushLayer: FlushLayer = .api, showsAttaches: Bool = false, lossLines: [Int64] = []
     ) -> TraceSummary {
         TraceSummary(
             id: 1, name: "made", firstTime: 0, lastTime: lastTime, flushLayer: flushLayer, showsAttaches: showsAttaches,
@@ -31,7 +31,7 @@ extension TraceSummary {
                 Domain(
                     id: Int64($0), name: "0x\($0)", kind: kind, kindEvidence: .inferred, mode: mode,
                     evidence: .recorded)
-            }, pids: [], firstTaskID: 1)
+            }, pids: [], firstTaskID: 1, firstDeviceID: 0, lossLines: lossLines)
     }
 }
 

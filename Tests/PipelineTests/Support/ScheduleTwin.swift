@@ -88,6 +88,7 @@ struct ScheduleTwin {
                 deadline = nil
             default: break
             }
+        case .map, .ioPageFault: fireTimer(upTo: operation.time)
         case .sync, .flushAll:
             if policy == .recorded, operation.domain == domain { recorded(operation) }
         default: break
