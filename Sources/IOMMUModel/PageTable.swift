@@ -27,7 +27,7 @@ public struct PageTable: Sendable {
     public mutating func map(_ range: AddressRange, to paddr: UInt64, sizes: PageSizes, tag: Int64 = 0) -> UInt64 {
         let whole = range.roundedOut(to: sizes.granule)
         let physical = paddr & ~(sizes.granule &- 1)
-        let replaced = leaves.remove(whole).bytes
+        var replaced: UInt64 = 0
         var iova = whole.start
         var left = whole.size & ~(sizes.granule &- 1)
         while left > 0 {
@@ -35,7 +35,8 @@ public struct PageTable: Sendable {
             guard let callback = sizes.callback(iova: iova, paddr: target, size: left),
                 let run = AddressRange(start: iova, size: callback.size)
             else { break }
-            leaves.insert(Run(range: run, target: target, pageSize: callback.pageSize, tag: tag))
+            replaced &+= leaves.replace(
+                with: Run(range: run, target: target, pageSize: callback.pageSize, tag: tag))
             iova = iova &+ callback.size
             left &-= callback.size
         }

@@ -48,7 +48,7 @@ public struct TranslationMap: Sendable {
         }
     }
 
-    private static let blockCapacity = 128
+    private static let blockCapacity = 64
 
     private var blocks: ContiguousArray<ContiguousArray<Run>> = []
     private var firstAddress: ContiguousArray<UInt64> = []
@@ -62,9 +62,27 @@ public struct TranslationMap: Sendable {
     public init() {}
 
     /// Adds a run in place of whatever was translated there.
-    public mutating func replace(with run: Run) {
-        remove(run.range)
+    ///
+    /// - Returns: bytes that had been translated there before.
+    @discardableResult
+    public mutating func replace(with run: Run) -> UInt64 {
+        guard let position = position(ofFirstRunEndingAtOrAfter: run.range.start) else {
+            append(run)
+            return 0
+        }
+        let next = blocks[position.block][position.index].range
+        if next.start > run.range.last {
+            insert(run, at: position)
+            return 0
+        }
+        if next == run.range {
+            // What is reused is mostly reused as it was.
+            blocks[position.block][position.index] = run
+            return next.size
+        }
+        let removed = remove(run.range).bytes
         insert(run)
+        return removed
     }
 
     /// Removes all translations in `range`. Of a page that reaches beyond it the other part stays, in 4 KiB pages.
@@ -143,19 +161,12 @@ public struct TranslationMap: Sendable {
     }
 
     /// Adds a run that overlaps no other.
-    mutating func insert(_ run: Run) {
-        runCount += 1
-        bytes &+= run.range.size
-        guard !blocks.isEmpty else {
-            blocks.append([run])
-            firstAddress.append(run.range.start)
-            return
+    private mutating func insert(_ run: Run) {
+        if let position = position(ofFirstRunEndingAtOrAfter: run.range.start) {
+            insert(run, at: position)
+        } else {
+            append(run)
         }
-        let block = max(firstAddress.partitioningIndex { $0 > run.range.start } - 1, 0)
-        let index = blocks[block].partitioningIndex { $0.range.start > run.range.start }
-        blocks[block].insert(run, at: index)
-        if index == 0 { firstAddress[block] = run.range.start }
-        if blocks[block].count > Self.blockCapacity { split(block) }
     }
 
     // MARK: - Blocks
@@ -169,6 +180,28 @@ public struct TranslationMap: Sendable {
         let index = blocks[block].partitioningIndex { $0.range.last >= address }
         if index < blocks[block].count { return (block, index) }
         return block + 1 < blocks.count ? (block + 1, 0) : nil
+    }
+
+    /// Adds a run before the one at a position.
+    private mutating func insert(_ run: Run, at position: Position) {
+        runCount += 1
+        bytes &+= run.range.size
+        blocks[position.block].insert(run, at: position.index)
+        if position.index == 0 { firstAddress[position.block] = run.range.start }
+        if blocks[position.block].count > Self.blockCapacity { split(position.block) }
+    }
+
+    /// Adds a run behind all others.
+    private mutating func append(_ run: Run) {
+        runCount += 1
+        bytes &+= run.range.size
+        if blocks.isEmpty {
+            blocks.append([run])
+            firstAddress.append(run.range.start)
+        } else {
+            blocks[blocks.count - 1].append(run)
+            if blocks[blocks.count - 1].count > Self.blockCapacity { split(blocks.count - 1) }
+        }
     }
 
     private mutating func split(_ block: Int) {
@@ -218,14 +251,20 @@ public struct TranslationMap: Sendable {
 
 extension ContiguousArray {
     /// The index of the first element for which `isInSecondPart` holds, in an array where it holds from some element on.
-    @inlinable
+    ///
+    /// Written so that it compiles to moves instead of jumps, which nothing could foresee.
+    @inline(__always)
     func partitioningIndex(where isInSecondPart: (Element) -> Bool) -> Int {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if isInSecondPart(self[middle]) { high = middle } else { low = middle + 1 }
+        withUnsafeBufferPointer { elements in
+            guard !elements.isEmpty else { return 0 }
+            var base = 0
+            var left = elements.count
+            while left > 1 {
+                let half = left / 2
+                base = isInSecondPart(elements[base + half - 1]) ? base : base + half
+                left -= half
+            }
+            return isInSecondPart(elements[base]) ? base : base + 1
         }
-        return low
     }
 }

@@ -130,11 +130,16 @@ public enum Policy: Hashable, Sendable {
 }
 
 extension Policy {
-    /// How the policy closes windows, in a log that shows flushes at this layer.
-    func manner(_ layer: TraceSummary.FlushLayer) -> WindowLedger.Manner {
+    /// How the policy closes windows.
+    func manner(in trace: TraceSummary) -> WindowLedger.Manner {
         switch self {
         case .perPage, .sync, .fast: .none
-        case .recorded: layer == .none ? .none : .ranged
+        case .recorded:
+            switch trace.flushLayer {
+            case .none: .none
+            case .api where !trace.showsSyncs: .whole
+            case .api, .hardware: .ranged
+            }
         case .vfio: .ranged
         case .batch, .queue, .singleQueue, .every, .end: .whole
         }

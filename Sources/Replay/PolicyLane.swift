@@ -26,7 +26,7 @@ final class PolicyLane {
     /// By domain - 1: flushes of the calls themselves that are not a row yet.
     private var sums: ContiguousArray<FlushRow?>
     private let attachments: Attachments
-    private(set) var windows: WindowLedger
+    var windows: WindowLedger
 
     struct DomainCounts {
         var flushes: Int64 = 0
@@ -46,10 +46,16 @@ final class PolicyLane {
         windows = WindowLedger(
             stale: stale, kept: options.windows,
             domains: zip(choices, trace.domains).map { choice, domain in
-                (choice.policy.manner(trace.flushLayer), choice.policy.reuseKind(in: domain.mode))
+                (choice.policy.manner(in: trace), choice.policy.reuseKind(in: domain.mode))
             }, span: span)
         usesRuns = choices.contains { $0.policy == .vfio }
         followsFlushes = choices.contains { $0.policy == .recorded }
+        waits = choices.contains {
+            switch $0.policy {
+            case .recorded, .queue, .singleQueue, .every: true
+            case .perPage, .sync, .vfio, .batch, .end, .fast: false
+            }
+        }
         counts = ContiguousArray(repeating: DomainCounts(), count: trace.domains.count)
         sums = ContiguousArray(repeating: nil, count: trace.domains.count)
         for (index, choice) in choices.enumerated() {
@@ -62,6 +68,8 @@ final class PolicyLane {
 
     /// Whether any domain's schedule depends on the flushes of the log.
     let followsFlushes: Bool
+    /// Whether anything happens by itself in the course of time: timers, or flushes of the log that take a while.
+    let waits: Bool
 
     /// The schedule of a domain; `nil` for domain 0.
     @inline(__always)

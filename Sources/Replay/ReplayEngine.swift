@@ -20,8 +20,11 @@ struct ReplayEngine {
     private var runs = RunTracker()
 
     private let stale: StaleState
-    /// Of the lanes that open windows.
-    private let ledgers: [WindowLedger]
+    /// The lanes that open windows, and those that wait for something.
+    private let openingLanes: ContiguousArray<PolicyLane>
+    private let waitingLanes: ContiguousArray<PolicyLane>
+    /// By domain - 1 and lane.
+    private let schedules: ContiguousArray<FlushSchedule?>
     private var hazards: HazardFinder
     /// What an unmap removed from the page table; kept to be filled again.
     private var pieces: ContiguousArray<PageTable.Run>? = []
@@ -39,13 +42,17 @@ struct ReplayEngine {
         self.attachments = attachments
         self.stale = stale
         pageSizes = options.pageSizes
-        lanes = requests.map {
+        let lanes = requests.map {
             PolicyLane(
                 requested: $0.text, policy: $0.policy, options: options, trace: trace, attachments: attachments,
                 stale: stale, span: (part.firstTime, part.lastTime))
         }
-        ledgers = lanes.map(\.windows).filter(\.opensWindows)
-        hazards = HazardFinder(stale: stale, ledgers: ledgers, domains: trace.domains.count)
+        self.lanes = lanes
+        openingLanes = ContiguousArray(lanes.filter(\.windows.opensWindows))
+        waitingLanes = ContiguousArray(lanes.filter(\.waits))
+        schedules = ContiguousArray(
+            (0..<trace.domains.count).flatMap { index in lanes.map { $0.schedule(of: Int32(index + 1)) } })
+        hazards = HazardFinder(stale: stale, lanes: openingLanes, domains: trace.domains.count)
         usesRuns = lanes.contains { $0.usesRuns }
         showsFlushes = trace.flushLayer != .none
         let count = trace.domains.count
@@ -103,7 +110,7 @@ struct ReplayEngine {
     }
 
     private func fireTimers(upTo time: Int64) {
-        for lane in lanes { lane.fireTimers(upTo: time) }
+        for lane in waitingLanes { lane.fireTimers(upTo: time) }
     }
 
     /// Whatever is open where the log announces a loss becomes uncertain; what was due by then is not.
@@ -158,7 +165,7 @@ struct ReplayEngine {
         if let range {
             if !isAttached {
                 for lane in lanes { lane.windows.unreachable(cell, pages: range.pages) }
-            } else if !ledgers.isEmpty {
+            } else if !openingLanes.isEmpty {
                 window = open(operation, range, cell: cell)
             }
         }
@@ -167,7 +174,7 @@ struct ReplayEngine {
             cpu: operation.cpu, pid: operation.pid, cell: cell, window: window,
             isStrictCall: operation.kind == .unmap && isCertainlyStrict(operation), iova: operation.iova,
             size: operation.size, result: result)
-        for lane in lanes { lane.schedule(of: operation.domain)?.unmap(call) }
+        for lane in index * lanes.count..<(index + 1) * lanes.count { schedules[lane]?.unmap(call) }
     }
 
     /// The domain, device and task that an operation is counted for.
@@ -183,7 +190,7 @@ struct ReplayEngine {
             operation: operation.id, line: operation.line, opened: operation.time, range: range, cell: cell,
             losses: stale.losses, order: stale.domains[Int(operation.domain) - 1].end)
         pieces?.removeAll { $0.tag != Int64(stale.losses) }
-        stale.open(window, pieces ?? [], domain: operation.domain, ledgers)
+        stale.open(window, pieces ?? [], domain: operation.domain, under: openingLanes)
         return window
     }
 

@@ -52,6 +52,7 @@ public struct OperationCursor {
     private let operations: RawStatement
     private let runs: InvalidationRuns?
     private let flushEnds: FlushEnds?
+    private let readsEntries: Bool
     private let firstDomain: Int64
     private let firstDevice: Int64
     private let firstTask: Int64
@@ -76,6 +77,8 @@ public struct OperationCursor {
             """, [trace.operationIDs.lowerBound, trace.operationIDs.upperBound])
         flushEnds = followsFlushes && trace.flushLayer == .api ? try FlushEnds(database, trace) : nil
         runs = followsFlushes && trace.flushLayer == .hardware ? try InvalidationRuns(database, trace) : nil
+        // Only a sync may lie inside an unmap call.
+        readsEntries = followsFlushes && trace.showsSyncs
         nextOperation = nil
         nextRun = nil
         nextOperation = try readOperation()
@@ -118,7 +121,7 @@ public struct OperationCursor {
                 if !operations.isNull(10) { operation.paddr = UInt64(bitPattern: operations.integer(10)) }
             } else if operation.kind.isUnmap {
                 if !operations.isNull(9) { operation.result = UInt64(bitPattern: operations.integer(9)) }
-                operation.sinceEntry = operations.integer(13)
+                if readsEntries { operation.sinceEntry = operations.integer(13) }
                 operation.device = device(6)
             } else if operation.kind == .ioPageFault {
                 operation.device = device(6)

@@ -39,6 +39,8 @@ public struct TraceSummary: Sendable {
     public let lastTime: Int64
     /// Where the log shows flushes.
     public let flushLayer: FlushLayer
+    /// Whether the log shows syncs of the API, which cover what lies in their ranges.
+    public let showsSyncs: Bool
     /// Whether the log shows attaches.
     public let showsAttaches: Bool
     /// Ids of the trace's rows in `operation`.
@@ -73,6 +75,11 @@ extension TraceSummary {
         firstTime = row["first_ns"]
         lastTime = row["last_ns"]
         flushLayer = FlushLayer(rawValue: row["flush_layer"]) ?? .none
+        showsSyncs =
+            try Bool.fetchOne(
+                database,
+                sql: "SELECT EXISTS (SELECT 1 FROM kind_count WHERE trace = ? AND stage = 'operation' AND kind = ?)",
+                arguments: [id, Operation.Kind.sync.rawValue]) ?? true
         showsAttaches = row["shows_attaches"]
         func ids(_ first: Int64, _ count: Int64) -> Range<Int64> { first..<(first + max(count, 0)) }
         operationIDs = ids(row["first_operation"], row["operations"])

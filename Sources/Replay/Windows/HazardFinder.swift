@@ -5,7 +5,8 @@ import TraceStore
 /// Finds what happens inside open windows: stale addresses and pages that are used again, and faults (design §4 13).
 struct HazardFinder {
     private let stale: StaleState
-    private let ledgers: [WindowLedger]
+    /// Those that open windows.
+    private let lanes: ContiguousArray<PolicyLane>
     /// By domain - 1, where it ever mattered: which of its pages are mapped.
     private var livePages: ContiguousArray<RangeTree?>
 
@@ -31,9 +32,9 @@ struct HazardFinder {
         var pages: AddressRange
     }
 
-    init(stale: StaleState, ledgers: [WindowLedger], domains: Int) {
+    init(stale: StaleState, lanes: ContiguousArray<PolicyLane>, domains: Int) {
         self.stale = stale
-        self.ledgers = ledgers
+        self.lanes = lanes
         livePages = ContiguousArray(repeating: nil, count: domains)
     }
 
@@ -41,7 +42,7 @@ struct HazardFinder {
 
     /// A map that succeeds, before it changes the domain's page table.
     mutating func map(_ operation: StoredOperation, _ range: AddressRange, _ table: PageTable) {
-        guard !ledgers.isEmpty, !stale.active.isEmpty else { return }
+        guard !lanes.isEmpty, !stale.active.isEmpty else { return }
         let range = range.roundedOut(to: 4096)
         reuseOfAddress(operation, range)
         if let paddr = operation.paddr, let pages = AddressRange(start: paddr & ~4095, size: range.size) {
@@ -54,13 +55,12 @@ struct HazardFinder {
         stale.domains[Int(domain) - 1].byAddress.forEachRun(overlapping: range) { run in
             guard let run = run.clipped(to: range) else { return }
             let page = operation.paddr.map { ($0 & ~4095) &+ (run.range.start - range.start) }
-            for ledger in ledgers {
+            for lane in lanes {
                 let kind: HazardKind =
                     run.pageSize == 0 || page == nil
-                    ? .unknownPage : run.target == page ? .samePageRemap : ledger.reuseKind(in: domain)
-                ledger.forEachOpen(run.tag, in: run.range, domain: domain) {
-                    ledger.count(kind, $0, domain: domain, $1, reuse: operation.id, at: operation.time)
-                }
+                    ? .unknownPage : run.target == page ? .samePageRemap : lane.windows.reuseKind(in: domain)
+                lane.windows.count(
+                    kind, order: run.tag, in: run.range, domain: domain, reuse: operation.id, at: operation.time)
             }
         }
     }
@@ -73,23 +73,40 @@ struct HazardFinder {
         if !others.isEmpty {
             others = others.flatMap { unmapped($0, in: operation.domain, table) }
         }
+        guard !others.isEmpty else {
+            recycled(operation, pages)
+            return
+        }
         var own: [StalePage] = []
         collect(operation.domain, pages, into: &own)
-        guard !others.isEmpty || !own.isEmpty else { return }
-        for ledger in ledgers {
+        for lane in lanes {
             var counted: [AddressRange] = []
             for (stalePages, kind) in [(others, HazardKind.pageReuse), (own, .recycled)] {
-                for open in openPages(stalePages, under: ledger) {
+                for open in openPages(stalePages, under: lane) {
                     let left = counted.reduce([open.pages]) { parts, known in parts.flatMap { $0.subtracting(known) } }
                     for part in left {
                         let start = open.addresses.start &+ (part.start - open.pages.start)
                         guard let addresses = AddressRange(start: start, size: part.size) else { continue }
-                        ledger.count(
+                        lane.windows.count(
                             kind, open.window, domain: open.domain, addresses, reuse: operation.id,
                             at: operation.time)
                         counted.append(part)
                     }
                 }
+            }
+        }
+    }
+
+    /// Where no other domain has them stale, pages of the same domain need no comparing: each was removed last by one call.
+    private func recycled(_ operation: StoredOperation, _ pages: AddressRange) {
+        let domain = operation.domain
+        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages) { run in
+            guard let run = run.clipped(to: pages),
+                let addresses = AddressRange(start: run.target, size: run.range.size)
+            else { return }
+            for lane in lanes {
+                lane.windows.count(
+                    .recycled, order: run.tag, in: addresses, domain: domain, reuse: operation.id, at: operation.time)
             }
         }
     }
@@ -102,11 +119,11 @@ struct HazardFinder {
     }
 
     /// Those of the pages that are open under a policy, of the latest unmap call first.
-    private func openPages(_ stalePages: [StalePage], under ledger: WindowLedger) -> [OpenPage] {
+    private func openPages(_ stalePages: [StalePage], under lane: PolicyLane) -> [OpenPage] {
         var open: [OpenPage] = []
         for page in stalePages {
             guard let addresses = page.addresses(of: page.pages) else { continue }
-            ledger.forEachOpen(page.order, in: addresses, domain: page.domain) { window, part in
+            lane.windows.forEachOpen(page.order, in: addresses, domain: page.domain) { window, part in
                 let start = page.pages.start &+ (part.start - addresses.start)
                 guard let pages = AddressRange(start: start, size: part.size) else { return }
                 open.append(OpenPage(window: window, domain: page.domain, addresses: part, pages: pages))
@@ -169,24 +186,24 @@ struct HazardFinder {
     ///
     /// - Parameter known: the domain that the device is attached to; 0 if the log does not show it.
     func fault(_ operation: StoredOperation, device known: Int32) {
-        guard !ledgers.isEmpty, operation.hasRange, let address = AddressRange(start: operation.iova, size: 1) else {
+        guard !lanes.isEmpty, operation.hasRange, let address = AddressRange(start: operation.iova, size: 1) else {
             return
         }
         let page = address.roundedOut(to: 4096)
         let domains = known > 0 && Int(known) <= livePages.count ? [known] : Array(stale.active)
-        for ledger in ledgers {
+        for lane in lanes {
             var hit: (window: Window, domain: Int32)?
             var hits = 0
             for domain in domains {
                 stale.domains[Int(domain) - 1].byAddress.forEachRun(overlapping: address) { run in
-                    ledger.forEachOpen(run.tag, in: address, domain: domain) { window, _ in
+                    lane.windows.forEachOpen(run.tag, in: address, domain: domain) { window, _ in
                         hit = (window, domain)
                         hits += 1
                     }
                 }
             }
             guard hits == 1, let hit else { continue }
-            ledger.count(
+            lane.windows.count(
                 .access, hit.window, domain: hit.domain, page, reuse: operation.id, at: operation.time)
         }
     }

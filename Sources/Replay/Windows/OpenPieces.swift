@@ -5,7 +5,6 @@ struct OpenPieces {
     private var tree = RangeTree()
     /// By place in the tree.
     private var windows: ContiguousArray<Window> = []
-    private var hits: ContiguousArray<(window: Window, range: AddressRange)> = []
 
     var count: Int { tree.count }
 
@@ -14,23 +13,22 @@ struct OpenPieces {
         if place == windows.count { windows.append(window) } else { windows[place] = window }
     }
 
-    /// Closes what lies in `range`, or everything, of the windows that `isCovered` holds for.
+    /// Closes what lies in `range`, or everything, of the windows that `isCovered` holds for: it becomes all of `hits`.
     mutating func close(
-        _ range: AddressRange?, where isCovered: (Window) -> Bool, _ body: (Window, AddressRange) -> Void
+        _ range: AddressRange?, where isCovered: (Window) -> Bool,
+        into hits: inout ContiguousArray<(window: Window, range: AddressRange)>
     ) {
-        guard !tree.isEmpty else { return }
         hits.removeAll(keepingCapacity: true)
+        guard !tree.isEmpty else { return }
         tree.forEach(overlapping: range ?? .everything) { piece, place in
             if isCovered(windows[Int(place)]) { hits.append((windows[Int(place)], piece)) }
         }
         if hits.count == tree.count, range == nil { tree.removeAll() }
-        for (window, piece) in hits {
+        for index in hits.indices {
+            let (window, piece) = hits[index]
             tree.remove(start: piece.start, number: window.order)
-            guard let range, let closed = piece.intersection(range) else {
-                body(window, piece)
-                continue
-            }
-            body(window, closed)
+            guard let range, let closed = piece.intersection(range) else { continue }
+            hits[index].range = closed
             for rest in piece.subtracting(range) { open(window, rest) }
         }
     }

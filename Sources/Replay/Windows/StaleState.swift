@@ -44,6 +44,15 @@ final class StaleDomain {
         return windows.indices.contains(index) ? windows[index] : nil
     }
 
+    /// Calls `body` with the windows of these orders.
+    @inline(__always)
+    func forEachWindow(_ orders: Range<Int64>, _ body: (Window) -> Void) {
+        let first = max(Int(orders.lowerBound - firstOrder), 0)
+        let last = min(Int(orders.upperBound - firstOrder), windows.count)
+        guard first < last else { return }
+        for index in first..<last { body(windows[index]) }
+    }
+
     /// Adds a window.
     ///
     /// - Parameters:
@@ -65,9 +74,9 @@ final class StaleDomain {
     }
 
     /// Forgets what no policy needs any more.
-    func forgetClosed(under ledgers: [WindowLedger], domain: Int32) {
-        let order = min(ledgers.reduce(Int64.max) { min($0, $1.firstOpen(in: domain)) }, end)
-        let pieces = ledgers.reduce(0) { $0 + $1.openPieces(in: domain) }
+    func forgetClosed(under lanes: ContiguousArray<PolicyLane>, domain: Int32) {
+        let order = min(lanes.reduce(Int64.max) { min($0, $1.windows.firstOpen(in: domain)) }, end)
+        let pieces = lanes.reduce(0) { $0 + $1.windows.openPieces(in: domain) }
         let closed = Int(order - firstOrder)
         if closed == windows.count {
             windows.removeAll(keepingCapacity: true)
@@ -80,7 +89,7 @@ final class StaleDomain {
             byAddress.removeAll()
             byPage.removeAll()
         } else if max(byAddress.runCount, byPage.runCount) > 4 * (windows.count + pieces) + 4096 {
-            let open = ledgers.reduce(into: Set<Int64>()) { $0.formUnion($1.ordersOfPieces(in: domain)) }
+            let open = lanes.reduce(into: Set<Int64>()) { $0.formUnion($1.windows.ordersOfPieces(in: domain)) }
             byAddress.filter { $0.tag >= order || open.contains($0.tag) }
             byPage.filter { $0.tag >= order || open.contains($0.tag) }
         }
@@ -105,11 +114,12 @@ final class StaleState {
 
     /// Adds a window to a domain, and now and then forgets those that are closed under all policies.
     func open(
-        _ window: Window, _ pieces: ContiguousArray<TranslationMap.Run>, domain: Int32, _ ledgers: [WindowLedger]
+        _ window: Window, _ pieces: ContiguousArray<TranslationMap.Run>, domain: Int32,
+        under lanes: ContiguousArray<PolicyLane>
     ) {
         opened += 1
         if opened & 255 == 0 {
-            for domain in active { domains[Int(domain) - 1].forgetClosed(under: ledgers, domain: domain) }
+            for domain in active { domains[Int(domain) - 1].forgetClosed(under: lanes, domain: domain) }
             active.removeAll { domains[Int($0) - 1].isEmpty }
         }
         if domains[Int(domain) - 1].isEmpty { active.append(domain) }

@@ -2,7 +2,7 @@ import IOMMUModel
 import TraceStore
 
 /// The stale windows of one policy: which are open, and what the closed ones amount to (design §4 10-12, 15, 16).
-final class WindowLedger {
+struct WindowLedger {
     /// How a policy closes the windows of a domain.
     enum Manner {
         /// It opens none: each call flushes for itself.
@@ -57,6 +57,8 @@ final class WindowLedger {
     private let kept: WindowsKept
     private var domains: ContiguousArray<DomainState>
     private var completions: ContiguousArray<Completion> = []
+    /// Parts of windows that close just now; kept to be filled again.
+    private var parts: ContiguousArray<(window: Window, range: AddressRange)> = []
     private var levels: ContiguousArray<Level> = [Level()]
     /// By cell, end and certainty.
     private var sums = SummingTable(zero: Sum())
@@ -89,7 +91,7 @@ final class WindowLedger {
 
     /// An unmap call opens a window, from an address on: what lies before was flushed inside the call.
     @inline(__always)
-    func open(_ window: Window, domain: Int32, from start: UInt64? = nil) {
+    mutating func open(_ window: Window, domain: Int32, from start: UInt64? = nil) {
         let index = Int(domain) - 1
         switch domains[index].manner {
         case .none: return
@@ -108,7 +110,7 @@ final class WindowLedger {
     }
 
     /// The same where several parts of the call were not flushed inside it.
-    func open(_ window: Window, domain: Int32, parts: [AddressRange]) {
+    mutating func open(_ window: Window, domain: Int32, parts: [AddressRange]) {
         for part in parts {
             domains[Int(domain) - 1].pieces.open(window, part)
             opened(window, part)
@@ -116,7 +118,7 @@ final class WindowLedger {
     }
 
     @inline(__always)
-    private func opened(_ window: Window, _ range: AddressRange) {
+    private mutating func opened(_ window: Window, _ range: AddressRange) {
         let pages = range.pages
         let groups = stale.cells.groups[Int(window.cell)]
         raise(0, by: pages)
@@ -127,7 +129,7 @@ final class WindowLedger {
     }
 
     @inline(__always)
-    private func raise(_ group: Int, by pages: Int64) {
+    private mutating func raise(_ group: Int, by pages: Int64) {
         while levels.count <= group { levels.append(Level()) }
         levels[group].pages &+= pages
         if levels[group].pages > levels[group].peak { levels[group].peak = levels[group].pages }
@@ -138,28 +140,35 @@ final class WindowLedger {
     /// All open windows of a domain close.
     ///
     /// - Parameter line: line of the log that shows it; 0 for none.
-    func closeAll(_ domain: Int32, at time: Int64, _ end: WindowEnd, line: Int64) {
+    mutating func closeAll(_ domain: Int32, at time: Int64, _ end: WindowEnd, line: Int64) {
         let index = Int(domain) - 1
         switch domains[index].manner {
         case .none: break
-        case .whole:
-            var next = domains[index].first
-            while next < domains[index].end {
-                if let window = stale.domains[index].window(next) {
-                    closed(window, window.range, domain, at: time, end.rawValue, line: line)
-                }
-                next += 1
-            }
-            domains[index].first = domains[index].end
+        case .whole: closeWhole(domain, before: .max, at: time, end.rawValue, line: line)
         case .ranged:
-            domains[index].pieces.close(nil, where: { _ in true }) {
-                closed($0, $1, domain, at: time, end.rawValue, line: line)
-            }
+            domains[index].pieces.close(nil, where: { _ in true }, into: &parts)
+            closeParts(domain, at: time, end.rawValue, line: line)
+        }
+    }
+
+    /// Counts what has left ``OpenPieces`` for ``parts``.
+    private mutating func closeParts(_ domain: Int32, at time: Int64, _ end: UInt8, line: Int64) {
+        for part in parts { closed(part.window, part.range, domain, at: time, end, line: line) }
+    }
+
+    private mutating func closeWhole(_ domain: Int32, before order: Int64, at time: Int64, _ end: UInt8, line: Int64) {
+        let index = Int(domain) - 1
+        let (first, last) = (domains[index].first, min(domains[index].end, order))
+        guard first < last else { return }
+        domains[index].first = last
+        let domainState = stale.domains[index]
+        domainState.forEachWindow(first..<last) {
+            closed($0, $0.range, domain, at: time, end, line: line)
         }
     }
 
     /// A flush of the log starts now. What it covers is settled; it closes when its last layer is through.
-    func complete(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
+    mutating func complete(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
         // An empty gather covers nothing.
         if flush.isSync, flush.range == nil { return }
         let completion = Completion(
@@ -172,7 +181,7 @@ final class WindowLedger {
     }
 
     /// A further command of a run that is under way.
-    func extend(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
+    mutating func extend(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
         guard let index = completions.lastIndex(where: { $0.line == flush.line && $0.domain == domain }) else {
             complete(flush, domain: domain, end)
             return
@@ -199,20 +208,22 @@ final class WindowLedger {
     var nextCompletion: Int64? { completions.isEmpty ? nil : completions[0].time }
 
     /// The flush that is through next closes what it covers.
-    func finishFirstCompletion() {
+    mutating func finishFirstCompletion() {
         let done = completions.removeFirst()
-        let pieces = done.ranges.map { $0.map(Optional.some) } ?? [nil]
-        for range in pieces {
-            domains[Int(done.domain) - 1].pieces.close(
-                range, where: { $0.order < done.order && $0.opened <= done.openedBy }
-            ) {
-                closed($0, $1, done.domain, at: done.time, done.end, line: done.line)
-            }
+        let index = Int(done.domain) - 1
+        if domains[index].manner == .whole {
+            closeWhole(done.domain, before: done.order, at: done.time, done.end, line: done.line)
+            return
+        }
+        for range in done.ranges.map({ $0.map(Optional.some) }) ?? [nil] {
+            domains[index].pieces.close(
+                range, where: { $0.order < done.order && $0.opened <= done.openedBy }, into: &parts)
+            closeParts(done.domain, at: done.time, done.end, line: done.line)
         }
     }
 
     @inline(__always)
-    private func closed(
+    private mutating func closed(
         _ window: Window, _ range: AddressRange, _ domain: Int32, at time: Int64, _ end: UInt8, line: Int64
     ) {
         let pages = range.pages
@@ -262,7 +273,7 @@ final class WindowLedger {
     // MARK: - Other than flushes
 
     /// What an unmap removed that no device could reach.
-    func unreachable(_ cell: Int32, pages: Int64) {
+    mutating func unreachable(_ cell: Int32, pages: Int64) {
         let end = WindowEnd.unreachable.rawValue
         let sum = sums.index(of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(end) << 1)
         sums.sums[sum].windows += 1
@@ -271,7 +282,7 @@ final class WindowLedger {
 
     /// A flush of the policy, for the timeline.
     @inline(__always)
-    func flushed(_ cell: Int32, at time: Int64, flushes: Int64) {
+    mutating func flushed(_ cell: Int32, at time: Int64, flushes: Int64) {
         timeline.flushed(cell, at: time, flushes: flushes)
     }
 
@@ -312,8 +323,28 @@ final class WindowLedger {
     /// What the reuse of a stale address for another page means in a domain.
     func reuseKind(in domain: Int32) -> HazardKind { domains[Int(domain) - 1].reuse }
 
+    /// Something happened to addresses of a domain: counts it where its window of this order is open.
+    @inline(__always)
+    mutating func count(
+        _ kind: HazardKind, order: Int64, in range: AddressRange, domain: Int32, reuse: Int64, at time: Int64
+    ) {
+        let index = Int(domain) - 1
+        switch domains[index].manner {
+        case .none: return
+        case .whole:
+            guard order >= domains[index].first, order < domains[index].end,
+                let window = stale.domains[index].window(order)
+            else { return }
+            count(kind, window, domain: domain, range, reuse: reuse, at: time)
+        case .ranged:
+            parts.removeAll(keepingCapacity: true)
+            domains[index].pieces.forEachOpen(order, in: range) { parts.append(($0, $1)) }
+            for part in parts { count(kind, part.window, domain: domain, part.range, reuse: reuse, at: time) }
+        }
+    }
+
     /// Something happened inside an open window: to `range` of its addresses, by operation `reuse` at `time`.
-    func count(
+    mutating func count(
         _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64
     ) {
         let kind = window.losses == stale.losses ? kind : .uncertain
@@ -332,7 +363,7 @@ final class WindowLedger {
 
     /// Hands over the rows and forgets them.
     @inline(__always)
-    func takeRows(
+    mutating func takeRows(
         _ window: (StaleWindowRow) throws -> Void, _ hazard: (HazardRow) throws -> Void
     ) rethrows {
         if !windowRows.isEmpty {
@@ -346,7 +377,7 @@ final class WindowLedger {
     }
 
     /// The log is at its end: what is open stays so.
-    func finish(at time: Int64) {
+    mutating func finish(at time: Int64) {
         for domain in domains.indices {
             closeAll(Int32(domain + 1), at: time, .endOfLog, line: 0)
         }
@@ -416,52 +447,54 @@ public enum WindowsKept: Hashable, Sendable {
 /// The longest windows seen so far, at most so many; of equally long ones the earliest unmap calls.
 struct LongestWindows {
     private let limit: Int
-    /// A heap: the first one is the next to go.
+    /// Half as many more as are wanted: now and then the shorter ones go.
     private var rows: ContiguousArray<StaleWindowRow> = []
+    /// What a window must be as long as, ns.
+    private var least: Int64 = 0
 
     init(limit: Int) { self.limit = limit }
 
     /// Whether a window of this length might belong to them.
     @inline(__always)
-    func isWorthwhile(_ length: Int64) -> Bool { rows.count < limit || length >= rows[0].length }
+    func isWorthwhile(_ length: Int64) -> Bool { length >= least && limit > 0 }
 
     mutating func insert(_ row: StaleWindowRow) {
-        if rows.count == limit {
-            guard limit > 0, Self.isLess(rows[0], row) else { return }
-            rows[0] = row
-            sink()
-            return
-        }
         rows.append(row)
-        var child = rows.count - 1
-        while child > 0, Self.isLess(rows[child], rows[(child - 1) / 2]) {
-            rows.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
+        guard rows.count >= limit + limit / 2 + 16 else { return }
+        select()
+        least = rows[..<limit].reduce(Int64.max) { min($0, $1.length) }
+        rows.removeSubrange(limit...)
     }
 
     /// All of them, the longest first.
     mutating func takeAll() -> [StaleWindowRow] {
         defer { rows = [] }
-        return rows.sorted { Self.isLess($1, $0) }
+        return Array(rows.sorted(by: Self.isBefore).prefix(limit))
     }
 
-    private mutating func sink() {
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2]
-            where child < rows.count && Self.isLess(rows[child], rows[least]) {
-                least = child
+    /// Moves the longest ones to the front, in any order among themselves (quickselect).
+    private mutating func select() {
+        var low = 0
+        var high = rows.count - 1
+        while low < high {
+            let pivot = rows[low + (high - low) / 2]
+            var left = low
+            var right = high
+            while left <= right {
+                while Self.isBefore(rows[left], pivot) { left += 1 }
+                while Self.isBefore(pivot, rows[right]) { right -= 1 }
+                if left <= right {
+                    rows.swapAt(left, right)
+                    left += 1
+                    right -= 1
+                }
             }
-            guard least != parent else { return }
-            rows.swapAt(parent, least)
-            parent = least
+            if limit <= right { high = right } else if limit >= left { low = left } else { return }
         }
     }
 
-    private static func isLess(_ left: StaleWindowRow, _ right: StaleWindowRow) -> Bool {
-        if left.length != right.length { return left.length < right.length }
-        return (left.operation, left.iova) > (right.operation, right.iova)
+    private static func isBefore(_ left: StaleWindowRow, _ right: StaleWindowRow) -> Bool {
+        if left.length != right.length { return left.length > right.length }
+        return (left.operation, left.iova) < (right.operation, right.iova)
     }
 }

@@ -22,10 +22,12 @@ extension TraceSummary {
     /// A trace of domains of one kind and mode.
     static func make(
         domains: Int = 1, kind: Operations.Domain.Kind = .dma, mode: Operations.Domain.Mode = .strict,
-        lastTime: Int64 = 0, flushLayer: FlushLayer = .api, showsAttaches: Bool = false, lossLines: [Int64] = []
+        lastTime: Int64 = 0, flushLayer: FlushLayer = .api, showsAttaches: Bool = false, lossLines: [Int64] = [],
+        showsSyncs: Bool = true
     ) -> TraceSummary {
         TraceSummary(
-            id: 1, name: "made", firstTime: 0, lastTime: lastTime, flushLayer: flushLayer, showsAttaches: showsAttaches,
+            id: 1, name: "made", firstTime: 0, lastTime: lastTime, flushLayer: flushLayer, showsSyncs: showsSyncs,
+            showsAttaches: showsAttaches,
             operationIDs: 1..<1, layerIDs: 1..<1,
             domains: (1...domains).map {
                 Domain(
