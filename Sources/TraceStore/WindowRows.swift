@@ -172,7 +172,7 @@ public struct HazardRow: Sendable {
 }
 
 /// Whose something is: by what summaries are told apart.
-public struct Cell: Hashable, Sendable {
+public struct Cell: Hashable, Comparable, Sendable {
     /// From 1, in order of the trace's domains.
     public var domain: Int32
     /// From 1, in order of the trace's devices; 0 if unknown or several.
@@ -185,6 +185,11 @@ public struct Cell: Hashable, Sendable {
         self.domain = domain
         self.device = device
         self.task = task
+    }
+
+    /// By domain, then device, then task.
+    public static func < (left: Cell, right: Cell) -> Bool {
+        (left.domain, left.device, left.task) < (right.domain, right.device, right.task)
     }
 }
 

@@ -155,7 +155,8 @@ struct HazardFinder {
     }
 
     private static func add(_ run: PageTable.Run, to live: inout RangeTree) {
-        guard let pages = AddressRange(start: run.target, size: run.range.size) else { return }
+        // A map of which the log tells no physical address is tagged so.
+        guard run.tag >= 0, let pages = AddressRange(start: run.target, size: run.range.size) else { return }
         _ = live.insert(pages, number: Int64(bitPattern: run.range.start))
     }
 

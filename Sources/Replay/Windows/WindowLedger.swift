@@ -410,7 +410,12 @@ struct WindowLedger {
             guard let kind = HazardKind(rawValue: UInt8(truncatingIfNeeded: key)) else { continue }
             statistics.hazards.append((cells[Int(key >> 8)], kind, pages))
         }
-        statistics.timeline = timeline.steps(cells)
+        // Cells are numbered as they come, other policies' among them: the order must not depend on those.
+        statistics.summaries.sort {
+            ($0.cell, $0.end, $0.isUncertain ? 1 : 0) < ($1.cell, $1.end, $1.isUncertain ? 1 : 0)
+        }
+        statistics.hazards.sort { ($0.cell, $0.kind.rawValue) < ($1.cell, $1.kind.rawValue) }
+        statistics.timeline = timeline.steps(cells).sorted { ($0.cell, $0.start) < ($1.cell, $1.start) }
         statistics.stepLength = timeline.stepLength
         statistics.windowsLeftOut = windowCount - rowCount
         return statistics

@@ -10,7 +10,7 @@ extension StoredOperation {
     static func make(
         _ kind: Operation.Kind, id: Int64 = 1, time: Int64 = 0, domain: Int32 = 1, iova: UInt64 = 0, size: UInt64 = 0,
         result: UInt64? = nil, flags: Operation.Flags = [], cpu: Int32 = 0, pid: Int32 = 100, device: Int32 = 0,
-        paddr: UInt64 = 0
+        paddr: UInt64? = 0
     ) -> StoredOperation {
         StoredOperation(
             id: id, time: time, kind: kind, flags: flags, cpu: cpu, pid: pid, domain: domain, device: device,
@@ -59,8 +59,13 @@ struct OperationStream {
         var patience: UInt64 = 8
     }
 
-    init(seed: UInt64, count: Int) {
+    /// One operation in this many is something else in a long run.
+    private let longPatience: UInt64
+
+    /// - Parameter longPatience: 900 makes runs of over 512 regions without a gap, few of them.
+    init(seed: UInt64, count: Int, longPatience: UInt64 = 900) {
         random = SeededGenerator(seed: seed)
+        self.longPatience = longPatience
         runs = Array(repeating: Run(), count: Int(Self.domains))
         var domain = 0
         while operations.count < count {
@@ -72,6 +77,11 @@ struct OperationStream {
                 if random.next() % 2 == 0 { begin(in: domain) } else { somethingElse(in: domain) }
             }
         }
+    }
+
+    /// Lines between operations at which some events are lost.
+    var lossLines: [Int64] {
+        stride(from: 1, to: operations.count, by: 1 + operations.count / 7).map { Int64($0) * 2 + 1 }
     }
 
     /// Time of the last event.
@@ -89,8 +99,10 @@ struct OperationStream {
     private mutating func append(_ operation: StoredOperation) {
         var operation = operation
         operation.id = Int64(operations.count) + 1
-        operation.line = operation.id
+        operation.line = operation.id * 2
         operation.time = time
+        operation.task = operation.pid - 99
+        operation.completed = time + (random.next() % 3 == 0 ? Int64(random.small(below: 200_000)) : 0)
         operations.append(operation)
     }
 
@@ -100,7 +112,7 @@ struct OperationStream {
         run.cpu = Int32(random.next() % 3)
         run.iova = random.next() & 1 == 0 ? runs[domain].iova : (random.next() % (1 << 20)) << 12
         run.size = [4096, 4096, 4096, 8192, 3 << 12, 2 << 20, (2 << 20) + 4096][Int(random.next() % 7)]
-        run.patience = random.next() % 16 == 0 ? 900 : [2, 4, 16][Int(random.next() % 3)]
+        run.patience = random.next() % 16 == 0 ? longPatience : [2, 4, 16][Int(random.next() % 3)]
         if random.next() % 6 == 0 { run.kind = .unmap }
         if random.next() % 6 == 0 { run.flags = random.next() & 1 == 0 ? .byProbe : .queued }
         runs[domain] = run
@@ -109,9 +121,11 @@ struct OperationStream {
 
     private mutating func unmap(in domain: Int) {
         let run = runs[domain]
+        // What is unmapped was mapped mostly, to pages that other domains use too.
+        let isLong = run.patience == longPatience
+        if !isLong, random.next() % 3 != 0 { map(in: Int32(domain) + 1, iova: run.iova, size: run.size) }
         var result: UInt64? = random.next() & 1 == 0 ? run.size : nil
         // A long run must reach 512 regions without a gap.
-        let isLong = run.patience == 900
         switch isLong ? .max : random.next() % 256 {
         case 0: result = 0
         case 1: result = run.size - 4096
@@ -119,12 +133,32 @@ struct OperationStream {
         case 2: result = run.size + 4096
         default: break
         }
-        append(
-            .make(
-                run.kind, domain: Int32(domain) + 1, iova: run.iova, size: run.size, result: result, flags: run.flags,
-                cpu: run.cpu, pid: run.pid))
+        var unmap = StoredOperation.make(
+            run.kind, domain: Int32(domain) + 1, iova: run.iova, size: run.size, result: result, flags: run.flags,
+            cpu: run.cpu, pid: run.pid)
+        if !isLong, random.next() % 16 == 0 {
+            // Some callbacks of the call were synced before the tracepoint tells of it.
+            unmap.sinceEntry = 1000
+            append(
+                .make(
+                    .sync, domain: unmap.domain, iova: run.iova, size: 4096 * (1 + random.small(below: 4)),
+                    cpu: run.cpu, pid: run.pid))
+        }
+        append(unmap)
         runs[domain].iova += result ?? run.size
         if !isLong, random.next() % 128 == 0 { runs[domain].iova += 4096 }
+    }
+
+    private mutating func map(in domain: Int32, iova: UInt64, size: UInt64) {
+        append(
+            .make(
+                .map, domain: domain, iova: iova, size: size, cpu: Int32(random.next() % 3), pid: 104,
+                paddr: random.next() % 16 == 0 ? nil : random.small(below: 512) << 12))
+    }
+
+    /// An address that was unmapped not long ago.
+    private mutating func recentAddress(in domain: Int) -> UInt64 {
+        runs[domain].iova &- min(random.small(below: 64) << 12, runs[domain].iova)
     }
 
     private mutating func somethingElse(in domain: Int) {
@@ -132,7 +166,7 @@ struct OperationStream {
         let other = 1 + Int32(random.next() % 3)
         let device = Int32(random.next() % 3)
         let run = runs[domain]
-        switch random.next() % 13 {
+        switch random.next() % 16 {
         case 0, 1:
             append(
                 .make(
@@ -148,6 +182,13 @@ struct OperationStream {
         case 6: append(.make(.detach, domain: other, pid: pid, device: device))
         case 7: append(.make(.domainAlloc, domain: other, pid: pid))
         case 8: append(.make(.domainFree, domain: other, pid: pid))
+        case 13, 14:
+            map(in: Int32(domain) + 1, iova: recentAddress(in: domain), size: 4096 << random.small(below: 4))
+        case 15:
+            var fault = StoredOperation.make(
+                .ioPageFault, domain: 0, iova: recentAddress(in: domain) | 0x123, pid: pid, device: device)
+            fault.hasRange = random.next() % 8 != 0
+            append(fault)
         case 9 where random.next() & 1 == 0: append(.make(.ioPageFault, domain: 0, pid: pid))
         case 9: append(.make(.marker, domain: 0, pid: pid))
         case 11: append(.make(.unmap, domain: random.next() & 1 == 0 ? 0 : other, iova: run.iova, pid: pid))

@@ -23,6 +23,8 @@ struct ScheduleTwin {
     var hz: Int64 = 250
 
     private(set) var flushes: [Flush] = []
+    /// By index into ``flushes``: the address from which on a call's callbacks came after a flush inside it.
+    private(set) var splits: [Int: UInt64] = [:]
     private(set) var unmapCalls: Int64 = 0
     private(set) var detachedCalls: Int64 = 0
     private(set) var attachProbeCalls: Int64 = 0
@@ -64,7 +66,7 @@ struct ScheduleTwin {
         fireTimer(upTo: lastTime)
     }
 
-    private mutating func apply(_ operation: StoredOperation) {
+    mutating func apply(_ operation: StoredOperation) {
         if policy == .vfio { endRun(before: operation) }
         switch operation.kind {
         case .unmap, .unmapFast:
@@ -175,7 +177,7 @@ struct ScheduleTwin {
         return (tick * second + hz - 1) / hz
     }
 
-    private mutating func fireTimer(upTo time: Int64) {
+    mutating func fireTimer(upTo time: Int64) {
         guard let due = deadline, due <= time else { return }
         deadline = nil
         rings = [:]
@@ -237,6 +239,7 @@ struct ScheduleTwin {
             guard let added = AddressRange(start: iova, size: callback.size) else { return }
             if let last = run.gathered.last, last.size != added.size || last.last + 1 != added.start {
                 flush(operation.time, operation.id, .gatherSplit)
+                splits[flushes.count - 1] = iova
                 run.gathered = []
             }
             run.gathered.append(added)

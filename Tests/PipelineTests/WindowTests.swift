@@ -1,0 +1,125 @@
+import IOMMUModel
+import Operations
+import TestSupport
+import Testing
+
+@testable import Replay
+@testable import TraceStore
+
+/// Windows and hazards of every policy over random operations, against the definitions (model.md §9).
+@Suite struct WindowTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        var policy: String
+        var seed: UInt64
+        var showsAttaches: Bool
+        var losesEvents: Bool
+        var testDescription: String {
+            "\(policy), seed \(seed)\(showsAttaches ? ", attaches" : "")\(losesEvents ? ", losses" : "")"
+        }
+    }
+
+    static let cases = ScheduleTests.policies.flatMap { policy in
+        (1...3).flatMap { seed in
+            [(false, false), (true, false), (true, true)].map {
+                Case(policy: policy, seed: UInt64(seed) + 20, showsAttaches: $0.0, losesEvents: $0.1)
+            }
+        }
+    }
+
+    private static func replay(_ requests: [String], _ stream: OperationStream, showsAttaches: Bool, losses: [Int64])
+        throws -> (lanes: [PolicyLane], lastTime: Int64)
+    {
+        let lastTime = stream.lastTime + 3_000_000
+        let trace = TraceSummary.make(
+            domains: Int(OperationStream.domains), lastTime: lastTime, showsAttaches: showsAttaches, lossLines: losses)
+        var engine = ReplayEngine(
+            trace, try requests.map { try .init($0) }, options: ReplayOptions(windows: .all))
+        for operation in stream.operations { engine.apply(operation) }
+        engine.finish()
+        return (engine.lanes, lastTime)
+    }
+
+    @Test(arguments: cases) func windowsAndHazardsAreThoseOfTheDefinitions(test: Case) throws {
+        let stream = OperationStream(seed: test.seed, count: 2000, longPatience: 60)
+        let losses = test.losesEvents ? stream.lossLines : []
+        let (lanes, lastTime) = try Self.replay(
+            [test.policy], stream, showsAttaches: test.showsAttaches, losses: losses)
+        var twin = WindowTwin(
+            try Policy(parsing: test.policy), domains: OperationStream.domains, showsAttaches: test.showsAttaches,
+            lossLines: losses)
+        twin.replay(stream.operations, lastTime: lastTime)
+
+        let windows = lanes[0].windows
+        let statistics = windows.statistics
+        var counts: [WindowTwin.Key: WindowTwin.Count] = [:]
+        for row in statistics.summaries {
+            let key = WindowTwin.Key(cell: row.cell, end: row.end, isUncertain: row.isUncertain)
+            var count = WindowTwin.Count(windows: row.windows, pages: row.pages)
+            count.pageNanoseconds = (row.pageSeconds * 1e9).rounded()
+            #expect(counts.updateValue(count, forKey: key) == nil, "two rows for one key")
+            let expected = twin.counts[key]
+            #expect(row.longest == (row.end == WindowEnd.unreachable.rawValue ? nil : expected?.lengths.max()))
+            let hasHistogram = !row.isUncertain && row.end < WindowEnd.endOfLog.rawValue
+            let buckets = Dictionary(
+                (hasHistogram ? expected?.lengths ?? [] : []).map { (LengthScale.bucket(of: $0), Int64(1)) },
+                uniquingKeysWith: +)
+            #expect(
+                Dictionary(uniqueKeysWithValues: row.histogram.map { (LengthScale.bucket(of: $0.upTo), $0.windows) })
+                    == buckets)
+            #expect(!hasHistogram || row.histogram.reduce(0) { $0 + $1.pages } == row.pages)
+        }
+        #expect(
+            counts
+                == twin.counts.mapValues {
+                    WindowTwin.Count(windows: $0.windows, pages: $0.pages, pageNanoseconds: $0.pageNanoseconds)
+                })
+        let hazards = Dictionary(
+            statistics.hazards.map { (WindowTwin.HazardKey(cell: $0.cell, kind: $0.kind), $0.pages) },
+            uniquingKeysWith: +)
+        #expect(hazards == twin.hazards)
+        let peaks = Dictionary(uniqueKeysWithValues: statistics.peaks.map { ($0.of, $0.pages) })
+        #expect(peaks.filter { $0.value > 0 } == twin.peaks)
+        let rows = windows.windowRows.map {
+            WindowTwin.Row(
+                operation: $0.operation, iova: $0.iova, pages: Int64($0.size >> 12), opened: $0.opened,
+                closed: $0.closed, end: $0.end, line: $0.closedLine)
+        }
+        #expect(Set(rows).count == rows.count)
+        #expect(Set(rows) == twin.rows)
+        #expect(statistics.windowsLeftOut == 0)
+    }
+
+    /// Design §4 17: what other policies do beside it changes nothing for a policy.
+    @Test func policiesSideBySideDoNotDisturbEachOther() throws {
+        let stream = OperationStream(seed: 31, count: 3000, longPatience: 60)
+        func answers(_ requests: [String]) throws -> [[String]] {
+            let (lanes, _) = try Self.replay(requests, stream, showsAttaches: true, losses: stream.lossLines)
+            return lanes.map { lane in
+                let statistics = lane.windows.statistics
+                return statistics.summaries.map { "\($0)" } + statistics.hazards.map { "\($0)" }.sorted()
+                    + statistics.timeline.map { "\($0)" } + lane.windows.hazardRows.map { "\($0)" }
+            }
+        }
+        let together = try answers(ScheduleTests.policies)
+        for (policy, answer) in zip(ScheduleTests.policies, together) {
+            #expect(try answers([policy]) == [answer], "\(policy)")
+        }
+    }
+
+    /// The streams are worth their time only if everything happens in them.
+    @Test func streamsMakeEverythingHappen() throws {
+        // Long runs for VFIO's 512 regions, short ones for variety.
+        let lanes = try [(21, 9000, 900), (22, 6000, 60)].flatMap { seed, count, patience in
+            let stream = OperationStream(seed: UInt64(seed), count: count, longPatience: UInt64(patience))
+            return try Self.replay(
+                ScheduleTests.policies, stream, showsAttaches: true, losses: stream.lossLines
+            ).lanes
+        }
+        let ends = Set(lanes.flatMap { $0.windows.statistics.summaries.map(\.end) })
+        #expect(ends == Set(WindowEnd.allCases.map(\.rawValue)))
+        let kinds = Set(lanes.flatMap { $0.windows.statistics.hazards.map(\.kind) })
+        // The domains of the streams do not defer, so no model can be late.
+        #expect(kinds == Set(HazardKind.allCases).subtracting([.modelTimingError]))
+        #expect(lanes.contains { $0.windows.statistics.summaries.contains { $0.isUncertain } })
+    }
+}
