@@ -146,14 +146,16 @@ public struct TranslationMap: Sendable {
         return run.range.start <= address ? run.target &+ (address - run.range.start) : nil
     }
 
-    /// Calls `body` with each run that shares a byte with `range`, in order of address.
-    public func forEachRun(overlapping range: AddressRange, _ body: (Run) -> Void) {
+    /// Calls `body` with each run that shares a byte with `range`, in order of address, at most `limit` of them.
+    public func forEachRun(overlapping range: AddressRange, limit: Int = .max, _ body: (Run) -> Void) {
         guard var position = position(ofFirstRunEndingAtOrAfter: range.start) else { return }
+        var left = limit
         while position.block < blocks.count {
             while position.index < blocks[position.block].count {
                 let run = blocks[position.block][position.index]
-                guard run.range.start <= range.last else { return }
+                guard run.range.start <= range.last, left > 0 else { return }
                 body(run)
+                left -= 1
                 position.index += 1
             }
             position = (position.block + 1, 0)

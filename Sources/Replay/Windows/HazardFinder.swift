@@ -10,6 +10,10 @@ struct HazardFinder {
     /// By domain - 1, where it ever mattered: which of its pages are mapped.
     private var livePages: ContiguousArray<RangeTree?>
 
+    /// Of the stale runs that one map reuses so many are looked at: more than any one mapping has on a host, and few enough
+    /// that a log which maps exabytes again and again cannot stall a replay.
+    private static let runLimit = 1 << 16
+
     /// A page, or several in a row, that an unmap call of a domain removed last.
     private struct StalePage {
         var pages: AddressRange
@@ -52,7 +56,7 @@ struct HazardFinder {
 
     private func reuseOfAddress(_ operation: StoredOperation, _ range: AddressRange) {
         let domain = operation.domain
-        stale.domains[Int(domain) - 1].byAddress.forEachRun(overlapping: range) { run in
+        stale.domains[Int(domain) - 1].byAddress.forEachRun(overlapping: range, limit: Self.runLimit) { run in
             guard let run = run.clipped(to: range) else { return }
             let page = operation.paddr.map { ($0 & ~4095) &+ (run.range.start - range.start) }
             for lane in lanes {
@@ -100,7 +104,7 @@ struct HazardFinder {
     /// Where no other domain has them stale, pages of the same domain need no comparing: each was removed last by one call.
     private func recycled(_ operation: StoredOperation, _ pages: AddressRange) {
         let domain = operation.domain
-        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages) { run in
+        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages, limit: Self.runLimit) { run in
             guard let run = run.clipped(to: pages),
                 let addresses = AddressRange(start: run.target, size: run.range.size)
             else { return }
@@ -112,7 +116,7 @@ struct HazardFinder {
     }
 
     private func collect(_ domain: Int32, _ pages: AddressRange, into found: inout [StalePage]) {
-        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages) { run in
+        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages, limit: Self.runLimit) { run in
             guard let run = run.clipped(to: pages) else { return }
             found.append(StalePage(pages: run.range, domain: domain, order: run.tag, iova: run.target))
         }
