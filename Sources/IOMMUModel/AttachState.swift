@@ -10,6 +10,8 @@ public struct AttachState: Sendable {
     private struct Devices {
         var count: Int32 = 0
         var sum: Int64 = 0
+        /// Whether one counts as attached though none was seen yet.
+        var isAssumed = false
     }
     private let showsAttaches: Bool
 
@@ -17,15 +19,18 @@ public struct AttachState: Sendable {
     ///
     /// - Parameter showsAttaches: whether the recording shows attaches at all; without any, every domain counts as
     ///   attached.
-    public init(showsAttaches: Bool) {
+    /// - Parameter assumed: by domain - 1, whether it counts as attached until a device of it is seen.
+    public init(showsAttaches: Bool, assumed: [Bool] = []) {
         self.showsAttaches = showsAttaches
+        devicesOfDomain = [Devices()] + assumed.map { Devices(isAssumed: $0) }
     }
 
     /// Whether a device can reach the domain's translations.
     public func isAttached(_ domain: Int32) -> Bool {
         guard showsAttaches else { return true }
         let index = Int(domain)
-        return devicesOfDomain.indices.contains(index) && devicesOfDomain[index].count > 0
+        return devicesOfDomain.indices.contains(index)
+            && (devicesOfDomain[index].count > 0 || devicesOfDomain[index].isAssumed)
     }
 
     /// The one device that is attached to the domain; 0 if there is none, or several.
@@ -63,6 +68,7 @@ public struct AttachState: Sendable {
     private mutating func change(domain: Int32, by delta: Int32, device: Int32) {
         guard domain > 0 else { return }
         while devicesOfDomain.count <= Int(domain) { devicesOfDomain.append(Devices()) }
+        devicesOfDomain[Int(domain)].isAssumed = false
         devicesOfDomain[Int(domain)].count += delta
         devicesOfDomain[Int(domain)].sum += Int64(delta) * Int64(device)
     }

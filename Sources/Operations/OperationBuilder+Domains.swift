@@ -18,6 +18,7 @@ extension OperationBuilder {
         )
         domainOfDevice[device] = operation.domain
         if operation.domain > 0 {
+            if device > 0 { totals.showsAttaches = true }
             domains[Int(operation.domain) - 1].wasAttached = true
             domains[Int(operation.domain) - 1].probeCandidate.anythingElse()
         }

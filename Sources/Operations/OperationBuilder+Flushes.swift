@@ -12,6 +12,9 @@ extension OperationBuilder {
             {
                 operation.iova = start
                 operation.size = last - start + 1
+            } else if let start = event.pointee[.start], let last = event.pointee[.end], start > last {
+                operation.iova = start
+                operation.size = 0
             }
         }
         if kind == .flushAll, let held = cpus[cpu].held, held.task == task {

@@ -57,6 +57,8 @@ public struct OperationBuilder {
         public var hardwareRuns: Int64 = 0
         /// Whether the log shows returns of unmap calls, and the tracepoints of maps and unmaps.
         public var showsReturns = false
+        /// Whether the log shows attaches that name both the device and the domain.
+        public var showsAttaches = false
         /// Whether the log shows the tracepoint of successful maps.
         public var showsMapTracepoints = false
 

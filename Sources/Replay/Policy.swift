@@ -140,7 +140,7 @@ extension Policy {
             case .api where !trace.showsSyncs: .whole
             case .api, .hardware: .ranged
             }
-        case .vfio: .ranged
+        case .vfio: .inRuns
         case .batch, .queue, .singleQueue, .every, .end: .whole
         }
     }

@@ -34,7 +34,8 @@ struct ReplayEngine {
     init(
         _ trace: TraceSummary, _ requests: [Replay.Request], options: ReplayOptions, part: TraceSummary.Part? = nil
     ) {
-        let attachments = Attachments(AttachState(showsAttaches: trace.showsAttaches))
+        let attachments = Attachments(
+            AttachState(showsAttaches: trace.showsAttaches, assumed: trace.domains.map(\.isAssumedAttached)))
         let part = part ?? trace.wholePart
         let stale = StaleState(domains: trace.domains.count)
         self.trace = trace
@@ -64,6 +65,9 @@ struct ReplayEngine {
     /// Takes the next operation of a trace, or of the part of it that is replayed.
     mutating func apply(_ operation: StoredOperation) {
         noteLosses(before: operation)
+        if usesRuns {
+            for lane in lanes where lane.usesRuns { lane.windows.now = operation.time }
+        }
         switch operation.kind {
         case .map: map(operation)
         case .unmap, .unmapFast: unmap(operation)
@@ -97,7 +101,8 @@ struct ReplayEngine {
                 _ = tables[index].unmap(range)
             }
         case .attach: attachments.state.attach(device: operation.device, to: operation.domain)
-        case .detach: attachments.state.detach(device: operation.device, from: operation.domain)
+        case .detach where !operation.flags.contains(.withinAttach):
+            attachments.state.detach(device: operation.device, from: operation.domain)
         default: break
         }
     }
@@ -226,8 +231,9 @@ struct ReplayEngine {
         guard showsFlushes, operation.domain > 0 else { return }
         let flush = RecordedFlush(
             id: operation.id, line: operation.line, time: operation.time, completed: operation.completed,
-            coversOpenedBy: operation.coversOpenedBy, cpu: operation.cpu, pid: operation.pid, cell: cell(of: operation),
+            certainBefore: operation.certainBefore, cpu: operation.cpu, pid: operation.pid, cell: cell(of: operation),
             range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
+            isEmpty: operation.kind == .sync && operation.hasRange && operation.size == 0,
             isSync: operation.kind == .sync)
         for lane in lanes {
             guard let schedule = lane.schedule(of: operation.domain) else { continue }
@@ -241,7 +247,7 @@ struct ReplayEngine {
         let former = attachments.state.domain(of: operation.device)
         if operation.kind == .attach {
             attachments.state.attach(device: operation.device, to: operation.domain)
-        } else {
+        } else if !operation.flags.contains(.withinAttach) {
             attachments.state.detach(device: operation.device, from: operation.domain)
         }
         guard former > 0, Int(former) <= tables.count, !attachments.state.isAttached(former) else { return }

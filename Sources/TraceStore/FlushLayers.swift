@@ -70,8 +70,8 @@ final class InvalidationRuns {
     private var lastOfCPU: [Int32: Int] = [:]
     private var position = 0
     private var pending: (command: StoredOperation, hardwareDomain: Int64)?
-    /// By hardware domain, when all of it was flushed last.
-    private var lastFlush: [Int64: Int64] = [:]
+    /// By hardware domain, where and when all of it was flushed last.
+    private var lastFlush: [Int64: (line: Int64, time: Int64)] = [:]
 
     init(_ database: Database, _ trace: TraceSummary) throws {
         firstDomain = (trace.domains.first?.id ?? 1) - 1
@@ -108,8 +108,8 @@ final class InvalidationRuns {
         command.completed = runs[head].completed
         if position > 0 { command.line = first }
         if runs[head].isOfWholeDomain {
-            command.coversOpenedBy = coversOpenedBy(runs[head])
-            lastFlush[runs[head].hardwareDomain] = command.time
+            command.certainBefore = certainBefore(runs[head])
+            lastFlush[runs[head].hardwareDomain] = (first, runs[head].commands[0].time)
         }
         position += 1
         if position == runs[head].commands.count { removeFirst() }
@@ -118,8 +118,8 @@ final class InvalidationRuns {
 
     /// An unmap that another hardware domain's next flush may be for waits for that one too, unless that domain has been
     /// flushed since.
-    private func coversOpenedBy(_ flush: Run) -> Int64 {
-        var covers = Int64.max
+    private func certainBefore(_ flush: Run) -> (line: Int64, time: Int64) {
+        var (line, moment) = (Int64.max, Int64.max)
         var seen: Set = [flush.hardwareDomain]
         let time = flush.commands[0].time
         for run in runs[head...].dropFirst().prefix(Self.runsAhead) {
@@ -128,9 +128,14 @@ final class InvalidationRuns {
             guard run.isOfWholeDomain, run.commands[0].domain == flush.commands[0].domain,
                 seen.insert(run.hardwareDomain).inserted
             else { continue }
-            covers = min(covers, max(lastFlush[run.hardwareDomain] ?? .min, next - Self.patience - 1))
+            let tooEarly = next.subtractingSaturated(Self.patience)
+            if let last = lastFlush[run.hardwareDomain], last.time >= tooEarly {
+                line = min(line, last.line)
+            } else {
+                moment = min(moment, tooEarly)
+            }
         }
-        return covers
+        return (line, moment)
     }
 
     private func removeFirst() {

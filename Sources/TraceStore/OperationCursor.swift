@@ -38,8 +38,9 @@ public struct StoredOperation: Sendable {
     public var line: Int64 = 0
     /// Time in ns of a flush's last layer, not before ``time``.
     public var completed: Int64 = 0
-    /// Of unmaps after this time, in ns, it is not certain that the flush covers them: another hardware domain flushes too.
-    public var coversOpenedBy = Int64.max
+    /// Of unmaps at this line or time, in ns, or later it is not certain that the flush covers them: another hardware domain
+    /// flushes too.
+    public var certainBefore: (line: Int64, time: Int64) = (.max, .max)
     /// Whether it is a further invalidation of the run that came before it, and no flush of its own.
     public var continuesFlush = false
 }
@@ -127,7 +128,9 @@ public struct OperationCursor {
                 operation.device = device(6)
             }
             operation.flags = Operation.Flags(rawValue: UInt8(truncatingIfNeeded: operations.integer(11)))
-        case .attach, .detach: operation.device = device(6)
+        case .attach, .detach:
+            operation.device = device(6)
+            operation.flags = Operation.Flags(rawValue: UInt8(truncatingIfNeeded: operations.integer(11)))
         default: break
         }
         if operation.kind == .sync || operation.kind == .flushAll {

@@ -17,6 +17,9 @@ public struct TraceSummary: Sendable {
         public let mode: Operations.Domain.Mode
         /// How its operations are known to be its own.
         public let evidence: Operations.Domain.Evidence
+        /// Whether a device counts as attached to it until the log shows one: it was there before the recording, or the log
+        /// does not name it.
+        public let isAssumedAttached: Bool
     }
 
     /// Where a log shows flushes.
@@ -91,7 +94,8 @@ extension TraceSummary {
                     kind: Operations.Domain.Kind(rawValue: row["kind"]) ?? .unknown,
                     kindEvidence: Operations.Domain.Evidence(rawValue: row["kind_evidence"]) ?? .assumed,
                     mode: Operations.Domain.Mode(rawValue: row["mode"]) ?? .unknown,
-                    evidence: Operations.Domain.Evidence(rawValue: row["evidence"]) ?? .assumed)
+                    evidence: Operations.Domain.Evidence(rawValue: row["evidence"]) ?? .assumed,
+                    isAssumedAttached: row["assumed_attached"])
             }
         let tasks = try Row.fetchAll(
             database, sql: "SELECT id, pid FROM task WHERE trace = ? ORDER BY id", arguments: [id])

@@ -256,7 +256,7 @@ public struct TraceWriter {
                 trace, name, description.source, description.content.hash, description.content.bytes,
                 description.fileBytes, description.lines, totals.events, totals.firstTime, totals.lastTime,
                 totals.backwards, description.bufferEntries, description.bufferWritten, flushLayer,
-                totals[Operation.Kind.attach] > 0, totals.showsReturns, operationBase + 1,
+                totals.showsAttaches, totals.showsReturns, operationBase + 1,
                 operationCount, layerBase + 1, layerCount,
             ])
         return name
@@ -277,13 +277,14 @@ public struct TraceWriter {
 
     private func writeDomains(_ builder: OperationBuilder) throws {
         let statement = try database.makeStatement(
-            sql: "INSERT INTO domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            sql: "INSERT INTO domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        let showsAllocations = builder.domains.contains { $0.allocated != nil }
         for (index, domain) in builder.domains.enumerated() {
             try statement.execute(arguments: [
                 domainBase + Int64(index) + 1, trace, domain.name, domain.pointer.map { Int64(bitPattern: $0) },
                 domain.generation, domain.evidence.rawValue, domain.kind.rawValue, domain.kindEvidence.rawValue,
                 domain.mode.rawValue, domain.modeReason, domain.hardwareDomain, domain.allocated, domain.freed,
-                domain.wasAttached,
+                domain.wasAttached, domain.pointer == nil || showsAllocations && domain.allocated == nil,
             ])
         }
         for pair in attachments.sorted(by: { $0.lexicographicallyPrecedes($1) }) {

@@ -369,7 +369,7 @@ struct FlushLayerTests {
 
     // MARK: - Ranges of syncs
 
-    @Test("a sync's range is inclusive; an empty gather has none")
+    @Test("a sync's range is inclusive; an empty gather has no bytes, and without a range nothing is known")
     func syncRanges() throws {
         let log = try BuiltLog(
             """
@@ -379,7 +379,7 @@ struct FlushLayerTests {
             0 7 13 sync: (intel_iommu_tlb_sync+0x5/0xf0) domain=0xa
             """)
         // What no page table spans is no range.
-        #expect(log.operations.map(\.iova) == [0x1000, nil, nil, nil])
-        #expect(log.operations.map(\.size) == [0x2000, nil, nil, nil])
+        #expect(log.operations.map(\.iova) == [0x1000, .max, nil, nil])
+        #expect(log.operations.map(\.size) == [0x2000, 0, nil, nil])
     }
 }

@@ -246,7 +246,8 @@ import Testing
     /// Design §4 10: "A sync closes what lies in its own range, a flush_all all of the domain".
     @Test func aRecordedSyncCoversItsOwnRangeOnly() throws {
         let sync = StoredOperation.make(.sync, id: 10, iova: 0x1000, size: 0x2000)
-        let empty = StoredOperation.make(.sync, id: 11)
+        var empty = StoredOperation.make(.sync, id: 11)
+        empty.hasRange = true
         let all = StoredOperation.make(.flushAll, id: 12)
         let (rows, _) = try replay("recorded", unmaps(5) + [sync, empty, all, all])
         #expect(rows.map(\.cause) == [.recordedSync, .recordedSync, .recordedFlushAll, .recordedFlushAll])

@@ -13,6 +13,8 @@ import Testing
         var seed: UInt64
         var showsAttaches: Bool
         var losesEvents: Bool
+        /// Peaks are defined by time alone.
+        var clockRunsBack: Bool { seed & 1 == 0 }
         var testDescription: String {
             "\(policy), seed \(seed)\(showsAttaches ? ", attaches" : "")\(losesEvents ? ", losses" : "")"
         }
@@ -40,7 +42,8 @@ import Testing
     }
 
     @Test(arguments: cases) func windowsAndHazardsAreThoseOfTheDefinitions(test: Case) throws {
-        let stream = OperationStream(seed: test.seed, count: 2000, longPatience: 60)
+        let stream = OperationStream(
+            seed: test.seed, count: 2000, longPatience: 60, clockRunsBack: test.clockRunsBack)
         let losses = test.losesEvents ? stream.lossLines : []
         let (lanes, lastTime) = try Self.replay(
             [test.policy], stream, showsAttaches: test.showsAttaches, losses: losses)
@@ -78,7 +81,7 @@ import Testing
             uniquingKeysWith: +)
         #expect(hazards == twin.hazards)
         let peaks = Dictionary(uniqueKeysWithValues: statistics.peaks.map { ($0.of, $0.pages) })
-        #expect(peaks.filter { $0.value > 0 } == twin.peaks)
+        if !test.clockRunsBack { #expect(peaks.filter { $0.value > 0 } == twin.peaks) }
         let rows = windows.windowRows.map {
             WindowTwin.Row(
                 operation: $0.operation, iova: $0.iova, pages: Int64($0.size >> 12), opened: $0.opened,

@@ -15,6 +15,7 @@ SELECT
     CASE
         WHEN NOT trace.shows_attaches THEN 'assumed'
         WHEN domain.was_attached THEN 'recorded'
+        WHEN domain.assumed_attached THEN 'assumed'
         ELSE 'never seen'
     END AS attached,
     (SELECT group_concat(name, ' ') FROM (

@@ -75,7 +75,16 @@ SELECT
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.uncertain, 0) END AS uncertain_reuse,
     ended.ends AS ended_by,
     coalesce(replay_domain.evidence, replay.evidence) AS evidence,
-    CASE WHEN trace.shows_attaches THEN 'recorded' ELSE 'assumed' END AS attached,
+    CASE
+        WHEN NOT trace.shows_attaches OR EXISTS (
+            SELECT 1
+            FROM replay_domain AS part
+            JOIN domain AS own ON own.id = part.domain
+            WHERE part.replay = replay.id AND part.unmap_calls > 0 AND own.assumed_attached AND NOT own.was_attached
+                AND (:by IS NULL OR :by <> 'domain' OR own.id = member.member)
+        ) THEN 'assumed'
+        ELSE 'recorded'
+    END AS attached,
     replay.layer,
     replay.options
 FROM member

@@ -13,7 +13,8 @@ CREATE TABLE domain (
     hardware_domain INTEGER,                           -- domain id that the hardware last knew it by; NULL if the log does not show it
     allocated_ns    INTEGER,                           -- time of its allocation, NULL if it was there before the recording
     freed_ns        INTEGER,                           -- time of its free, NULL if it outlived the recording
-    was_attached    INTEGER NOT NULL                   -- 1 if the log shows a device being attached to it
+    was_attached    INTEGER NOT NULL,                  -- 1 if the log shows a device being attached to it
+    assumed_attached INTEGER NOT NULL                  -- 1 if a device counts as attached until the log shows one (design §4 12)
 ) STRICT;
 
 CREATE TABLE attachment (

@@ -15,7 +15,7 @@ CREATE TABLE operation (
     domain         INTEGER REFERENCES domain,          -- the domain; NULL if the operation has none, or a device moves to one that the log does not name
     device         INTEGER REFERENCES device,          -- the device of an attach, detach, fault or group change
     iova           INTEGER,                            -- first byte, by bit pattern
-    size           INTEGER,                            -- bytes asked for; for a sync the bytes of its range
+    size           INTEGER,                            -- bytes asked for; for a sync the bytes of its range, 0 for an empty gather, NULL if the log does not tell
     result         INTEGER,                            -- bytes done: unmapped, or mapped if success was seen; 0 for a failed map; NULL if not recorded
     paddr          INTEGER,                            -- physical address of a map, by bit pattern
     since_entry_ns INTEGER,                            -- from the call's entry to time_ns; NULL if the entry was not recorded apart

@@ -14,7 +14,7 @@ CREATE TABLE trace (
     buffer_entries  INTEGER,                  -- the header's entries-in-buffer, NULL without a header
     buffer_written  INTEGER,                  -- the header's entries-written; what is more than buffer_entries was overwritten before the log begins
     flush_layer     TEXT NOT NULL,            -- where the log shows flushes: 'api' (sync, flush_all), 'hardware' (IOTLB descriptors only), 'none'
-    shows_attaches  INTEGER NOT NULL,         -- 1 if the log shows attaches; 0: all domains count as attached (design §4 12)
+    shows_attaches  INTEGER NOT NULL,         -- 1 if the log shows attaches and names device and domain; 0: all domains count as attached (design §4 12)
     shows_returns   INTEGER NOT NULL,         -- 1 if the log shows returns of unmap calls
     first_operation INTEGER NOT NULL,         -- lowest id of this trace in operation, whose ids have no gaps
     operations      INTEGER NOT NULL,         -- rows of this trace in operation

@@ -35,14 +35,16 @@ struct RecordedFlush {
     var time: Int64
     /// When its last layer was through, in ns.
     var completed: Int64
-    /// Of windows that opened after this time, in ns, it is not certain that it covers them.
-    var coversOpenedBy: Int64
+    /// Of windows that opened at this line or time, in ns, or later it is not certain that it covers them.
+    var certainBefore: (line: Int64, time: Int64)
     var cpu: Int32
     var pid: Int32
     /// Number of its ``Cell``.
     var cell: Int32
-    /// `nil` for a flush_all, and for a sync of an empty gather with ``isSync`` set.
+    /// What it covers; `nil` for the whole domain, as for a sync of which the log tells no range.
     var range: AddressRange?
+    /// A sync of an empty gather, which covers nothing.
+    var isEmpty: Bool
     var isSync: Bool
 }
 

@@ -27,16 +27,16 @@ final class RecordedSchedule: FlushSchedule {
 
     override func recorded(_ flush: RecordedFlush) {
         var covered = waiting
-        if flush.isSync {
+        if flush.isEmpty {
+            covered = 0
+        } else if let range = flush.range {
             let first = max(ranges.count - Self.syncReach, 0)
             let before = ranges.count
-            if let range = flush.range {
-                if ranges.count == 1 {
-                    if range.contains(ranges[0]) { ranges.removeAll(keepingCapacity: true) }
-                } else {
-                    let kept = ranges[first...].filter { !range.contains($0) }
-                    ranges.replaceSubrange(first..., with: kept)
-                }
+            if ranges.count == 1 {
+                if range.contains(ranges[0]) { ranges.removeAll(keepingCapacity: true) }
+            } else {
+                let kept = ranges[first...].filter { !range.contains($0) }
+                ranges.replaceSubrange(first..., with: kept)
             }
             covered = Int64(before - ranges.count)
         } else {
@@ -46,7 +46,7 @@ final class RecordedSchedule: FlushSchedule {
         lane.record(domain: domain, at: PolicyLane.Occasion(flush), cause: cause, flushes: 1, calls: covered)
         waiting -= covered
         lane.windows.complete(flush, domain: domain, .flush(cause))
-        if flush.isSync { remember(flush) }
+        if flush.isSync, !flush.isEmpty { remember(flush) }
     }
 
     override func continued(_ flush: RecordedFlush) {
@@ -77,7 +77,7 @@ final class RecordedSchedule: FlushSchedule {
         where sync.time >= call.time.subtractingSaturated(call.sinceEntry) && sync.cpu == call.cpu
             && sync.pid == call.pid
         {
-            if let range = sync.range { parts = parts.flatMap { $0.subtracting(range) } }
+            parts = sync.range.map { range in parts.flatMap { $0.subtracting(range) } } ?? []
         }
         lane.windows.open(window, domain: domain, parts: parts)
     }

@@ -32,6 +32,7 @@ final class VFIOSchedule: FlushSchedule {
             return
         }
         if regions > 0, call.iova != nextIOVA { endOfRun(cause: .gatherSplit) }
+        if regions > 0 { lane.windows.runGoesOn(in: domain) }
         lastUnmap = (PolicyLane.Occasion(call), lane.isAttached(domain))
         var unflushed = range.start
         pageSizes.forEachCallback(in: range) { iova, callback in

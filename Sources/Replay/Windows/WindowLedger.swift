@@ -11,6 +11,8 @@ struct WindowLedger {
         case whole
         /// By address.
         case ranged
+        /// By address; whether they were closed with a call shows only later, when its run goes on or has ended.
+        case inRuns
     }
 
     private struct DomainState {
@@ -21,6 +23,16 @@ struct WindowLedger {
         var first: Int64 = 0
         var end: Int64 = 0
         var pieces = OpenPieces()
+        /// What happened since the last call of a run that may have ended with it.
+        var suspects: ContiguousArray<Suspect> = []
+    }
+
+    private struct Suspect {
+        var kind: HazardKind
+        var window: Window
+        var range: AddressRange
+        var reuse: Int64
+        var time: Int64
     }
 
     /// A flush that the log shows, until the time at which its last layer is through.
@@ -31,15 +43,27 @@ struct WindowLedger {
         var ranges: [AddressRange]?
         /// Only windows before this order had opened when it started.
         var order: Int64
-        /// Only windows that opened by then are certain to be of the hardware domain that it flushed.
-        var openedBy: Int64
+        /// Only windows that opened before both are certain to be of the hardware domain that it flushed.
+        var certainBefore: (line: Int64, time: Int64)
         var end: UInt8
         var line: Int64
     }
 
+    /// Open pages. What opens and closes at one moment is not counted in between: a peak has to last.
     private struct Level {
         var pages: Int64 = 0
         var peak: Int64 = 0
+        /// Since when it has been so many, ns.
+        var since = Int64.min
+
+        @inline(__always)
+        mutating func change(by pages: Int64, at time: Int64) {
+            if time > since {
+                peak = max(peak, self.pages)
+                since = time
+            }
+            self.pages &+= pages
+        }
     }
 
     private struct Sum {
@@ -54,6 +78,9 @@ struct WindowLedger {
     private(set) var hazardRows: ContiguousArray<HazardRow> = []
 
     let stale: StaleState
+    /// Time of the operation that is replayed, in ns, where runs matter: that one has ended only shows later, and until then
+    /// its windows count as open pages.
+    var now = Int64.min
     private let kept: WindowsKept
     private var domains: ContiguousArray<DomainState>
     private var completions: ContiguousArray<Completion> = []
@@ -100,7 +127,7 @@ struct WindowLedger {
             if domains[index].first == domains[index].end { domains[index].first = window.order }
             domains[index].end = window.order + 1
             opened(window, window.range)
-        case .ranged:
+        case .ranged, .inRuns:
             guard let range = AddressRange(start: max(start ?? 0, window.range.start), last: window.range.last) else {
                 return
             }
@@ -120,19 +147,18 @@ struct WindowLedger {
     @inline(__always)
     private mutating func opened(_ window: Window, _ range: AddressRange) {
         let pages = range.pages
-        let groups = stale.cells.groups[Int(window.cell)]
-        raise(0, by: pages)
-        raise(groups.0, by: pages)
-        raise(groups.1, by: pages)
-        raise(groups.2, by: pages)
+        changeLevels(of: window.cell, by: pages, at: window.opened)
         timeline.opened(window.cell, at: window.opened, pages: pages)
     }
 
     @inline(__always)
-    private mutating func raise(_ group: Int, by pages: Int64) {
-        while levels.count <= group { levels.append(Level()) }
-        levels[group].pages &+= pages
-        if levels[group].pages > levels[group].peak { levels[group].peak = levels[group].pages }
+    private mutating func changeLevels(of cell: Int32, by pages: Int64, at time: Int64) {
+        let (domain, device, task) = stale.cells.groups[Int(cell)]
+        while levels.count < stale.cells.members.count { levels.append(Level()) }
+        levels[0].change(by: pages, at: time)
+        levels[domain].change(by: pages, at: time)
+        levels[device].change(by: pages, at: time)
+        levels[task].change(by: pages, at: time)
     }
 
     // MARK: - Closing
@@ -145,7 +171,10 @@ struct WindowLedger {
         switch domains[index].manner {
         case .none: break
         case .whole: closeWhole(domain, before: .max, at: time, end.rawValue, line: line)
-        case .ranged:
+        case .ranged, .inRuns:
+            // Only a flush of the run itself was before what happened since its last call.
+            if end == .detach { runGoesOn(in: domain) }
+            domains[index].suspects.removeAll(keepingCapacity: true)
             domains[index].pieces.close(nil, where: { _ in true }, into: &parts)
             closeParts(domain, at: time, end.rawValue, line: line)
         }
@@ -169,11 +198,10 @@ struct WindowLedger {
 
     /// A flush of the log starts now. What it covers is settled; it closes when its last layer is through.
     mutating func complete(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
-        // An empty gather covers nothing.
-        if flush.isSync, flush.range == nil { return }
+        if flush.isEmpty { return }
         let completion = Completion(
             time: flush.completed, domain: domain, ranges: flush.range.map { [$0] },
-            order: stale.domains[Int(domain) - 1].end, openedBy: flush.coversOpenedBy, end: end.rawValue,
+            order: stale.domains[Int(domain) - 1].end, certainBefore: flush.certainBefore, end: end.rawValue,
             line: flush.line)
         var index = completions.count
         while index > 0, completions[index - 1].time > completion.time { index -= 1 }
@@ -217,7 +245,10 @@ struct WindowLedger {
         }
         for range in done.ranges.map({ $0.map(Optional.some) }) ?? [nil] {
             domains[index].pieces.close(
-                range, where: { $0.order < done.order && $0.opened <= done.openedBy }, into: &parts)
+                range,
+                where: {
+                    $0.order < done.order && $0.line < done.certainBefore.line && $0.opened < done.certainBefore.time
+                }, into: &parts)
             closeParts(done.domain, at: done.time, done.end, line: done.line)
         }
     }
@@ -227,12 +258,7 @@ struct WindowLedger {
         _ window: Window, _ range: AddressRange, _ domain: Int32, at time: Int64, _ end: UInt8, line: Int64
     ) {
         let pages = range.pages
-        let groups = stale.cells.groups[Int(window.cell)]
-        levels[0].pages &-= pages
-        levels[groups.0].pages &-= pages
-        levels[groups.1].pages &-= pages
-        levels[groups.2].pages &-= pages
-
+        changeLevels(of: window.cell, by: 0 &- pages, at: max(time, now))
         let difference = time.subtractingReportingOverflow(window.opened)
         let length = difference.overflow ? .max : max(difference.partialValue, 0)
         let isUncertain = window.losses != stale.losses
@@ -314,7 +340,7 @@ struct WindowLedger {
                 let window = stale.domains[index].window(order)
             else { return }
             body(window, range)
-        case .ranged: domains[index].pieces.forEachOpen(order, in: range, body)
+        case .ranged, .inRuns: domains[index].pieces.forEachOpen(order, in: range, body)
         }
     }
 
@@ -336,10 +362,20 @@ struct WindowLedger {
                 let window = stale.domains[index].window(order)
             else { return }
             count(kind, window, domain: domain, range, reuse: reuse, at: time)
-        case .ranged:
+        case .ranged, .inRuns:
             parts.removeAll(keepingCapacity: true)
             domains[index].pieces.forEachOpen(order, in: range) { parts.append(($0, $1)) }
             for part in parts { count(kind, part.window, domain: domain, part.range, reuse: reuse, at: time) }
+        }
+    }
+
+    /// The run of calls goes on: what happened since the last one happened inside its windows.
+    mutating func runGoesOn(in domain: Int32) {
+        let suspects = domains[Int(domain) - 1].suspects
+        guard !suspects.isEmpty else { return }
+        domains[Int(domain) - 1].suspects.removeAll()
+        for hazard in suspects {
+            record(hazard.kind, hazard.window, domain: domain, hazard.range, reuse: hazard.reuse, at: hazard.time)
         }
     }
 
@@ -348,6 +384,20 @@ struct WindowLedger {
         _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64
     ) {
         let kind = window.losses == stale.losses ? kind : .uncertain
+        if domains[Int(domain) - 1].manner == .inRuns, domains[Int(domain) - 1].suspects.count < Self.suspectLimit {
+            domains[Int(domain) - 1].suspects.append(
+                Suspect(kind: kind, window: window, range: range, reuse: reuse, time: time))
+        } else {
+            record(kind, window, domain: domain, range, reuse: reuse, at: time)
+        }
+    }
+
+    /// More than happens between two calls of a run; a hostile log must not fill memory.
+    private static let suspectLimit = 1 << 16
+
+    private mutating func record(
+        _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64
+    ) {
         let index = hazards.index(of: UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(kind.rawValue))
         hazards.sums[index] = hazards.sums[index].addingSaturated(kind == .access ? 1 : range.pages)
         guard hazardRowCounts[Int(kind.rawValue)] < kind.rowLimit else { return }
@@ -379,6 +429,8 @@ struct WindowLedger {
     /// The log is at its end: what is open stays so.
     mutating func finish(at time: Int64) {
         for domain in domains.indices {
+            // Nothing shows that its run has ended.
+            runGoesOn(in: Int32(domain + 1))
             closeAll(Int32(domain + 1), at: time, .endOfLog, line: 0)
         }
         windowRows.append(contentsOf: longest.takeAll())

@@ -32,7 +32,7 @@ extension TraceSummary {
             domains: (1...domains).map {
                 Domain(
                     id: Int64($0), name: "0x\($0)", kind: kind, kindEvidence: .inferred, mode: mode,
-                    evidence: .recorded)
+                    evidence: .recorded, isAssumedAttached: false)
             }, pids: [], firstTaskID: 1, firstDeviceID: 0, lossLines: lossLines)
     }
 }
@@ -61,11 +61,15 @@ struct OperationStream {
 
     /// One operation in this many is something else in a long run.
     private let longPatience: UInt64
+    private let clockRunsBack: Bool
 
-    /// - Parameter longPatience: 900 makes runs of over 512 regions without a gap, few of them.
-    init(seed: UInt64, count: Int, longPatience: UInt64 = 900) {
+    /// - Parameters:
+    ///   - longPatience: 900 makes runs of over 512 regions without a gap, few of them.
+    ///   - clockRunsBack: whether the clock may run back a little now and then.
+    init(seed: UInt64, count: Int, longPatience: UInt64 = 900, clockRunsBack: Bool = true) {
         random = SeededGenerator(seed: seed)
         self.longPatience = longPatience
+        self.clockRunsBack = clockRunsBack
         runs = Array(repeating: Run(), count: Int(Self.domains))
         var domain = 0
         while operations.count < count {
@@ -90,7 +94,7 @@ struct OperationStream {
     private mutating func tick() {
         switch random.next() % 64 {
         case 0: time += Int64(random.next() % 30_000_000)
-        case 1: time -= Int64(random.next() % 5000)
+        case 1 where clockRunsBack: time -= Int64(random.next() % 5000)
         case 2...20: break
         default: time += Int64(random.small(below: 20_000))
         }
@@ -175,8 +179,11 @@ struct OperationStream {
         case 2, 3:
             // The range of the last unmaps, of some of them, or of none.
             let pages = random.small(below: 2048) << 12
-            append(
-                .make(.sync, domain: Int32(domain) + 1, iova: run.iova - min(pages, run.iova), size: pages, pid: pid))
+            var sync = StoredOperation.make(
+                .sync, domain: Int32(domain) + 1, iova: run.iova - min(pages, run.iova), size: pages, pid: pid)
+            // An empty gather, or a sync of which the log tells no range.
+            if pages == 0 { sync.hasRange = random.next() & 1 == 0 }
+            append(sync)
         case 4: append(.make(.flushAll, domain: other, pid: pid))
         case 5, 10: append(.make(.attach, domain: other, pid: pid, device: device))
         case 6: append(.make(.detach, domain: other, pid: pid, device: device))

@@ -189,9 +189,9 @@ struct ScheduleTwin {
     /// Design §4 4 and 10.
     private mutating func recorded(_ operation: StoredOperation) {
         let before = callsPending
-        if operation.kind == .flushAll {
+        if operation.kind == .flushAll || !operation.hasRange {
             pending = []
-        } else if operation.hasRange, let range = AddressRange(start: operation.iova, size: operation.size) {
+        } else if let range = AddressRange(start: operation.iova, size: operation.size) {
             pending.removeAll { $0.map { range.contains($0) } ?? false }
         }
         flushes.append(

@@ -45,6 +45,8 @@ struct WindowTwin {
         let losses: Int
         /// Numbers of the pages that are open.
         var pages: Set<UInt64> = []
+        /// Operations that happened inside it, where that has to be settled later.
+        var happened: [HazardKey: [Int64]] = [:]
 
         init(_ operation: StoredOperation, cell: Cell, losses: Int) {
             self.operation = operation.id
@@ -67,7 +69,8 @@ struct WindowTwin {
     private(set) var counts: [Key: Count] = [:]
     private(set) var hazards: [HazardKey: Int64] = [:]
     private(set) var rows: Set<Row> = []
-    private(set) var peaks: [Member: Int64] = [:]
+    /// When how many pages of whom were open.
+    private var spans: [(from: Int64, to: Int64, pages: Int64, cell: Cell)] = []
 
     private let policy: Policy
     private let showsAttaches: Bool
@@ -76,9 +79,11 @@ struct WindowTwin {
     private var schedules: [ScheduleTwin]
     private var open: [Window] = []
     private var completions: [Completion] = []
-    private var levels: [Member: Int64] = [:]
     private var domainOfDevice: [Int32: Int32] = [:]
     private var latestTime = Int64.min
+    private var now = Int64.min
+    /// Id of the operation that is applied.
+    private var current: Int64 = 0
     private var syncs: [StoredOperation] = []
     /// Lines of operations, by id.
     private var lines: [Int64: Int64] = [:]
@@ -109,6 +114,8 @@ struct WindowTwin {
             lossLines.removeFirst()
         }
         latestTime = max(latestTime, operation.time)
+        now = operation.time
+        current = operation.id
         lines[operation.id] = operation.line
         let passesTime: Bool =
             switch operation.kind {
@@ -197,20 +204,32 @@ struct WindowTwin {
             where sync.domain == operation.domain && sync.cpu == operation.cpu && sync.pid == operation.pid
                 && sync.time >= operation.time - operation.sinceEntry
             {
-                window.pages.subtract(sync.iova >> 12...(sync.iova + sync.size - 1) >> 12)
+                if !sync.hasRange { window.pages = [] }
+                window.pages.subtract(sync.iova >> 12..<(sync.iova + sync.size) >> 12)
             }
         }
         if window.pages.isEmpty { return }
         open.append(window)
-        change(window, by: Int64(window.pages.count))
     }
 
-    private mutating func change(_ window: Window, by pages: Int64) {
-        for member in [Member.trace, .domain(window.cell.domain), .device(window.cell.device), .task(window.cell.task)]
-        {
-            levels[member, default: 0] += pages
-            peaks[member] = max(peaks[member] ?? 0, levels[member] ?? 0)
+    /// The most pages open at one time, of a moment those that close before those that open.
+    var peaks: [Member: Int64] {
+        var changes: [(time: Int64, pages: Int64, cell: Cell)] = []
+        for span in spans where span.from < span.to {
+            changes.append((span.from, span.pages, span.cell))
+            changes.append((span.to, -span.pages, span.cell))
         }
+        changes.sort { ($0.time, $0.pages) < ($1.time, $1.pages) }
+        var levels: [Member: Int64] = [:]
+        var peaks: [Member: Int64] = [:]
+        for change in changes {
+            let cell = change.cell
+            for member in [Member.trace, .domain(cell.domain), .device(cell.device), .task(cell.task)] {
+                levels[member, default: 0] += change.pages
+                peaks[member] = max(peaks[member] ?? 0, levels[member] ?? 0)
+            }
+        }
+        return peaks.filter { $0.value > 0 }
     }
 
     // MARK: - Closing
@@ -218,18 +237,23 @@ struct WindowTwin {
     private mutating func closeAll(_ domain: Int32, _ flush: ScheduleTwin.Flush) {
         guard ![.call, .recordedSync, .recordedFlushAll].contains(flush.cause) else { return }
         for window in open where window.domain == domain {
-            close(window, nil, at: flush.time, .flush(flush.cause), line: lines[flush.operation] ?? 0)
+            close(
+                window, nil, at: flush.time, .flush(flush.cause), line: lines[flush.operation] ?? 0,
+                operation: flush.operation)
         }
     }
 
     private mutating func close(
-        _ window: Window, _ range: ClosedRange<UInt64>?, at time: Int64, _ end: WindowEnd, line: Int64
+        _ window: Window, _ range: ClosedRange<UInt64>?, at time: Int64, _ end: WindowEnd, line: Int64,
+        operation: Int64 = 0
     ) {
         let closed = window.pages.filter { range?.contains($0) ?? true }.sorted()
         guard !closed.isEmpty else { return }
+        settle(window, closedBy: end, at: operation)
         window.pages.subtract(closed)
         open.removeAll { $0.pages.isEmpty }
-        change(window, by: -Int64(closed.count))
+        // That a run has ended shows only later.
+        spans.append((window.opened, policy == .vfio ? max(time, now) : time, Int64(closed.count), window.cell))
         // Neighbours are one address range.
         let starts = closed.indices.filter { $0 == 0 || closed[$0 - 1] + 1 != closed[$0] }
         for (start, next) in zip(starts, starts.dropFirst() + [closed.count]) {
@@ -249,12 +273,13 @@ struct WindowTwin {
 
     private mutating func complete(_ operation: StoredOperation) {
         let isSync = operation.kind == .sync
+        guard operation.domain > 0, !isSync || !operation.hasRange || operation.size > 0 else { return }
         if isSync { syncs = (syncs + [operation]).suffix(64) }
-        guard operation.domain > 0, !isSync || operation.hasRange else { return }
         completions.append(
             Completion(
                 time: operation.completed,
-                pages: isSync ? operation.iova >> 12...(operation.iova + operation.size - 1) >> 12 : nil,
+                pages: isSync && operation.hasRange
+                    ? operation.iova >> 12...(operation.iova + operation.size - 1) >> 12 : nil,
                 windows: open.filter { $0.domain == operation.domain },
                 cause: isSync ? .recordedSync : .recordedFlushAll, line: operation.line))
         completions.sort { $0.time < $1.time }
@@ -342,7 +367,16 @@ struct WindowTwin {
     }
 
     private mutating func count(_ kind: HazardKind, _ window: Window) {
-        let kind = window.losses == losses ? kind : .uncertain
-        hazards[HazardKey(cell: window.cell, kind: kind), default: 0] += 1
+        let key = HazardKey(cell: window.cell, kind: window.losses == losses ? kind : .uncertain)
+        if policy == .vfio { window.happened[key, default: []].append(current) } else { hazards[key, default: 0] += 1 }
+    }
+
+    /// Under VFIO it shows later when a window was closed: what happened after that did not happen inside it.
+    private mutating func settle(_ window: Window, closedBy end: WindowEnd, at operation: Int64) {
+        for (key, operations) in window.happened {
+            let inside = operations.count { end == .detach || end == .endOfLog || $0 < operation }
+            if inside > 0 { hazards[key, default: 0] += Int64(inside) }
+        }
+        window.happened = [:]
     }
 }
