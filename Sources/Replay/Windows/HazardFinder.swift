@@ -13,6 +13,8 @@ struct HazardFinder {
     /// Of the stale runs that one map reuses so many are looked at: more than any one mapping has on a host, and few enough
     /// that a log which maps exabytes again and again cannot stall a replay.
     private static let runLimit = 1 << 16
+    /// Likewise the domains that are looked through for a page: more than have anything stale at once.
+    private static let domainLimit = 1 << 10
 
     /// A page, or several in a row, that an unmap call of a domain removed last.
     private struct StalePage {
@@ -71,7 +73,7 @@ struct HazardFinder {
 
     private mutating func reuseOfPage(_ operation: StoredOperation, _ pages: AddressRange, _ table: PageTable) {
         var others: [StalePage] = []
-        for domain in stale.active where domain != operation.domain {
+        for domain in stale.active.prefix(Self.domainLimit) where domain != operation.domain {
             collect(domain, pages, into: &others)
         }
         if !others.isEmpty {
@@ -195,7 +197,8 @@ struct HazardFinder {
             return
         }
         let page = address.roundedOut(to: 4096)
-        let domains = known > 0 && Int(known) <= livePages.count ? [known] : Array(stale.active)
+        let domains =
+            known > 0 && Int(known) <= livePages.count ? [known] : Array(stale.active.prefix(Self.domainLimit))
         for lane in lanes {
             var hit: (window: Window, domain: Int32)?
             var hits = 0

@@ -190,8 +190,8 @@ struct WindowLedger {
         let (first, last) = (domains[index].first, min(domains[index].end, order))
         guard first < last else { return }
         domains[index].first = last
-        let domainState = stale.domains[index]
-        domainState.forEachWindow(first..<last) {
+        let unmapped = stale.domains[index]
+        unmapped.forEachWindow(first..<last) {
             closed($0, $0.range, domain, at: time, end, line: line)
         }
     }
@@ -206,7 +206,11 @@ struct WindowLedger {
         var index = completions.count
         while index > 0, completions[index - 1].time > completion.time { index -= 1 }
         completions.insert(completion, at: index)
+        if completions.count > Self.completionLimit { finishFirstCompletion() }
     }
+
+    /// More flushes than a host has under way at once; a hostile log may never end any.
+    private static let completionLimit = 256
 
     /// A further command of a run that is under way.
     mutating func extend(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
@@ -471,87 +475,5 @@ struct WindowLedger {
         statistics.stepLength = timeline.stepLength
         statistics.windowsLeftOut = windowCount - rowCount
         return statistics
-    }
-}
-
-/// Which windows become rows of their own: `--windows`.
-public enum WindowsKept: Hashable, Sendable {
-    /// Each one.
-    case all
-    /// So many of each policy, the longest closed ones.
-    case longest(Int)
-    /// None.
-    case none
-
-    /// The longest 100,000 of each policy.
-    public static let `default` = WindowsKept.longest(100_000)
-
-    /// Reads `all`, `none` or `longest=N`; `nil` if it is none of these.
-    public init?(parsing text: String) {
-        switch text {
-        case "all": self = .all
-        case "none": self = .none
-        default:
-            let digits = text.dropFirst("longest=".count)
-            guard text.hasPrefix("longest="), digits.allSatisfy({ $0.isASCII && $0.isNumber }), let count = Int(digits),
-                (1...100_000_000).contains(count)
-            else { return nil }
-            self = .longest(count)
-        }
-    }
-}
-
-/// The longest windows seen so far, at most so many; of equally long ones the earliest unmap calls.
-struct LongestWindows {
-    private let limit: Int
-    /// Half as many more as are wanted: now and then the shorter ones go.
-    private var rows: ContiguousArray<StaleWindowRow> = []
-    /// What a window must be as long as, ns.
-    private var least: Int64 = 0
-
-    init(limit: Int) { self.limit = limit }
-
-    /// Whether a window of this length might belong to them.
-    @inline(__always)
-    func isWorthwhile(_ length: Int64) -> Bool { length >= least && limit > 0 }
-
-    mutating func insert(_ row: StaleWindowRow) {
-        rows.append(row)
-        guard rows.count >= limit + limit / 2 + 16 else { return }
-        select()
-        least = rows[..<limit].reduce(Int64.max) { min($0, $1.length) }
-        rows.removeSubrange(limit...)
-    }
-
-    /// All of them, the longest first.
-    mutating func takeAll() -> [StaleWindowRow] {
-        defer { rows = [] }
-        return Array(rows.sorted(by: Self.isBefore).prefix(limit))
-    }
-
-    /// Moves the longest ones to the front, in any order among themselves (quickselect).
-    private mutating func select() {
-        var low = 0
-        var high = rows.count - 1
-        while low < high {
-            let pivot = rows[low + (high - low) / 2]
-            var left = low
-            var right = high
-            while left <= right {
-                while Self.isBefore(rows[left], pivot) { left += 1 }
-                while Self.isBefore(pivot, rows[right]) { right -= 1 }
-                if left <= right {
-                    rows.swapAt(left, right)
-                    left += 1
-                    right -= 1
-                }
-            }
-            if limit <= right { high = right } else if limit >= left { low = left } else { return }
-        }
-    }
-
-    private static func isBefore(_ left: StaleWindowRow, _ right: StaleWindowRow) -> Bool {
-        if left.length != right.length { return left.length > right.length }
-        return (left.operation, left.iova) < (right.operation, right.iova)
     }
 }
