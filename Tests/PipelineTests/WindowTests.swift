@@ -125,4 +125,71 @@ import Testing
         #expect(kinds == Set(HazardKind.allCases).subtracting([.modelTimingError]))
         #expect(lanes.contains { $0.windows.statistics.summaries.contains { $0.isUncertain } })
     }
+
+    // MARK: - Examples
+
+    private static func hazards(
+        _ policy: String, before: [StoredOperation] = [], _ operations: [StoredOperation],
+        _ trace: TraceSummary = .make()
+    ) throws -> [HazardKind: Int64] {
+        var engine = ReplayEngine(trace, [try .init(policy)], options: ReplayOptions())
+        for operation in before { engine.prepare(operation) }
+        for operation in operations { engine.apply(operation) }
+        engine.finish()
+        return Dictionary(
+            engine.lanes[0].windows.statistics.hazards.map { ($0.kind, $0.pages) }, uniquingKeysWith: +)
+    }
+
+    /// Design §4 17: a part of a log knows what was mapped when it begins, but no window.
+    @Test func aPartKnowsWhatWasMappedBefore() throws {
+        let map = StoredOperation.make(.map, id: 1, iova: 0x1000, size: 4096, paddr: 0x7000)
+        let unmap = StoredOperation.make(.unmapFast, id: 2, time: 2, iova: 0x1000, size: 4096, result: 4096)
+        let again = StoredOperation.make(.map, id: 3, time: 3, iova: 0x1000, size: 4096, paddr: 0x7000)
+        #expect(try Self.hazards("end", before: [map], [unmap, again]) == [.samePageRemap: 1, .recycled: 1])
+        #expect(try Self.hazards("end", [unmap, again]) == [.unknownPage: 1])
+        #expect(try Self.hazards("end", before: [map, unmap], [again]) == [:])
+    }
+
+    /// Design §4 13: only where the log's kernel deferred can the model be late.
+    @Test func aReusedAddressIsNamedByPolicyAndMode() throws {
+        let operations: [StoredOperation] = [
+            .make(.map, id: 1, iova: 0x1000, size: 8192, paddr: 0x7000),
+            .make(.unmapFast, id: 2, time: 2, iova: 0x1000, size: 8192, result: 8192),
+            .make(.map, id: 3, time: 3, iova: 0x2000, size: 4096, paddr: 0x9000),
+        ]
+        for mode in Operations.Domain.Mode.allCases {
+            let trace = TraceSummary.make(mode: mode)
+            let late = mode == .deferred ? HazardKind.modelTimingError : .deferredReuse
+            #expect(try Self.hazards("queue", operations, trace) == [late: 1])
+            #expect(try Self.hazards("single-queue", operations, trace) == [late: 1])
+            for policy in ["recorded", "vfio", "batch=9", "every=1s", "end"] {
+                #expect(try Self.hazards(policy, operations, trace) == [.iovaReuse: 1], "\(policy)")
+            }
+            #expect(try Self.hazards("sync", operations, trace) == [:])
+        }
+    }
+
+    /// Design §4 10: what follows the last call of a run came after its sync, though only what ends it shows that.
+    @Test func nothingHappensInsideTheWindowsOfAnEndedRun() throws {
+        let unmap = StoredOperation.make(.unmapFast, id: 2, time: 2, iova: 0x1000, size: 4096, result: 4096)
+        let fault = { (id: Int64) -> StoredOperation in
+            var fault = StoredOperation.make(.ioPageFault, id: id, time: id, domain: 0, iova: 0x1000, pid: 7)
+            fault.hasRange = true
+            return fault
+        }
+        let marker = StoredOperation.make(.marker, id: 9, time: 9, domain: 0)
+        #expect(try Self.hazards("vfio", [unmap, fault(3), marker, fault(10)]) == [:])
+        let next = StoredOperation.make(.unmapFast, id: 4, time: 4, iova: 0x2000, size: 4096, result: 4096)
+        #expect(try Self.hazards("vfio", [unmap, fault(3), next, fault(5), marker]) == [.access: 1])
+        #expect(try Self.hazards("vfio", [unmap, fault(3)]) == [.access: 1])
+    }
+
+    /// Design §4 12: of a domain that the log does not show being attached nothing is known, if it was there before.
+    @Test func aDomainFromBeforeTheRecordingCountsAsAttachedUntilADeviceIsSeen() throws {
+        var state = AttachState(showsAttaches: true, assumed: [true, false])
+        #expect(state.isAttached(1) && !state.isAttached(2))
+        state.attach(device: 1, to: 1)
+        state.attach(device: 1, to: 2)
+        #expect(!state.isAttached(1) && state.isAttached(2))
+    }
 }

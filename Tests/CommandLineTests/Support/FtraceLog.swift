@@ -10,6 +10,8 @@ struct FtraceLog {
     var lines: [String]
     /// 4096-byte pages that the unmaps remove.
     private(set) var pages = 0
+    /// 4096-byte pages that ``addReuse()`` has mapped.
+    private(set) var reusedPages = 0
     private var microseconds = 25_241_791
 
     /// - Parameter calls: unmap calls, spread over both domains.
@@ -44,10 +46,17 @@ struct FtraceLog {
         add("qi_submit: iotlb_inv dmar0: 0x400f2 \(start) 0x0 0x0")
     }
 
+    /// Adds further calls.
+    mutating func addCalls(_ calls: Int, seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<calls { addCall(&random) }
+    }
+
     /// Maps the address of the last call again at once, to another page: a hazard under a policy that has not flushed yet.
     mutating func addReuse() {
         guard let line = lines.last(where: { $0.contains(": map: ") }) else { return }
         let event = "map:" + (line.components(separatedBy: ": map:").last ?? "")
+        reusedPages += event.contains("size=4096 ") ? 1 : 32
         add(event.replacing("paddr=0x", with: "paddr=0xf"))
     }
 
