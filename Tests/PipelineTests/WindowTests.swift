@@ -162,7 +162,7 @@ import Testing
             let late = mode == .deferred ? HazardKind.modelTimingError : .deferredReuse
             #expect(try Self.hazards("queue", operations, trace) == [late: 1])
             #expect(try Self.hazards("single-queue", operations, trace) == [late: 1])
-            for policy in ["recorded", "vfio", "batch=9", "every=1s", "end"] {
+            for policy in ["recorded", "batch=9", "every=1s", "end"] {
                 #expect(try Self.hazards(policy, operations, trace) == [.iovaReuse: 1], "\(policy)")
             }
             #expect(try Self.hazards("sync", operations, trace) == [:])
