@@ -27,6 +27,8 @@ final class PolicyLane {
     private var sums: ContiguousArray<FlushRow?>
     private let attachments: Attachments
     var windows: WindowLedger
+    /// By domain - 1, what its flushes become at the hardware; empty if that is not asked.
+    private var invalidators: ContiguousArray<Invalidator> = []
 
     struct DomainCounts {
         var flushes: Int64 = 0
@@ -57,6 +59,10 @@ final class PolicyLane {
             }
         }
         counts = ContiguousArray(repeating: DomainCounts(), count: trace.domains.count)
+        if let hardware = options.hardware {
+            invalidators = ContiguousArray(
+                repeating: Invalidator(hardware, pageSizes: options.pageSizes), count: trace.domains.count)
+        }
         sums = ContiguousArray(repeating: nil, count: trace.domains.count)
         for (index, choice) in choices.enumerated() {
             schedules.append(schedule(choice.policy, domain: Int32(index + 1)))
@@ -190,6 +196,24 @@ final class PolicyLane {
         if let window = call.window { windows.open(window, domain: domain, from: start) }
     }
 
+    // MARK: - Hardware
+
+    /// What flushes of a domain become, if that is asked and a device is attached: otherwise no command follows.
+    @inline(__always)
+    func withInvalidator(of domain: Int32, isAttached: Bool? = nil, _ body: (inout Invalidator) -> Void) {
+        guard !invalidators.isEmpty, isAttached ?? self.isAttached(domain) else { return }
+        body(&invalidators[Int(domain) - 1])
+    }
+
+    /// An unmap call whose ranges go into the gather of a sync to come.
+    @inline(__always)
+    func gather(_ call: UnmapCall, domain: Int32) {
+        guard !invalidators.isEmpty, let range = AddressRange(start: call.iova, size: call.result) else { return }
+        withInvalidator(of: domain) { $0.unmap(range) }
+    }
+
+    // MARK: - Rows
+
     /// Rows of sync and per-page would repeat every unmap call; those of a domain within a millisecond become one.
     private func sumUp(_ row: FlushRow, at index: Int) {
         guard let sum = sums[index] else {
@@ -268,6 +292,9 @@ final class PolicyLane {
             row.detachedFlushes = isTold ? counts[index].detachedFlushes : nil
             row.callsPending = schedules[index]?.waiting ?? 0
             row.flushesPending = schedules[index]?.isFlushDue == true ? 1 : 0
+            if isTold, invalidators.indices.contains(index) {
+                row.hardware = HardwareCounts(invalidators[index].counts)
+            }
             return row
         }
     }
@@ -282,7 +309,7 @@ final class PolicyLane {
         return ReplayWriter.Header(
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
-            options: options,
+            options: options, hardware: self.options.hardware?.rawValue,
             layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
             evidence: weakest.text, span: (part.firstTime, part.lastTime))
     }
@@ -302,4 +329,12 @@ struct UnmapCounts {
     var detachedCalls: Int64 = 0
     var bytes: UInt64 = 0
     var unreachableBytes: UInt64 = 0
+}
+
+extension HardwareCounts {
+    init(_ counts: InvalidationCounts) {
+        self.init(
+            commands: counts.commands, domainCommands: counts.domainCommands, waits: counts.waits,
+            pages: Int64(clamping: counts.pages), overPages: Int64(clamping: counts.overPages))
+    }
 }

@@ -7,6 +7,8 @@ public struct ReplayOptions: Sendable {
     public var pageSizes: PageSizes
     /// The kernel's timer.
     public var wheel: TimerWheel
+    /// Which commands flushes become; `nil` if that is not asked.
+    public var hardware: HardwareProfile?
     /// The stale windows that become rows of their own. No other figure depends on it.
     public var windows: WindowsKept
     /// The part of the log that is replayed.
@@ -14,11 +16,12 @@ public struct ReplayOptions: Sendable {
 
     /// 4K, 2M and 1G pages, HZ=250, the longest 100,000 windows, the whole log.
     public init(
-        pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250, windows: WindowsKept = .default,
-        part: LogPart = .whole
+        pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250, hardware: HardwareProfile? = nil,
+        windows: WindowsKept = .default, part: LogPart = .whole
     ) {
         self.pageSizes = pageSizes
         self.wheel = wheel
+        self.hardware = hardware
         self.windows = windows
         self.part = part
     }
@@ -34,6 +37,10 @@ public struct ReplayOptions: Sendable {
             case .fast: [sizes, hz]
             case .sync, .recorded, .batch, .every, .end: []
             }
+        if let hardware {
+            if !words.contains(sizes) { words.insert(sizes, at: 0) }
+            words.append("hardware=\(hardware.rawValue)")
+        }
         if !part.isWhole { words += ["from=\(part.firstTime)ns", "to=\(part.lastTime)ns"] }
         return words.joined(separator: " ")
     }

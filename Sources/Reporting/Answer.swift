@@ -25,8 +25,28 @@ public enum Answer {
             let domains = try fetch(savings, database, trace: trace, by: "domain")
             try writeChoices(rows, domains, output)
             writeNotes(rows, output)
+            writeCommands(rows.filter { $0["hardware"] as String? != nil }, output)
             writeWindows(try fetch(windows, database, trace: trace, by: "trace"), output)
         }
+    }
+
+    /// What the flushes become at the hardware, where that was asked.
+    private static func writeCommands(_ rows: [Row], _ output: TextOutput) {
+        guard !rows.isEmpty else { return }
+        output.say("")
+        output.say("Invalidation commands that these flushes become (one IOMMU, no device TLB; modelled)")
+        output.say("")
+        var renderer = OutputFormat.table.renderer(output)
+        renderer.begin(columns: [
+            "hardware", "policy", "commands", "of them domain", "waits", "pages named", "of them not asked for",
+        ])
+        for row in rows {
+            renderer.row([
+                row["hardware"], label(row).databaseValue, row["commands"], row["domain_commands"], row["waits"],
+                row["pages_invalidated"], row["over_invalidated_pages"],
+            ])
+        }
+        renderer.end()
     }
 
     /// What each policy exposes. Policies that open no windows at all stand in one line.

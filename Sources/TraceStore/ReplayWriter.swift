@@ -95,6 +95,8 @@ public struct ReplayDomainRow: Sendable {
     public var callsPending: Int64 = 0
     /// 1 if a flush is still due at the end of the log.
     public var flushesPending: Int64 = 0
+    /// What the flushes become at the hardware; `nil` if that was not asked, or the log cannot tell.
+    public var hardware: HardwareCounts?
     /// How the flushes are known.
     public var evidence: String
 
@@ -104,6 +106,45 @@ public struct ReplayDomainRow: Sendable {
         self.policy = policy
         self.reason = reason
         self.evidence = evidence
+    }
+}
+
+/// What flushes become at the hardware: columns of `replay_domain` and `replay`.
+public struct HardwareCounts: Sendable {
+    /// Invalidation commands.
+    public var commands: Int64
+    /// Those of them that name a whole domain.
+    public var domainCommands: Int64
+    /// Completion waits.
+    public var waits: Int64
+    /// 4096-byte pages that the other commands cover.
+    public var pages: Int64
+    /// Those of them that nobody had asked for.
+    public var overPages: Int64
+
+    /// Creates counts.
+    public init(commands: Int64, domainCommands: Int64, waits: Int64, pages: Int64, overPages: Int64) {
+        self.commands = commands
+        self.domainCommands = domainCommands
+        self.waits = waits
+        self.pages = pages
+        self.overPages = overPages
+    }
+
+    fileprivate static func sum(_ rows: [ReplayDomainRow]) -> HardwareCounts? {
+        let counts = rows.compactMap(\.hardware)
+        guard let first = counts.first else { return nil }
+        return counts.dropFirst().reduce(first) {
+            HardwareCounts(
+                commands: $0.commands.addingSaturated($1.commands),
+                domainCommands: $0.domainCommands.addingSaturated($1.domainCommands),
+                waits: $0.waits.addingSaturated($1.waits), pages: $0.pages.addingSaturated($1.pages),
+                overPages: $0.overPages.addingSaturated($1.overPages))
+        }
+    }
+
+    fileprivate static func arguments(_ counts: HardwareCounts?) -> StatementArguments {
+        [counts?.commands, counts?.domainCommands, counts?.waits, counts?.pages, counts?.overPages]
     }
 }
 
@@ -142,6 +183,8 @@ public struct ReplayWriter {
         public var policy: String
         /// What else the counts rest on, `name=value` joined by spaces.
         public var options: String
+        /// The hardware profile whose commands are counted; `nil` for none.
+        public var hardware: String?
         /// Where its flushes are counted: api or hardware.
         public var layer: String
         /// How the flushes are known.
@@ -151,12 +194,13 @@ public struct ReplayWriter {
 
         /// Describes a replay.
         public init(
-            requested: String, policy: String, options: String, layer: String, evidence: String,
+            requested: String, policy: String, options: String, hardware: String?, layer: String, evidence: String,
             span: (first: Int64, last: Int64)
         ) {
             self.requested = requested
             self.policy = policy
             self.options = options
+            self.hardware = hardware
             self.layer = layer
             self.evidence = evidence
             self.span = span
@@ -264,21 +308,23 @@ public struct ReplayWriter {
         }
         let isKnown = domains.allSatisfy { $0.flushes != nil }
         try database.execute(
-            sql: "INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            sql: "INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             arguments: [
-                replays[replay], trace.id, header.requested, header.policy, header.options, header.layer,
+                replays[replay], trace.id, header.requested, header.policy, header.options, header.hardware,
+                header.layer,
                 header.span.first, header.span.last, statistics.stepLength, statistics.windowsLeftOut,
                 sum { $0.unmapCalls }, sum { $0.pagesUnmapped }, isKnown ? sum { $0.flushes ?? 0 } : nil,
-                sum { $0.flushesPending }, header.evidence,
-            ])
+                sum { $0.flushesPending },
+            ] + HardwareCounts.arguments(isKnown ? HardwareCounts.sum(domains) : nil) + [header.evidence])
         let statement = try database.makeStatement(
-            sql: "INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            sql: "INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         for domain in domains {
-            try statement.execute(arguments: [
-                replays[replay], Int64(domain.domain) + domainBase, domain.policy, domain.reason, domain.unmapCalls,
-                domain.attachProbeCalls, domain.detachedCalls, domain.pagesUnmapped, domain.unreachablePages,
-                domain.flushes, domain.detachedFlushes, domain.callsPending, domain.flushesPending, domain.evidence,
-            ])
+            try statement.execute(
+                arguments: [
+                    replays[replay], Int64(domain.domain) + domainBase, domain.policy, domain.reason, domain.unmapCalls,
+                    domain.attachProbeCalls, domain.detachedCalls, domain.pagesUnmapped, domain.unreachablePages,
+                    domain.flushes, domain.detachedFlushes, domain.callsPending, domain.flushesPending,
+                ] + HardwareCounts.arguments(domain.hardware) + [domain.evidence])
         }
         try write(statistics, replay: replay)
     }

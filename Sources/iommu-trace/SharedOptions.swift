@@ -32,7 +32,7 @@ struct ProgressOptions: ParsableArguments {
     var progress: ProgressLine.Mode = .auto
 }
 
-/// `--policy`, `--page-sizes`, `--hz`, `--windows`, `--since`, `--until`, `--between`
+/// `--policy`, `--page-sizes`, `--hz`, `--hardware`, `--windows`, `--since`, `--until`, `--between`
 struct PolicyOptions: ParsableArguments {
     @Option(
         name: [.customLong("policy"), .customShort("p")],
@@ -43,12 +43,20 @@ struct PolicyOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Page sizes of all domains, for per-page and vfio: 4K,2M,1G, or all for every power of two.",
+            "Page sizes of all domains: 4K,2M,1G, or all for every power of two (default: those of --hardware, else 4K,2M,1G).",
             valueName: "sizes"))
-    var pageSizes: String = PageSizes.fourKTwoMOneG.text
+    var pageSizes: String?
 
     @Option(help: ArgumentHelp("The kernel's CONFIG_HZ, for the timer of a flush queue.", valueName: "ticks"))
     var hz: Int64 = TimerWheel.hz250.hz
+
+    @Option(
+        help: ArgumentHelp(
+            "Count the invalidation commands that flushes become with a driver and its hardware.",
+            discussion: HardwareProfile.allCases.map { "\($0.rawValue.padding(to: 11)) \($0.summary)" }
+                .joined(separator: "\n"),
+            valueName: "profile"))
+    var hardware: HardwareProfile?
 
     @Option(
         help: ArgumentHelp(
@@ -95,9 +103,10 @@ struct PolicyOptions: ParsableArguments {
     }
 
     func makeReplay() throws -> Replay {
-        guard let sizes = PageSizes(parsing: pageSizes) else {
+        let typed = pageSizes ?? (hardware?.pageSizes ?? .fourKTwoMOneG).text
+        guard let sizes = PageSizes(parsing: typed) else {
             throw UsageError(
-                message: "--page-sizes \(pageSizes): give powers of two from 4K up, such as 4K,2M,1G, or all")
+                message: "--page-sizes \(typed): give powers of two from 4K up, such as 4K,2M,1G, or all")
         }
         guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
         guard let windows = WindowsKept(parsing: windows) else {
@@ -109,7 +118,9 @@ struct PolicyOptions: ParsableArguments {
                 policies.isEmpty
                 ? Policy.defaults.map(Replay.Request.init) : try policies.map { try Replay.Request($0) }
             return Replay(
-                requests, options: ReplayOptions(pageSizes: sizes, wheel: wheel, windows: windows, part: part))
+                requests,
+                options: ReplayOptions(
+                    pageSizes: sizes, wheel: wheel, hardware: hardware, windows: windows, part: part))
         } catch let error as PolicyError {
             throw UsageError(message: error.description)
         }
@@ -149,3 +160,4 @@ struct OutputOptions: ParsableArguments {
 }
 
 extension OutputFormat: ExpressibleByArgument {}
+extension HardwareProfile: ExpressibleByArgument {}

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import IOMMUModel
 import Replay
 import Reporting
 import TestSupport
@@ -332,5 +333,46 @@ struct LabTests {
         #expect(try count("hazards_iova_reuse") == 0)
         #expect((try count("hazards_page_reuse") ?? 0 > 0) == exposesOthers)
         #expect(try count("recycled") ?? 0 > 0)
+    }
+
+    // MARK: - Hardware
+
+    @Test(
+        "the commands of the recorded flushes are those that the kernel sent, in number and in pages",
+        arguments: [
+            ("6.1-strict/nvme", .vtd61), ("6.1-strict/net", .vtd61), ("6.1-strict/mixed", .vtd61),
+            ("6.1-strict/vfiounmap", .vtd61), ("6.1-strict/vfiokill", .vtd61), ("6.1-strict/rebind", .vtd61),
+            ("6.1-extra/api", .vtd61), ("6.1-lazy/nvme", .vtd61), ("6.1-lazy/mixed", .vtd61),
+            ("6.12-strict/nvme", .vtd612), ("6.12-strict/net", .vtd612),
+        ] as [(String, HardwareProfile)])
+    func commands(name: String, profile: HardwareProfile) throws {
+        guard let store = try Self.store(name) else { return }
+        _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: profile)).run(in: store, trace: nil)
+        let sent = try Pipeline.csv(
+            """
+            SELECT count(*), count(*) FILTER (WHERE granularity = 2), count(*),
+                coalesce(sum(1 << mask) FILTER (WHERE granularity = 3), 0)
+            FROM layer WHERE kind = 11 AND flush IS NOT NULL
+            """, in: store)
+        let predicted = try Pipeline.csv(
+            "SELECT commands, domain_commands, waits, pages_invalidated FROM replay", in: store)
+        #expect(predicted.split(separator: "\n").last == sent.split(separator: "\n").last)
+    }
+
+    /// 384 unmaps, twice each. The driver of the experiment syncs once more at the end of a list, which costs a command of
+    /// its own where nothing is left to sync.
+    @Test("one list of unmaps under another policy costs what the kernel was seen to spend on it", arguments: 0...5)
+    func policyExperiment(pattern: Int) throws {
+        guard let store = try Self.store("6.1-extra/api") else { return }
+        func commands(_ policy: Policy, phase: Int) throws -> Int64? {
+            let from = "LAB_PHASE api pattern=\(pattern) policy=\(phase) n=384 batch=64 live=0"
+            let options = ReplayOptions(hardware: .vtd61, part: .markers(from, "LAB_PHASE"))
+            _ = try Replay([.init(policy)], options: options).run(in: store, trace: nil)
+            return try Pipeline.number("SELECT commands FROM replay ORDER BY id DESC LIMIT 1", in: store)
+        }
+        #expect(try commands(.sync, phase: 0) == commands(.recorded, phase: 0))
+        #expect(try commands(.batch(calls: 384), phase: 0) == commands(.recorded, phase: 1))
+        let batches = try #require(try commands(.batch(calls: 64), phase: 0))
+        #expect(try batches + 2 == commands(.recorded, phase: 2))
     }
 }

@@ -23,6 +23,8 @@ counted AS (
         replay.id AS replay, 0 AS part, wanted_trace.name AS trace, (replay.last_ns - replay.first_ns) / 1e9 AS seconds, NULL AS domain,
         replay.policy, replay.requested, replay.options, coalesce(trace_mode.mode, 'unknown') AS mode, replay.layer,
         replay.unmap_calls, replay.pages_unmapped, replay.flushes, replay.flushes_pending, replay.evidence,
+        replay.hardware, replay.commands, replay.domain_commands, replay.waits, replay.pages_invalidated,
+        replay.over_invalidated_pages,
         (SELECT group_concat(reason, '; ') FROM (
             SELECT DISTINCT reason FROM replay_domain WHERE replay = replay.id AND reason <> '' AND unmap_calls > 0
         )) AS reason
@@ -35,7 +37,9 @@ counted AS (
         replay.id, replay_domain.domain, wanted_trace.name, (replay.last_ns - replay.first_ns) / 1e9 AS seconds, domain.name,
         replay_domain.policy, replay.requested, replay.options, domain.mode, replay.layer,
         replay_domain.unmap_calls, replay_domain.pages_unmapped, replay_domain.flushes, replay_domain.flushes_pending,
-        replay_domain.evidence, nullif(replay_domain.reason, '')
+        replay_domain.evidence,
+        replay.hardware, replay_domain.commands, replay_domain.domain_commands, replay_domain.waits,
+        replay_domain.pages_invalidated, replay_domain.over_invalidated_pages, nullif(replay_domain.reason, '')
     FROM replay_domain
     JOIN replay ON replay.id = replay_domain.replay
     JOIN domain ON domain.id = replay_domain.domain
@@ -56,6 +60,13 @@ SELECT
     CASE WHEN unmap_calls > 0 THEN round(100.0 * (unmap_calls - flushes) / unmap_calls, 2) END AS saved_percent,
     CASE WHEN seconds > 0 THEN round(flushes / seconds, 1) END AS flushes_per_second,
     evidence,
+    hardware,
+    commands,
+    domain_commands,
+    waits,
+    pages_invalidated,
+    over_invalidated_pages,
+    CASE WHEN commands IS NOT NULL THEN 'modelled' END AS hardware_evidence,
     layer,
     options,
     reason

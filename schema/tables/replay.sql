@@ -4,7 +4,8 @@ CREATE TABLE replay (
     trace            INTEGER NOT NULL REFERENCES trace, -- the log
     requested        TEXT NOT NULL,                     -- the policy as it was asked for, such as 'fast' or 'strict'
     policy           TEXT NOT NULL,                     -- its canonical form, such as 'queue=256,10ms'; for fast all that it chose, joined by '+'
-    options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz, from and to of a part
+    options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz, hardware, from and to of a part
+    hardware         TEXT,                              -- the hardware profile whose commands are counted below; NULL if none was asked for
     layer            TEXT NOT NULL,                     -- where its flushes are counted: 'api', or 'hardware' for recorded flushes of a log without API events
     first_ns         INTEGER NOT NULL,                  -- begin of what was replayed, trace clock
     last_ns          INTEGER NOT NULL,                  -- end of what was replayed, trace clock
@@ -14,6 +15,11 @@ CREATE TABLE replay (
     pages_unmapped   INTEGER NOT NULL,                  -- 4096-byte pages that they removed (design §4 14)
     flushes          INTEGER,                           -- flushes of the policy; NULL if the log cannot tell
     flushes_pending  INTEGER,                           -- domains that still wait for a flush at the end of the log
+    commands         INTEGER,                           -- invalidation commands that the flushes become under the hardware profile (modelled); NULL without one
+    domain_commands  INTEGER,                           -- those of them that name a whole domain
+    waits            INTEGER,                           -- completion waits of those commands
+    pages_invalidated INTEGER,                          -- 4096-byte pages that the commands cover which do not name a domain
+    over_invalidated_pages INTEGER,                     -- those of them that nobody had asked for
     evidence         TEXT NOT NULL,                     -- weakest evidence that flushes rests on: 'recorded', 'inferred', 'modelled', 'assumed'
     UNIQUE (trace, requested, options)
 ) STRICT;
@@ -33,6 +39,11 @@ CREATE TABLE replay_domain (
     detached_flushes    INTEGER,                        -- those of them made while no device was attached: no hardware command follows
     calls_pending       INTEGER NOT NULL,               -- unmap calls not covered by a flush at the end of the log
     flushes_pending     INTEGER NOT NULL,               -- 1 if a flush is still due: calls wait or a timer is armed
+    commands            INTEGER,                        -- invalidation commands that the flushes become (modelled); NULL without a hardware profile
+    domain_commands     INTEGER,                        -- those of them that name the whole domain
+    waits               INTEGER,                        -- completion waits of those commands
+    pages_invalidated   INTEGER,                        -- 4096-byte pages that the commands cover which do not name the domain
+    over_invalidated_pages INTEGER,                     -- those of them that nobody had asked for
     evidence            TEXT NOT NULL,                  -- how flushes is known
     PRIMARY KEY (replay, domain)
 ) STRICT, WITHOUT ROWID;

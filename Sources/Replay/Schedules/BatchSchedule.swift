@@ -12,7 +12,10 @@ final class BatchSchedule: FlushSchedule {
     override func unmap(_ call: UnmapCall) {
         waiting += 1
         lane.open(call, domain: domain)
-        if waiting >= calls { flushAllWaiting(at: call, cause: .batchFull) }
+        lane.gather(call, domain: domain)
+        guard waiting >= calls else { return }
+        flushAllWaiting(at: call, cause: .batchFull)
+        lane.withInvalidator(of: domain) { $0.sync() }
     }
 }
 
@@ -29,10 +32,12 @@ final class EverySchedule: FlushSchedule {
         if waiting == 0 { lane.arm(self, for: call.time.addingSaturated(interval)) }
         waiting += 1
         lane.open(call, domain: domain)
+        lane.gather(call, domain: domain)
     }
 
     override func timerFired(at time: Int64) {
         lane.recordTimer(domain: domain, at: time, calls: waiting)
+        lane.withInvalidator(of: domain) { $0.sync() }
         waiting = 0
     }
 }
@@ -47,6 +52,7 @@ final class EndSchedule: FlushSchedule {
     override func domainFreed(_ free: DomainFree) {
         lane.record(
             domain: domain, at: PolicyLane.Occasion(free), cause: .domainFree, flushes: 1, calls: waiting)
+        lane.withInvalidator(of: domain) { $0.flushAll() }
         waiting = 0
     }
 }

@@ -4,6 +4,8 @@ import IOMMUModel
 final class SyncSchedule: FlushSchedule {
     override func unmap(_ call: UnmapCall) {
         lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: 1, calls: 1)
+        lane.gather(call, domain: domain)
+        lane.withInvalidator(of: domain) { $0.sync() }
     }
 }
 
@@ -24,5 +26,8 @@ final class PerPageSchedule: FlushSchedule {
         let flushes = Int64(clamping: callbacks &+ (isCutShort ? 1 : 0))
         guard flushes > 0 else { return }
         lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: flushes, calls: 1)
+        if let range = AddressRange(start: call.iova, size: call.result) {
+            lane.withInvalidator(of: domain) { $0.flushEachPage(range) }
+        }
     }
 }

@@ -24,6 +24,8 @@ final class VFIOSchedule: FlushSchedule {
         if call.isStrictCall {
             endOfRun()
             lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: 1, calls: 1)
+            lane.gather(call, domain: domain)
+            lane.withInvalidator(of: domain) { $0.sync() }
             return
         }
         // Nothing there to unmap ends the loop over the memory, as does a gap.
@@ -35,6 +37,7 @@ final class VFIOSchedule: FlushSchedule {
         if regions > 0 { lane.windows.runGoesOn(in: domain) }
         lastUnmap = (PolicyLane.Occasion(call), lane.isAttached(domain))
         var unflushed = range.start
+        lane.gather(call, domain: domain)
         pageSizes.forEachCallback(in: range) { iova, callback in
             guard let added = AddressRange(start: iova, size: callback.size) else { return }
             if gather.add(added) != nil {
@@ -47,7 +50,10 @@ final class VFIOSchedule: FlushSchedule {
         nextIOVA = call.iova &+ call.result
         regions += 1
         if regions == Policy.vfioRegions {
-            if gather.sync() != nil { flushAllWaiting(at: call, cause: .batchFull) }
+            if gather.sync() != nil {
+                flushAllWaiting(at: call, cause: .batchFull)
+                lane.withInvalidator(of: domain) { $0.sync() }
+            }
             regions = 0
         }
     }
@@ -61,6 +67,7 @@ final class VFIOSchedule: FlushSchedule {
         lane.record(
             domain: domain, at: lastUnmap.occasion, cause: cause, flushes: 1, calls: waiting,
             isAttached: lastUnmap.wasAttached)
+        lane.withInvalidator(of: domain, isAttached: lastUnmap.wasAttached) { $0.sync() }
         waiting = 0
     }
 }

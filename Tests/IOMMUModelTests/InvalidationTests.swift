@@ -1,0 +1,221 @@
+import TestSupport
+import Testing
+
+@testable import IOMMUModel
+
+/// What flushes become at the hardware (model.md §4, §9 items 17-20).
+@Suite struct InvalidationTests {
+    private func range(_ page: UInt64, _ count: UInt64) throws -> AddressRange {
+        try #require(AddressRange(start: page << 12, size: count << 12))
+    }
+
+    // MARK: - VT-d
+
+    /// Model.md §4.1: first page, pages, mask.
+    @Test(
+        arguments: [
+            (0x1000, 1, 0), (0x1000, 16, 4), (0x1001, 2, 2), (0x1003, 2, 3), (0x1001, 16, 5), (0x1000, 100, 7),
+            (0x1000, 513, 10), (0x1fff, 2, 14), (0xfffff, 2, 21), (0x1000, 262_144, 19),
+        ] as [(UInt64, UInt64, Int)])
+    func masks(page: UInt64, count: UInt64, mask: Int) {
+        #expect(VTd.mask(page: page, count: count) == mask)
+    }
+
+    /// Item 17: the block is aligned, holds the range, and no smaller one does.
+    @Test(arguments: seeds) func aMaskNamesTheSmallestBlock(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<20_000 {
+            let count = 1 + random.small(below: 1 << 30)
+            let page = random.next() >> (13 + random.next() % 40)
+            let mask = VTd.mask(page: page, count: count)
+            let last = page + count - 1
+            guard mask < 52 else {
+                #expect(page >> 51 != last >> 51)
+                continue
+            }
+            #expect(page >> UInt64(mask) == last >> UInt64(mask))
+            #expect(1 << UInt64(mask) >= count)
+            if mask > 0 {
+                let smaller = UInt64(mask - 1)
+                #expect(page >> smaller != last >> smaller || count > 1 << smaller)
+            }
+        }
+    }
+
+    @Test(arguments: seeds) func anyNumbersAreTakenWithoutATrap(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        for profile in HardwareProfile.allCases {
+            var invalidator = Invalidator(profile, pageSizes: .everyPowerOfTwo)
+            for _ in 0..<500 {
+                let (one, other) = (random.hostile(), random.hostile())
+                let range = try #require(AddressRange(start: min(one, other), last: max(one, other)))
+                switch random.next() % 5 {
+                case 0: invalidator.sync()
+                case 1: invalidator.flushAll()
+                case 2: invalidator.sync(range)
+                case 3: invalidator.flushEachPage(range)
+                default: invalidator.unmap(range)
+                }
+                _ = VTd.mask(page: one, count: other)
+            }
+            let counts = invalidator.counts
+            #expect(counts.commands > 0 && counts.waits >= 0 && counts.domainCommands >= 0, "\(profile)")
+        }
+    }
+
+    // MARK: - AMD
+
+    /// Item 18: the same block as VT-d's.
+    @Test(arguments: seeds) func amdNamesTheSameBlock(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<20_000 {
+            let count = 1 + random.small(below: 1 << 30)
+            let page = random.next() >> (14 + random.next() % 40)
+            let bits = AMDvi.coverage(of: try range(page, count))
+            let last = page + count - 1
+            if count == 1 {
+                #expect(bits == 12)
+            } else if let bits {
+                #expect(page >> UInt64(bits - 12) == last >> UInt64(bits - 12))
+                #expect(page >> UInt64(bits - 13) != last >> UInt64(bits - 13))
+                #expect(bits - 12 <= VTd.mask(page: page, count: count))
+            } else {
+                #expect((page << 12) >> 52 != (last << 12) >> 52)
+            }
+        }
+    }
+
+    // MARK: - SMMUv3
+
+    /// Item 19, and the examples of model.md §4.3.
+    @Test(
+        arguments: [
+            (1, 1), (16, 1), (100, 1), (255, 2), (512, 1), (513, 2), (1_000_003, 4),
+        ] as [(UInt64, Int64)])
+    func rangeCommands(pages: UInt64, commands: Int64) {
+        #expect(SMMUv3.rangeCommands(pages: pages) == commands)
+    }
+
+    @Test(arguments: seeds) func fewCommandsCoverAnyRange(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<20_000 {
+            let pages = 1 + random.small(below: 1 << 18)
+            let commands = SMMUv3.rangeCommands(pages: pages)
+            #expect((1...4).contains(commands))
+            // Each command covers a window of five bits.
+            #expect(commands >= Int64(pages.nonzeroBitCount + 4) / 5)
+        }
+    }
+
+    // MARK: - Profiles
+
+    private func counts(
+        _ profile: HardwareProfile, _ sizes: PageSizes = .fourKTwoMOneG, _ body: (inout Invalidator) -> Void
+    ) -> [Int64] {
+        var invalidator = Invalidator(profile, pageSizes: sizes)
+        body(&invalidator)
+        let counts = invalidator.counts
+        return [
+            counts.commands, counts.domainCommands, counts.waits, Int64(counts.pages), Int64(counts.overPages),
+        ]
+    }
+
+    /// Model.md §4.4: a strict unmap of 16 pages that begin on an odd one.
+    @Test(
+        arguments: [
+            (.contract, [16, 0, 1, 16, 0]), (.vtd419, [16, 0, 16, 16, 0]), (.vtd61, [1, 0, 1, 32, 16]),
+            (.vtd612, [1, 0, 1, 32, 16]), (.amd419, [1, 1, 1, 0, 0]), (.amd6, [1, 0, 1, 32, 16]),
+            (.smmuv3, [16, 0, 1, 16, 0]), (.smmuv3RIL, [1, 0, 1, 16, 0]),
+        ] as [(HardwareProfile, [Int64])])
+    func aStrictUnmapOfSmallPages(profile: HardwareProfile, expected: [Int64]) throws {
+        let pages = try range(0x1001, 16)
+        #expect(
+            counts(profile) {
+                $0.unmap(pages)
+                $0.sync()
+            } == expected)
+    }
+
+    /// A head of 4 KiB, a body of 2 MiB, a tail of 4 KiB: three segments with Intel and Arm, one with AMD.
+    @Test(
+        arguments: [
+            (.contract, [3, 0, 1, 514, 0]), (.vtd61, [3, 0, 3, 514, 0]), (.amd6, [1, 0, 1, 2048, 1534]),
+            (.smmuv3, [3, 0, 3, 514, 0]), (.smmuv3RIL, [3, 0, 3, 514, 0]),
+        ] as [(HardwareProfile, [Int64])])
+    func mixedPageSizesEndSpans(profile: HardwareProfile, expected: [Int64]) throws {
+        let pages = try range(0x1ff, 514)
+        #expect(
+            counts(profile) {
+                $0.unmap(pages)
+                $0.sync()
+            } == expected)
+    }
+
+    /// Model.md §1.6: neighbours are gathered, a gap or another length syncs first.
+    @Test func neighboursShareACommand() throws {
+        let (first, next, far) = (try range(0x100, 1), try range(0x101, 1), try range(0x200, 1))
+        #expect(
+            counts(.vtd61) {
+                for range in [first, next, far] { $0.unmap(range) }
+                $0.sync()
+            } == [2, 0, 2, 3, 0])
+        // What an unmap from the top down leaves is one span too.
+        #expect(
+            counts(.vtd61) {
+                for range in [next, first] { $0.unmap(range) }
+                $0.sync()
+            } == [1, 0, 1, 2, 0])
+        #expect(
+            counts(.amd6) {
+                for range in [first, far] { $0.unmap(range) }
+                $0.sync()
+            } == [1, 0, 1, 1024, 1022])
+        // Two pages in one callback do not join one page in another (model.md §4.4).
+        let two = try range(0x101, 2)
+        #expect(
+            counts(.vtd61) {
+                for range in [first, two] { $0.unmap(range) }
+                $0.sync()
+            } == [2, 0, 2, 5, 2])
+    }
+
+    /// Model.md §1.6: what an empty gather costs. Of 6.1 the recorded logs show it.
+    @Test(
+        arguments: [
+            (.contract, [0, 0, 1, 0, 0]), (.vtd61, [1, 0, 1, 1, 1]), (.vtd612, [1, 1, 1, 0, 0]),
+            (.amd6, [1, 1, 1, 0, 0]),
+            (.smmuv3, [0, 0, 0, 0, 0]), (.vtd419, [0, 0, 0, 0, 0]), (.amd419, [1, 1, 1, 0, 0]),
+        ] as [(HardwareProfile, [Int64])])
+    func anEmptyGather(profile: HardwareProfile, expected: [Int64]) {
+        #expect(counts(profile) { $0.sync() } == expected)
+    }
+
+    @Test(arguments: HardwareProfile.allCases) func aFlushOfADomainIsOneCommand(profile: HardwareProfile) {
+        #expect(counts(profile) { $0.flushAll() } == [1, 1, 1, 0, 0])
+    }
+
+    /// Beyond `CAP.MAMV` only the whole domain can be named.
+    @Test func tooLargeARangeTakesTheDomain() throws {
+        let large = try range(0x1000, 262_144)
+        #expect(counts(.vtd612) { $0.sync(large) } == [1, 1, 1, 0, 0])
+        #expect(counts(.amd6) { $0.sync(large) } == [1, 0, 1, 524_288, 262_144])
+    }
+
+    /// Item 20: without the interface it costs at least as much as with it.
+    @Test(arguments: HardwareProfile.allCases) func aSyncForManyCostsNoMoreThanOneForEach(profile: HardwareProfile)
+        throws
+    {
+        var random = SeededGenerator(seed: 7)
+        var apart = Invalidator(profile, pageSizes: profile.pageSizes)
+        var together = Invalidator(profile, pageSizes: profile.pageSizes)
+        for turn in 0..<4000 {
+            let pages = try range(random.small(below: 1 << 20), 1 + random.small(below: 700))
+            apart.unmap(pages)
+            apart.sync()
+            together.unmap(pages)
+            if turn % 64 == 63 { together.sync() }
+        }
+        #expect(together.counts.commands <= apart.counts.commands)
+        #expect(together.counts.waits <= apart.counts.waits)
+    }
+}
