@@ -337,6 +337,16 @@ public struct ReplayWriter {
         ]
     }
 
+    /// The word for what is told apart, and its number.
+    private func arguments(_ member: Member) -> StatementArguments {
+        switch member {
+        case .trace: ["trace", 0]
+        case .domain(let number): ["domain", Int64(number) + domainBase]
+        case .device(let number): ["device", number > 0 ? Int64(number) + trace.firstDeviceID : 0]
+        case .task(let number): ["task", number > 0 ? Int64(number) + trace.firstTaskID - 1 : 0]
+        }
+    }
+
     private mutating func write(_ statistics: WindowStatistics, replay: Int) throws {
         var number = try Int64.fetchOne(database, sql: "SELECT max(id) FROM window_summary") ?? 0
         for summary in statistics.summaries {
@@ -358,16 +368,20 @@ public struct ReplayWriter {
             }
         }
         try histograms.flush()
-        for peak in statistics.peaks {
-            let (by, member): (String, Int64) =
-                switch peak.of {
-                case .trace: ("trace", 0)
-                case .domain(let number): ("domain", Int64(number) + domainBase)
-                case .device(let number): ("device", number > 0 ? Int64(number) + trace.firstDeviceID : 0)
-                case .task(let number): ("task", number > 0 ? Int64(number) + trace.firstTaskID - 1 : 0)
-                }
-            try database.cachedStatement(sql: "INSERT INTO stale_peak VALUES (?, ?, ?, ?)")
-                .execute(arguments: [replays[replay], by, member, peak.pages])
+        for (member, total) in statistics.totals {
+            try database.cachedStatement(
+                sql: "INSERT INTO stale_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ).execute(
+                arguments: [replays[replay]] + arguments(member) + [
+                    total.windows, total.censored, total.uncertain, total.unreachablePages,
+                ]
+                    + StatementArguments(
+                        (0..<3).map { total.percentiles.indices.contains($0) ? total.percentiles[$0] : nil }
+                            + [total.longest]
+                            + (0..<2).map {
+                                total.pagePercentiles.indices.contains($0) ? total.pagePercentiles[$0] : nil
+                            })
+                    + [total.exposure, total.censoredPageSeconds, total.peak])
         }
         for hazard in statistics.hazards {
             try database.cachedStatement(sql: "INSERT INTO hazard_summary VALUES (?, ?, ?, ?, ?, ?)")
@@ -408,7 +422,7 @@ public struct ReplayWriter {
             sql: "DELETE FROM window_histogram WHERE summary IN (SELECT id FROM window_summary WHERE replay = ?)",
             arguments: [replay])
         for table in [
-            "flush", "replay_domain", "window_summary", "stale_peak", "stale_window", "hazard_summary", "hazard",
+            "flush", "replay_domain", "window_summary", "stale_total", "stale_window", "hazard_summary", "hazard",
             "timeline",
         ] {
             try database.execute(sql: "DELETE FROM \(table) WHERE replay = ?", arguments: [replay])

@@ -241,6 +241,33 @@ public struct WindowStatistics: Sendable {
         }
     }
 
+    /// A row of `stale_total`.
+    public struct Total: Hashable, Sendable {
+        /// Closed windows, certain ones.
+        public var windows: Int64 = 0
+        /// Windows open at the end of the log.
+        public var censored: Int64 = 0
+        /// Windows in which events were lost.
+        public var uncertain: Int64 = 0
+        /// 4096-byte pages that were unmapped while no device was attached.
+        public var unreachablePages: Int64 = 0
+        /// Lengths in ns that 50, 90 and 99 % of the closed windows do not exceed.
+        public var percentiles: [Int64] = []
+        /// Lengths in ns that 50 and 99 % of their pages do not exceed.
+        public var pagePercentiles: [Int64] = []
+        /// Length of the longest closed window in ns.
+        public var longest: Int64?
+        /// Pages x length of closed windows.
+        public var exposure: Double = 0
+        /// Pages x length so far of censored windows.
+        public var censoredPageSeconds: Double = 0
+        /// The most 4096-byte pages stale at one time.
+        public var peak: Int64 = 0
+
+        /// Nothing yet.
+        public init() {}
+    }
+
     /// A row of `timeline`.
     public struct Step: Sendable {
         /// Whose.
@@ -269,8 +296,8 @@ public struct WindowStatistics: Sendable {
 
     /// By cell, end and certainty.
     public var summaries: [Summary] = []
-    /// The most 4096-byte pages stale at one time, of whatever is told apart.
-    public var peaks: [(of: Member, pages: Int64)] = []
+    /// What it all amounts to, of whatever is told apart.
+    public var totals: [(of: Member, total: Total)] = []
     /// 4096-byte pages by cell and kind.
     public var hazards: [(cell: Cell, kind: HazardKind, pages: Int64)] = []
     /// By cell and time.

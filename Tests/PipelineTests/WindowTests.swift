@@ -80,8 +80,9 @@ import Testing
             statistics.hazards.map { (WindowTwin.HazardKey(cell: $0.cell, kind: $0.kind), $0.pages) },
             uniquingKeysWith: +)
         #expect(hazards == twin.hazards)
-        let peaks = Dictionary(uniqueKeysWithValues: statistics.peaks.map { ($0.of, $0.pages) })
+        let peaks = Dictionary(uniqueKeysWithValues: statistics.totals.map { ($0.of, $0.total.peak) })
         if !test.clockRunsBack { #expect(peaks.filter { $0.value > 0 } == twin.peaks) }
+        for (member, total) in statistics.totals { Self.check(total, of: member, twin) }
         let rows = windows.windowRows.map {
             WindowTwin.Row(
                 operation: $0.operation, iova: $0.iova, pages: Int64($0.size >> 12), opened: $0.opened,
@@ -90,6 +91,29 @@ import Testing
         #expect(Set(rows).count == rows.count)
         #expect(Set(rows) == twin.rows)
         #expect(statistics.windowsLeftOut == 0)
+    }
+
+    /// Sums and percentiles of one member, from the lengths of all its windows.
+    private static func check(_ total: WindowStatistics.Total, of member: Member, _ twin: WindowTwin) {
+        let own = twin.counts.filter { key, _ in
+            [.trace, .domain(key.cell.domain), .device(key.cell.device), .task(key.cell.task)].contains(member)
+        }
+        func windows(_ isIncluded: (WindowTwin.Key) -> Bool) -> Int64 {
+            own.filter { isIncluded($0.key) }.reduce(0) { $0 + $1.value.windows }
+        }
+        let closed = own.filter { !$0.key.isUncertain && $0.key.end < WindowEnd.endOfLog.rawValue }
+        let lengths = closed.flatMap(\.value.lengths).sorted()
+        #expect(total.windows == Int64(lengths.count))
+        #expect(total.longest == lengths.last)
+        #expect(total.uncertain == windows { $0.isUncertain })
+        #expect(total.censored == windows { !$0.isUncertain && $0.end == WindowEnd.endOfLog.rawValue })
+        #expect(total.percentiles.count == (lengths.isEmpty ? 0 : 3))
+        for (percent, value) in zip([50, 90, 99], total.percentiles) {
+            let exact = lengths[(lengths.count * percent + 99) / 100 - 1]
+            #expect(value == min(LengthScale.upperBound(of: LengthScale.bucket(of: exact)), lengths.last ?? 0))
+        }
+        let exposure = closed.reduce(0.0) { $0 + $1.value.pageNanoseconds }
+        #expect(abs(total.exposure * 1e9 - exposure) <= exposure * 1e-12)
     }
 
     /// Design §4 17: what other policies do beside it changes nothing for a policy.

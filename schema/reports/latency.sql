@@ -9,10 +9,8 @@ lengths AS (
         replay.trace, replay.id AS replay, stale.member, replay.first_ns, replay.last_ns, replay.requested,
         coalesce(replay_domain.policy, replay.policy) AS policy,
         coalesce(replay_domain.evidence, replay.evidence) AS evidence, replay.layer, replay.options,
-        stale.windows, stale.max_ns, min(open.p50_ns, stale.max_ns) AS p50_ns, min(open.p90_ns, stale.max_ns) AS p90_ns,
-        min(open.p99_ns, stale.max_ns) AS p99_ns
-    FROM how_much_was_stale AS stale
-    JOIN how_long_windows_were_open AS open USING (told_by, replay, member)
+        stale.windows, stale.p50_ns, stale.p90_ns, stale.p99_ns, stale.max_ns
+    FROM stale_total AS stale
     JOIN replay ON replay.id = stale.replay
     LEFT JOIN replay_domain ON :by = 'domain' AND replay_domain.replay = stale.replay AND replay_domain.domain = stale.member
     WHERE stale.told_by = coalesce(:by, 'trace')

@@ -8,7 +8,7 @@ member AS (
     UNION
     SELECT replay, domain FROM replay_domain WHERE :by = 'domain' AND unmap_calls > 0
     UNION
-    SELECT replay, member FROM how_much_was_stale WHERE told_by = :by AND :by IN ('device', 'task')
+    SELECT replay, member FROM stale_total WHERE told_by = :by AND :by IN ('device', 'task')
 ),
 reuse AS (
     SELECT
@@ -55,15 +55,15 @@ SELECT
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.censored, 0) END AS censored,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.uncertain, 0) END AS uncertain,
     coalesce(stale.unreachable_pages, 0) AS unreachable_pages,
-    min(open.p50_ns, stale.max_ns) AS p50_ns,
-    min(open.p90_ns, stale.max_ns) AS p90_ns,
-    min(open.p99_ns, stale.max_ns) AS p99_ns,
+    stale.p50_ns,
+    stale.p90_ns,
+    stale.p99_ns,
     stale.max_ns,
-    min(open.page_p50_ns, stale.max_ns) AS page_p50_ns,
-    min(open.page_p99_ns, stale.max_ns) AS page_p99_ns,
+    stale.page_p50_ns,
+    stale.page_p99_ns,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.exposure_page_seconds, 0.0) END AS exposure_page_seconds,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.censored_page_seconds, 0.0) END AS censored_page_seconds,
-    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale_peak.pages, 0) END AS peak_stale_pages,
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.peak_stale_pages, 0) END AS peak_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.access, 0) END AS hazards_access,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.iova_reuse, 0) END AS hazards_iova_reuse,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.page_reuse, 0) END AS hazards_page_reuse,
@@ -90,12 +90,8 @@ SELECT
 FROM member
 JOIN replay ON replay.id = member.replay
 JOIN trace ON trace.id = replay.trace
-LEFT JOIN how_much_was_stale AS stale
-    ON stale.told_by = coalesce(:by, 'trace') AND stale.replay = member.replay AND stale.member = member.member
-LEFT JOIN how_long_windows_were_open AS open
-    ON open.told_by = coalesce(:by, 'trace') AND open.replay = member.replay AND open.member = member.member
-LEFT JOIN stale_peak
-    ON stale_peak.replay = member.replay AND stale_peak.told_by = coalesce(:by, 'trace') AND stale_peak.member = member.member
+LEFT JOIN stale_total AS stale
+    ON stale.replay = member.replay AND stale.told_by = coalesce(:by, 'trace') AND stale.member = member.member
 LEFT JOIN reuse ON reuse.replay = member.replay AND reuse.member = member.member
 LEFT JOIN ended ON ended.replay = member.replay AND ended.member = member.member
 LEFT JOIN domain ON :by = 'domain' AND domain.id = member.member

@@ -29,12 +29,25 @@ CREATE TABLE window_histogram (
     PRIMARY KEY (summary, up_to_ns)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE stale_peak (
-    -- The most pages stale at one time in a replay. Peaks do not add up, so there is one for whatever is told apart.
-    replay INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
-    told_by TEXT NOT NULL,                             -- 'trace', 'domain', 'device', 'task'
-    member INTEGER NOT NULL,                           -- number of the domain, device or task; 0 for the whole trace and for what the log does not tell
-    pages  INTEGER NOT NULL,                           -- 4096-byte pages in open windows
+CREATE TABLE stale_total (
+    -- What was stale in a replay altogether, and by domain, device and task (design §4 10-12, 15, 16): what can be summed up from
+    -- window_summary and window_histogram, and peaks, which cannot.
+    replay                INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    told_by               TEXT NOT NULL,               -- 'trace', 'domain', 'device', 'task'
+    member                INTEGER NOT NULL,            -- number of the domain, device or task; 0 for the whole trace and for what the log does not tell
+    windows               INTEGER NOT NULL,            -- closed windows
+    censored              INTEGER NOT NULL,            -- windows open at the end of the log
+    uncertain             INTEGER NOT NULL,            -- windows in which events were lost
+    unreachable_pages     INTEGER NOT NULL,            -- 4096-byte pages unmapped while no device was attached: no window
+    p50_ns                INTEGER,                     -- length that half of the closed windows do not exceed; NULL without any
+    p90_ns                INTEGER,                     -- likewise 90 %
+    p99_ns                INTEGER,                     -- likewise 99 %
+    max_ns                INTEGER,                     -- length of the longest closed window
+    page_p50_ns           INTEGER,                     -- length that half of the pages in closed windows do not exceed
+    page_p99_ns           INTEGER,                     -- likewise 99 %
+    exposure_page_seconds REAL NOT NULL,               -- pages x length of closed windows
+    censored_page_seconds REAL NOT NULL,               -- pages x length so far of censored windows
+    peak_stale_pages      INTEGER NOT NULL,            -- most 4096-byte pages in open windows at one time
     PRIMARY KEY (replay, told_by, member)
 ) STRICT, WITHOUT ROWID;
 

@@ -459,9 +459,6 @@ struct WindowLedger {
                     longest: end == WindowEnd.unreachable.rawValue ? nil : sum.longest,
                     histogram: histograms[index].sorted { $0.upTo < $1.upTo }))
         }
-        for (number, level) in levels.enumerated() where level.peak > 0 || number == 0 {
-            statistics.peaks.append((stale.cells.members[number], level.peak))
-        }
         for (key, pages) in zip(hazards.keys, hazards.sums) {
             guard let kind = HazardKind(rawValue: UInt8(truncatingIfNeeded: key)) else { continue }
             statistics.hazards.append((cells[Int(key >> 8)], kind, pages))
@@ -470,10 +467,51 @@ struct WindowLedger {
         statistics.summaries.sort {
             ($0.cell, $0.end, $0.isUncertain ? 1 : 0) < ($1.cell, $1.end, $1.isUncertain ? 1 : 0)
         }
+        statistics.totals = totals(of: statistics.summaries)
         statistics.hazards.sort { ($0.cell, $0.kind.rawValue) < ($1.cell, $1.kind.rawValue) }
         statistics.timeline = timeline.steps(cells).sorted { ($0.cell, $0.start) < ($1.cell, $1.start) }
         statistics.stepLength = timeline.stepLength
         statistics.windowsLeftOut = windowCount - rowCount
         return statistics
+    }
+
+    /// What summaries amount to by trace, domain, device and task.
+    private func totals(of summaries: [WindowStatistics.Summary]) -> [(of: Member, total: WindowStatistics.Total)] {
+        var summariesOfMember: [Member: [Int]] = [.trace: []]
+        for (index, summary) in summaries.enumerated() {
+            let cell = summary.cell
+            for member in [.trace, .domain(cell.domain), .device(cell.device), .task(cell.task)] as [Member] {
+                summariesOfMember[member, default: []].append(index)
+            }
+        }
+        var histogram = MergedHistogram()
+        return stale.cells.members.enumerated().compactMap { number, member in
+            guard let own = summariesOfMember[member] else { return nil }
+            var total = WindowStatistics.Total()
+            for index in own { total.add(summaries[index], to: &histogram) }
+            total.percentiles = histogram.percentiles([50, 90, 99], limit: total.longest ?? 0)
+            total.pagePercentiles = histogram.pagePercentiles([50, 99], limit: total.longest ?? 0)
+            histogram.clear()
+            if levels.indices.contains(number) { total.peak = levels[number].peak }
+            return (member, total)
+        }
+    }
+}
+
+extension WindowStatistics.Total {
+    fileprivate mutating func add(_ summary: WindowStatistics.Summary, to histogram: inout MergedHistogram) {
+        if summary.end == WindowEnd.unreachable.rawValue {
+            unreachablePages = unreachablePages.addingSaturated(summary.pages)
+        } else if summary.isUncertain {
+            uncertain += summary.windows
+        } else if summary.end == WindowEnd.endOfLog.rawValue {
+            censored += summary.windows
+            censoredPageSeconds += summary.pageSeconds
+        } else {
+            windows += summary.windows
+            exposure += summary.pageSeconds
+            longest = max(longest ?? 0, summary.longest ?? 0)
+            histogram.add(summary.histogram)
+        }
     }
 }
