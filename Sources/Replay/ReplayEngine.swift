@@ -263,7 +263,9 @@ struct ReplayEngine {
         for lane in lanes {
             lane.schedule(of: operation.domain)?.domainFreed(free)
             lane.windows.closeAll(operation.domain, at: operation.time, .flush(.domainFree), line: operation.line)
+            lane.windows.forget(operation.domain)
         }
+        stale.forget(operation.domain)
     }
 
     // MARK: - Runs

@@ -23,7 +23,11 @@ struct OpenPieces {
         tree.forEach(overlapping: range ?? .everything) { piece, place in
             if isCovered(windows[Int(place)]) { hits.append((windows[Int(place)], piece)) }
         }
-        if hits.count == tree.count, range == nil { tree.removeAll() }
+        // Mostly a sync covers all that is open.
+        if hits.count == tree.count, range.map({ range in hits.allSatisfy { range.contains($0.range) } }) ?? true {
+            tree.removeAll()
+            return
+        }
         for index in hits.indices {
             let (window, piece) = hits[index]
             tree.remove(start: piece.start, number: window.order)

@@ -73,6 +73,14 @@ final class StaleDomain {
         }
     }
 
+    /// Forgets everything.
+    func forgetAll() {
+        firstOrder = end
+        windows = []
+        byAddress = TranslationMap()
+        byPage = TranslationMap()
+    }
+
     /// Forgets what no policy needs any more.
     func forgetClosed(under lanes: ContiguousArray<PolicyLane>, domain: Int32) {
         let order = min(lanes.reduce(Int64.max) { min($0, $1.windows.firstOpen(in: domain)) }, end)
@@ -110,6 +118,12 @@ final class StaleState {
 
     init(domains: Int) {
         self.domains = ContiguousArray((0..<domains).map { _ in StaleDomain() })
+    }
+
+    /// A domain is freed, its windows are closed under all policies.
+    func forget(_ domain: Int32) {
+        domains[Int(domain) - 1].forgetAll()
+        active.removeAll { $0 == domain }
     }
 
     /// Adds a window to a domain, and now and then forgets those that are closed under all policies.

@@ -180,6 +180,12 @@ struct WindowLedger {
         }
     }
 
+    /// The domain is freed: what was kept ready for it is not needed any more.
+    mutating func forget(_ domain: Int32) {
+        domains[Int(domain) - 1].pieces = OpenPieces()
+        domains[Int(domain) - 1].suspects = []
+    }
+
     /// Counts what has left ``OpenPieces`` for ``parts``.
     private mutating func closeParts(_ domain: Int32, at time: Int64, _ end: UInt8, line: Int64) {
         for part in parts { closed(part.window, part.range, domain, at: time, end, line: line) }
