@@ -3,6 +3,9 @@ import Operations
 import TraceStore
 
 /// One policy on its way through a trace: a ``FlushSchedule`` for each domain, their timers, and what is counted.
+///
+/// All classes of a replay live on one thread, and none hands a property out while it changes: what is touched for each
+/// operation goes without checks for exclusive access, which would take a tenth of a replay.
 final class PolicyLane {
     /// Why a policy was chosen for a domain, and how sure that is.
     struct Choice {
@@ -16,19 +19,19 @@ final class PolicyLane {
     let options: ReplayOptions
 
     /// Flushes since the last ``takeRows()``, in order.
-    private(set) var rows: ContiguousArray<FlushRow> = []
+    @exclusivity(unchecked) private(set) var rows: ContiguousArray<FlushRow> = []
 
     private let trace: TraceSummary
     private var schedules: ContiguousArray<FlushSchedule?> = []
     private var choices: ContiguousArray<Choice> = []
-    private var counts: ContiguousArray<DomainCounts> = []
-    private var timers = TimerHeap()
+    @exclusivity(unchecked) private var counts: ContiguousArray<DomainCounts> = []
+    @exclusivity(unchecked) private var timers = TimerHeap()
     /// By domain - 1: flushes of the calls themselves that are not a row yet.
-    private var sums: ContiguousArray<FlushRow?>
+    @exclusivity(unchecked) private var sums: ContiguousArray<FlushRow?>
     private let attachments: Attachments
-    var windows: WindowLedger
+    @exclusivity(unchecked) var windows: WindowLedger
     /// By domain - 1, what its flushes become at the hardware; empty if that is not asked.
-    private var invalidators: ContiguousArray<Invalidator> = []
+    @exclusivity(unchecked) private var invalidators: ContiguousArray<Invalidator> = []
 
     struct DomainCounts {
         var flushes: Int64 = 0
@@ -317,7 +320,7 @@ final class PolicyLane {
 
 /// Who is attached where: one state for all lanes.
 final class Attachments {
-    var state: AttachState
+    @exclusivity(unchecked) var state: AttachState
 
     init(_ state: AttachState) { self.state = state }
 }

@@ -67,7 +67,7 @@ class FlushSchedule {
     final let domain: Int32
     final unowned let lane: PolicyLane
     /// Unmap calls that no flush has covered yet.
-    final var waiting: Int64 = 0
+    @exclusivity(unchecked) final var waiting: Int64 = 0
 
     init(domain: Int32, lane: PolicyLane) {
         self.domain = domain

@@ -4,7 +4,7 @@ import IOMMUModel
 final class QueueSchedule: FlushSchedule {
     private let settings: FlushQueue.Settings
     private let wheel: TimerWheel
-    private var queue = FlushQueue()
+    @exclusivity(unchecked) private var queue = FlushQueue()
 
     init(domain: Int32, lane: PolicyLane, settings: FlushQueue.Settings, wheel: TimerWheel) {
         self.settings = settings

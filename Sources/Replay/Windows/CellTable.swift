@@ -5,15 +5,15 @@ final class CellTable {
     /// More combinations than any host shows; beyond, tasks and devices are not told apart any more.
     private static let limit = 1 << 16
 
-    private(set) var cells: ContiguousArray<Cell> = []
+    @exclusivity(unchecked) private(set) var cells: ContiguousArray<Cell> = []
     /// By cell, the numbers of its domain, its device and its task among ``members``.
-    private(set) var groups: ContiguousArray<(Int, Int, Int)> = []
+    @exclusivity(unchecked) private(set) var groups: ContiguousArray<(Int, Int, Int)> = []
     /// What figures are told apart by, by number.
-    private(set) var members: ContiguousArray<Member> = [.trace]
+    @exclusivity(unchecked) private(set) var members: ContiguousArray<Member> = [.trace]
     private var numberOfCell: [Cell: Int32] = [:]
     private var numberOfMember: [Member: Int] = [:]
     /// Interrupts of several CPUs alternate between a few cells.
-    private var recent = ContiguousArray(
+    @exclusivity(unchecked) private var recent = ContiguousArray(
         repeating: (cell: Cell(domain: -1, device: 0, task: 0), number: Int32(0)), count: 64)
 
     /// The number of a cell, from 0.

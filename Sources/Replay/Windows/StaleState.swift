@@ -24,12 +24,12 @@ struct Window {
 /// ``windows`` the first open one is.
 final class StaleDomain {
     /// The windows that some policy needs, in order.
-    private(set) var windows: ContiguousArray<Window> = []
-    private var firstOrder: Int64 = 0
+    @exclusivity(unchecked) private(set) var windows: ContiguousArray<Window> = []
+    @exclusivity(unchecked) private var firstOrder: Int64 = 0
     /// For each stale IOVA what it pointed to, and as tag the order of the last unmap call that removed it.
-    private(set) var byAddress = TranslationMap()
+    @exclusivity(unchecked) private(set) var byAddress = TranslationMap()
     /// For each such page the IOVA that pointed to it, likewise.
-    private(set) var byPage = TranslationMap()
+    @exclusivity(unchecked) private(set) var byPage = TranslationMap()
 
     /// Whether no policy has a window open.
     var isEmpty: Bool { windows.isEmpty && byAddress.runCount == 0 }
@@ -110,10 +110,10 @@ final class StaleState {
     let domains: ContiguousArray<StaleDomain>
     let cells = CellTable()
     /// How many losses the log has announced so far.
-    var losses: Int32 = 0
+    @exclusivity(unchecked) var losses: Int32 = 0
 
     /// Numbers of the domains that have stale pages.
-    private(set) var active: ContiguousArray<Int32> = []
+    @exclusivity(unchecked) private(set) var active: ContiguousArray<Int32> = []
     private var opened: Int64 = 0
 
     init(domains: Int) {
