@@ -64,7 +64,7 @@ struct ReplayEngine {
 
     /// Takes the next operation of a trace, or of the part of it that is replayed.
     mutating func apply(_ operation: StoredOperation) {
-        noteLosses(before: operation)
+        noteLosses(before: operation.line)
         if usesRuns {
             for lane in lanes where lane.usesRuns { lane.windows.now = operation.time }
         }
@@ -88,7 +88,7 @@ struct ReplayEngine {
 
     /// Takes an operation from before the part that is replayed: what is mapped and attached changes, nothing else.
     mutating func prepare(_ operation: StoredOperation) {
-        noteLosses(before: operation)
+        noteLosses(before: operation.line)
         let index = Int(operation.domain) - 1
         switch operation.kind {
         case .map where tables.indices.contains(index) && !operation.flags.contains(.failed):
@@ -109,6 +109,7 @@ struct ReplayEngine {
 
     /// The log, or its part, is at its end: timers due up to then have fired (design §4 9).
     mutating func finish() {
+        noteLosses(before: part.lines.upperBound)
         fireTimers(upTo: part.lastTime)
         for lane in lanes { lane.finish(at: part.lastTime) }
         for index in tables.indices { mappings[index].liveBytes = tables[index].mappedBytes }
@@ -119,8 +120,8 @@ struct ReplayEngine {
     }
 
     /// Whatever is open where the log announces a loss becomes uncertain; what was due by then is not.
-    private mutating func noteLosses(before operation: StoredOperation) {
-        while nextLoss < trace.lossLines.count, trace.lossLines[nextLoss] < operation.line {
+    private mutating func noteLosses(before line: Int64) {
+        while nextLoss < trace.lossLines.count, trace.lossLines[nextLoss] < line {
             fireTimers(upTo: latestTime)
             stale.losses &+= 1
             nextLoss += 1

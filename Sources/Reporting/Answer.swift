@@ -123,7 +123,10 @@ public enum Answer {
     private static func label(_ row: Row) -> String {
         let requested: String = row["requested"]
         let policy: String = row["policy"]
-        return requested == policy ? policy : "\(requested) = \(policy)"
+        let options: String = row["options"]
+        // A replay of a part of the log stands beside that of the whole.
+        let part = options.contains("from=") ? " (part of the log)" : ""
+        return (requested == policy ? policy : "\(requested) = \(policy)") + part
     }
 
     /// Which policy fast took in each domain, and why.

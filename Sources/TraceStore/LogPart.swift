@@ -27,7 +27,7 @@ public enum LogPart: Hashable, Sendable {
             self = isRelative ? .sinceBegin(nanoseconds) : .clock(nanoseconds)
         }
 
-        /// A decimal number of units, exactly: at most nine digits of a fraction.
+        /// A decimal number of units, exactly: at most nine digits of a fraction, and whole nanoseconds.
         private static func nanoseconds(_ text: Substring, _ unit: Int64) -> Int64? {
             let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
             let fraction = parts.count > 1 ? parts[1] : ""
@@ -35,8 +35,10 @@ public enum LogPart: Hashable, Sendable {
                 (first + fraction).allSatisfy({ $0.isASCII && $0.isNumber }), let whole = Int64(first),
                 let part = Int64(fraction + String(repeating: "0", count: 9 - fraction.count))
             else { return nil }
-            let (product, overflow) = whole.multipliedReportingOverflow(by: unit)
-            return overflow ? nil : product.addingSaturated(part / (1_000_000_000 / unit))
+            let (nanoseconds, between) = part.quotientAndRemainder(dividingBy: 1_000_000_000 / unit)
+            let (product, isTooLarge) = whole.multipliedReportingOverflow(by: unit)
+            let (sum, isBeyond) = product.addingReportingOverflow(nanoseconds)
+            return between != 0 || isTooLarge || isBeyond ? nil : sum
         }
 
         func time(first: Int64) -> Int64 {

@@ -67,4 +67,60 @@ import Testing
             }
         }
     }
+
+    /// The same pairs: what both share is one range or none, what is left of one beside the other at most two.
+    @Test(arguments: [0, UInt64.max - 5]) func intersectionAndDifferenceAreThoseOfSets(base: UInt64) {
+        let ranges = (0..<6).flatMap { start in
+            (start..<6).compactMap { last in AddressRange(start: base + UInt64(start), last: base + UInt64(last)) }
+        }
+        for left in ranges {
+            for right in ranges {
+                let (ours, theirs) = (Set(left.start...left.last), Set(right.start...right.last))
+                let shared = left.intersection(right).map { Set($0.start...$0.last) }
+                #expect(shared ?? [] == ours.intersection(theirs))
+                #expect((shared == nil) == ours.isDisjoint(with: theirs))
+                let rest = left.subtracting(right)
+                #expect(rest.flatMap { Array($0.start...$0.last) } == ours.subtracting(theirs).sorted())
+                // As few as there can be.
+                #expect(rest.count <= 2)
+                if rest.count == 2 { #expect(rest[0].last < right.start && right.last < rest[1].start) }
+            }
+        }
+    }
+
+    @Test(arguments: seeds) func anyTwoRangesComeApartWithoutATrap(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        var overlapping = 0
+        for _ in 0..<5000 {
+            let numbers = (0..<4).map { _ in random.hostile() }
+            let left = try #require(AddressRange(start: min(numbers[0], numbers[1]), last: max(numbers[0], numbers[1])))
+            let right = try #require(
+                AddressRange(start: min(numbers[2], numbers[3]), last: max(numbers[2], numbers[3])))
+            let (shared, rest) = (left.intersection(right), left.subtracting(right))
+            #expect((shared != nil) == left.overlaps(right))
+            #expect(right.intersection(left) == shared)
+            // Put together in order they are the range again, without a gap.
+            let parts = (rest + (shared.map { [$0] } ?? [])).sorted { $0.start < $1.start }
+            #expect(parts.first?.start == left.start && parts.last?.last == left.last)
+            for (part, next) in zip(parts, parts.dropFirst()) { #expect(part.last + 1 == next.start) }
+            for part in rest { #expect(!part.overlaps(right) && left.contains(part)) }
+            if let shared {
+                overlapping += 1
+                #expect(left.contains(shared) && right.contains(shared))
+            }
+        }
+        #expect((500...4500).contains(overlapping))
+    }
+
+    @Test func everythingIsAllThereIs() throws {
+        #expect(AddressRange.everything == AddressRange(start: 0, last: .max))
+        let range = try #require(AddressRange(start: 0x1000, size: 0x1000))
+        #expect(AddressRange.everything.contains(range) && !range.contains(.everything))
+        #expect(AddressRange.everything.intersection(range) == range)
+        #expect(range.subtracting(.everything) == [])
+        #expect(
+            AddressRange.everything.subtracting(range)
+                == [AddressRange(start: 0, last: 0xfff), AddressRange(start: 0x2000, last: .max)].compactMap { $0 })
+        #expect(AddressRange.everything.subtracting(.everything) == [])
+    }
 }

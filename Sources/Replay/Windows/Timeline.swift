@@ -88,7 +88,9 @@ struct Timeline {
                 step = key
                 let sum = sums.sums[order[position]]
                 level &+= sum.change
-                steps.append(row(cells[Int(cell)], step, level, sum))
+                // A window that ends where a step begins is not in that step.
+                let isEmpty = level == 0 && sum.partial == 0 && sum.windows == 0 && sum.flushes == 0
+                if !isEmpty { steps.append(row(cells[Int(cell)], step, level, sum)) }
                 step += 1
                 position += 1
             }
