@@ -22,6 +22,7 @@ public struct RangeTree: Sendable {
     private var nodes: ContiguousArray<Node> = []
     private var free: ContiguousArray<Place> = []
     private var root = none
+    private var seed = UInt64.random(in: .min ... .max)
 
     /// No ranges.
     public init() {}
@@ -36,7 +37,7 @@ public struct RangeTree: Sendable {
     /// - Parameter number: tells apart ranges with one start; no two may have both in common.
     public mutating func insert(_ range: AddressRange, number: Int64) -> Place {
         let node = Node(
-            range: range, reach: range.last, number: number, priority: Self.priority(range.start, number))
+            range: range, reach: range.last, number: number, priority: nextPriority())
         let place: Place
         if let reused = free.popLast() {
             nodes[Int(reused)] = node
@@ -84,10 +85,11 @@ public struct RangeTree: Sendable {
         visit(nodes[Int(place)].right, range, body)
     }
 
-    /// Well mixed bits of what identifies a range: no log can choose a tree's shape without meaning to, and the same
-    /// ranges make the same tree.
-    private static func priority(_ start: UInt64, _ number: Int64) -> UInt64 {
-        var value = start &+ UInt64(bitPattern: number) &* 0x9e37_79b9_7f4a_7c15
+    /// The next of a sequence of well mixed bits (SplitMix64) whose begin no log can know: what a log can foretell it can
+    /// choose, and a tree of chosen priorities is a list. What is found, and in which order, does not depend on them.
+    private mutating func nextPriority() -> UInt64 {
+        seed &+= 0x9e37_79b9_7f4a_7c15
+        var value = seed
         value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
         value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
         return value ^ (value >> 31)

@@ -230,4 +230,21 @@ import Testing
         #expect(tree.count == 600)
         #expect(found(tree).map(\.range.start) == (0..<600).map { startOf($0 * 100) }.sorted())
     }
+
+    /// The same where somebody chose the ranges for it: addresses and pages are a log's to choose, and where start and
+    /// number are mixed by a sum, each start has a number that makes it as good as any other.
+    @Test func rangesChosenToCollideAreAsGood() async {
+        await #expect(processExitsWith: .success) {
+            let factor: UInt64 = 0x9e37_79b9_7f4a_7c15
+            var inverse = factor
+            for _ in 0..<6 { inverse = inverse &* (2 &- factor &* inverse) }
+            var tree = RangeTree()
+            for page in 1...20_000 as ClosedRange<UInt64> {
+                let number = Int64(bitPattern: (0 &- page << 12) &* inverse)
+                guard let range = AddressRange(start: page << 12, size: 4096) else { continue }
+                _ = tree.insert(range, number: number)
+            }
+            precondition(tree.count == 20_000)
+        }
+    }
 }

@@ -86,17 +86,17 @@ struct HazardFinder {
         var own: [StalePage] = []
         collect(operation.domain, pages, into: &own)
         for lane in lanes {
-            var counted: [AddressRange] = []
+            var counted = RangeTree()
             for (stalePages, kind) in [(others, HazardKind.pageReuse), (own, .recycled)] {
                 for open in openPages(stalePages, under: lane) {
-                    let left = counted.reduce([open.pages]) { parts, known in parts.flatMap { $0.subtracting(known) } }
-                    for part in left {
+                    for part in Self.parts(of: open.pages, notIn: counted) {
                         let start = open.addresses.start &+ (part.start - open.pages.start)
                         guard let addresses = AddressRange(start: start, size: part.size) else { continue }
                         lane.windows.count(
                             kind, open.window, domain: open.domain, addresses, reuse: operation.id,
                             at: operation.time)
-                        counted.append(part)
+                        // Parts counted are disjoint: their starts tell them apart.
+                        _ = counted.insert(part, number: 0)
                     }
                 }
             }
@@ -149,15 +149,26 @@ struct HazardFinder {
             table.forEachRun(overlapping: .everything) { Self.add($0, to: &live) }
             livePages[Int(domain) - 1] = live
         }
-        var parts = [page.pages]
-        livePages[Int(domain) - 1]?.forEach(overlapping: page.pages) { live, _ in
-            parts = parts.flatMap { $0.subtracting(live) }
-        }
-        return parts.compactMap { part in
+        guard let live = livePages[Int(domain) - 1] else { return [page] }
+        return Self.parts(of: page.pages, notIn: live).compactMap { part in
             page.addresses(of: part).map {
                 StalePage(pages: part, domain: page.domain, order: page.order, iova: $0.start)
             }
         }
+    }
+
+    /// What is left of pages beside those of a tree, in order.
+    private static func parts(of pages: AddressRange, notIn tree: RangeTree) -> [AddressRange] {
+        var parts: [AddressRange] = []
+        // The first page not decided yet. Ranges come in order of start: what lies before the next one is left for good.
+        var next: UInt64? = pages.start
+        tree.forEach(overlapping: pages) { known, _ in
+            guard let start = next, known.last >= start else { return }
+            if known.start > start, let part = AddressRange(start: start, last: known.start - 1) { parts.append(part) }
+            next = known.last < pages.last ? known.last + 1 : nil
+        }
+        if let start = next, let part = AddressRange(start: start, last: pages.last) { parts.append(part) }
+        return parts
     }
 
     private static func add(_ run: PageTable.Run, to live: inout RangeTree) {
