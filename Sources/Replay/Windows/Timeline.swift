@@ -20,6 +20,8 @@ struct Timeline {
     /// ns
     let stepLength: Int64
     private let first: Int64
+    /// Where a clock runs backwards, events may be dated behind the end: they count in the step that holds it.
+    private let lastStep: Int64
     /// By cell and step.
     private var sums = SummingTable(zero: Sum())
 
@@ -27,11 +29,12 @@ struct Timeline {
         self.first = first
         let span = last.subtractingSaturated(first)
         stepLength = max(span, 0) / Self.stepCount + 1
+        lastStep = max(span, 0) / stepLength
     }
 
     @inline(__always)
     private func step(at time: Int64) -> Int64 {
-        min(max(time.subtractingSaturated(first), 0) / stepLength, Self.stepCount - 1)
+        min(max(time.subtractingSaturated(first), 0) / stepLength, lastStep)
     }
 
     private mutating func index(_ cell: Int32, _ step: Int64) -> Int {

@@ -20,20 +20,24 @@ import Testing
         var flushes: Int64 = 0
     }
 
-    /// What the steps should hold, worked out one by one. The first and the last step reach as far as a clock may run
-    /// astray.
+    /// What the steps should hold, worked out one by one. The first step and the one that holds the end reach as far as a
+    /// clock may run astray.
     private struct Twin {
         var first: Int64
+        var last: Int64
         var stepLength: Int64
         var sums: [Key: Sum] = [:]
 
         private func begin(_ step: Int64) -> Int64 { step == 0 ? .min / 4 : first + step * stepLength }
         private func end(_ step: Int64) -> Int64 {
-            step == stepCount - 1 ? .max / 4 : first + (step + 1) * stepLength
+            let next = first + (step + 1) * stepLength
+            return next > last ? .max / 4 : next
         }
+        /// Steps that begin before the end of the log, or at it.
+        private var steps: [Int64] { (0..<stepCount as Range<Int64>).filter { first + $0 * stepLength <= last } }
 
         func step(of time: Int64) -> Int64 {
-            (0..<stepCount as Range<Int64>).first { time >= begin($0) && time < end($0) } ?? -1
+            steps.first { time >= begin($0) && time < end($0) } ?? -1
         }
 
         mutating func opened(_ cell: Int, at time: Int64, pages: Int64) {
@@ -46,7 +50,7 @@ import Testing
         }
 
         mutating func stale(_ cell: Int, from opened: Int64, to closed: Int64, pages: Int64) {
-            for step in 0..<stepCount {
+            for step in steps {
                 let overlap = min(closed, end(step)) - max(opened, begin(step))
                 if overlap > 0 { sums[Key(cell: cell, step: step), default: Sum()].pageNanoseconds += pages * overlap }
             }
@@ -85,7 +89,7 @@ import Testing
         let last = firstStart + test.span
         var timeline = Timeline(first: firstStart, last: last)
         #expect(timeline.stepLength == test.span / 128 + 1)
-        var twin = Twin(first: firstStart, stepLength: timeline.stepLength)
+        var twin = Twin(first: firstStart, last: last, stepLength: timeline.stepLength)
         var total: Int64 = 0
         /// Now and then a clock is before the first event or after the last.
         func time() -> Int64 {
