@@ -8,6 +8,14 @@ struct OpenPieces {
 
     var count: Int { tree.count }
 
+    /// A part of a window that closes.
+    struct Closed {
+        var window: Window
+        var range: AddressRange
+        /// 4096-byte pages that are open in it no more: one of which another part stays open still is.
+        var pages: Int64
+    }
+
     mutating func open(_ window: Window, _ range: AddressRange) {
         let place = Int(tree.insert(range, number: window.order))
         if place == windows.count { windows.append(window) } else { windows[place] = window }
@@ -16,12 +24,13 @@ struct OpenPieces {
     /// Closes what lies in `range`, or everything, of the windows that `isCovered` holds for: it becomes all of `hits`.
     mutating func close(
         _ range: AddressRange?, where isCovered: (Window) -> Bool,
-        into hits: inout ContiguousArray<(window: Window, range: AddressRange)>
+        into hits: inout ContiguousArray<Closed>
     ) {
         hits.removeAll(keepingCapacity: true)
         guard !tree.isEmpty else { return }
         tree.forEach(overlapping: range ?? .everything) { piece, place in
-            if isCovered(windows[Int(place)]) { hits.append((windows[Int(place)], piece)) }
+            let window = windows[Int(place)]
+            if isCovered(window) { hits.append(Closed(window: window, range: piece, pages: piece.pages)) }
         }
         // Mostly a sync covers all that is open.
         if hits.count == tree.count, range.map({ range in hits.allSatisfy { range.contains($0.range) } }) ?? true {
@@ -29,11 +38,14 @@ struct OpenPieces {
             return
         }
         for index in hits.indices {
-            let (window, piece) = hits[index]
+            let (window, piece) = (hits[index].window, hits[index].range)
             tree.remove(start: piece.start, number: window.order)
             guard let range, let closed = piece.intersection(range) else { continue }
             hits[index].range = closed
-            for rest in piece.subtracting(range) { open(window, rest) }
+            for rest in piece.subtracting(range) {
+                open(window, rest)
+                hits[index].pages -= rest.pages
+            }
         }
     }
 

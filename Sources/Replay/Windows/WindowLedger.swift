@@ -39,7 +39,7 @@ struct WindowLedger {
     private struct Completion {
         var time: Int64
         var domain: Int32
-        /// What it covers, in order and without neighbours; `nil` for the whole domain.
+        /// What it covers, as its commands come; `nil` for the whole domain.
         var ranges: [AddressRange]?
         /// Only windows before this order had opened when it started.
         var order: Int64
@@ -85,7 +85,7 @@ struct WindowLedger {
     private var domains: ContiguousArray<DomainState>
     private var completions: ContiguousArray<Completion> = []
     /// Parts of windows that close just now; kept to be filled again.
-    private var parts: ContiguousArray<(window: Window, range: AddressRange)> = []
+    private var parts: ContiguousArray<OpenPieces.Closed> = []
     private var levels: ContiguousArray<Level> = [Level()]
     /// By cell, end and certainty.
     private var sums = SummingTable(zero: Sum())
@@ -188,7 +188,9 @@ struct WindowLedger {
 
     /// Counts what has left ``OpenPieces`` for ``parts``.
     private mutating func closeParts(_ domain: Int32, at time: Int64, _ end: UInt8, line: Int64) {
-        for part in parts { closed(part.window, part.range, domain, at: time, end, line: line) }
+        for part in parts {
+            closed(part.window, part.range, part.pages, domain, at: time, end, line: line)
+        }
     }
 
     private mutating func closeWhole(_ domain: Int32, before order: Int64, at time: Int64, _ end: UInt8, line: Int64) {
@@ -198,7 +200,7 @@ struct WindowLedger {
         domains[index].first = last
         let unmapped = stale.domains[index]
         unmapped.forEachWindow(first..<last) {
-            closed($0, $0.range, domain, at: time, end, line: line)
+            closed($0, $0.range, $0.range.pages, domain, at: time, end, line: line)
         }
     }
 
@@ -224,21 +226,26 @@ struct WindowLedger {
             complete(flush, domain: domain, end)
             return
         }
-        guard let range = flush.range, let held = completions[index].ranges else {
+        if let range = flush.range {
+            completions[index].ranges?.append(range)
+        } else {
             completions[index].ranges = nil
-            return
         }
-        var ranges: [AddressRange] = []
-        for next in (held + [range]).sorted(by: { $0.start < $1.start }) {
-            if let last = ranges.last, last.last == .max || next.start <= last.last + 1,
+    }
+
+    /// Neighbours become one, so that a window over several of them closes as one.
+    private static func joined(_ ranges: [AddressRange]) -> [AddressRange] {
+        var result: [AddressRange] = []
+        for next in ranges.sorted(by: { $0.start < $1.start }) {
+            if let last = result.last, last.last == .max || next.start <= last.last + 1,
                 let joined = AddressRange(start: last.start, last: max(last.last, next.last))
             {
-                ranges[ranges.count - 1] = joined
+                result[result.count - 1] = joined
             } else {
-                ranges.append(next)
+                result.append(next)
             }
         }
-        completions[index].ranges = ranges
+        return result
     }
 
     /// When the next flush of the log is through; `nil` if none is under way.
@@ -253,7 +260,7 @@ struct WindowLedger {
             closeWhole(done.domain, before: done.order, at: done.time, done.end, line: done.line)
             return
         }
-        for range in done.ranges.map({ $0.map(Optional.some) }) ?? [nil] {
+        for range in done.ranges.map({ Self.joined($0).map(Optional.some) }) ?? [nil] {
             domains[index].pieces.close(
                 range,
                 where: {
@@ -263,12 +270,14 @@ struct WindowLedger {
         }
     }
 
+    /// - Parameter noLongerOpen: pages that are open in the window no more.
     @inline(__always)
     private mutating func closed(
-        _ window: Window, _ range: AddressRange, _ domain: Int32, at time: Int64, _ end: UInt8, line: Int64
+        _ window: Window, _ range: AddressRange, _ noLongerOpen: Int64, _ domain: Int32, at time: Int64, _ end: UInt8,
+        line: Int64
     ) {
         let pages = range.pages
-        changeLevels(of: window.cell, by: 0 &- pages, at: max(time, now))
+        changeLevels(of: window.cell, by: 0 &- noLongerOpen, at: max(time, now))
         let difference = time.subtractingReportingOverflow(window.opened)
         let length = difference.overflow ? .max : max(difference.partialValue, 0)
         let isUncertain = window.losses != stale.losses
@@ -374,7 +383,9 @@ struct WindowLedger {
             count(kind, window, domain: domain, range, reuse: reuse, at: time)
         case .ranged, .inRuns:
             parts.removeAll(keepingCapacity: true)
-            domains[index].pieces.forEachOpen(order, in: range) { parts.append(($0, $1)) }
+            domains[index].pieces.forEachOpen(order, in: range) {
+                parts.append(OpenPieces.Closed(window: $0, range: $1, pages: 0))
+            }
             for part in parts { count(kind, part.window, domain: domain, part.range, reuse: reuse, at: time) }
         }
     }
