@@ -53,9 +53,10 @@ public struct Replay: Sendable {
                 database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy, part)) })
             defer { writer.close() }
             var cursor = try OperationCursor(
-                database, trace, followsFlushes: engine.lanes.contains { $0.followsFlushes })
+                database, trace, through: part.lines.upperBound,
+                followsFlushes: engine.lanes.contains { $0.followsFlushes })
             var done: Int64 = 0
-            while let operation = try cursor.next(), operation.line <= part.lines.upperBound {
+            while let operation = try cursor.next() {
                 if operation.line >= part.lines.lowerBound {
                     engine.apply(operation)
                 } else {

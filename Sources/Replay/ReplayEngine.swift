@@ -121,8 +121,8 @@ struct ReplayEngine {
 
     /// Whatever is open where the log announces a loss becomes uncertain; what was due by then is not.
     private mutating func noteLosses(before line: Int64) {
-        while nextLoss < trace.lossLines.count, trace.lossLines[nextLoss] < line {
-            fireTimers(upTo: latestTime)
+        while nextLoss < trace.losses.count, trace.losses[nextLoss].line < line {
+            fireTimers(upTo: max(latestTime, trace.losses[nextLoss].time))
             stale.losses &+= 1
             nextLoss += 1
         }

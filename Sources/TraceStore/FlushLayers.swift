@@ -15,11 +15,13 @@ final class FlushEnds {
     private var ends: ContiguousArray<(flush: Int64, time: Int64)>
     private static let slots: Int64 = linesAhead * 2
 
-    init(_ database: Database, _ trace: TraceSummary) throws {
+    init(_ database: Database, _ trace: TraceSummary, through last: Int64) throws {
         layers = try RawStatement(
             database,
-            "SELECT flush, time_ns, line FROM layer WHERE id >= ?1 AND id < ?2 AND flush IS NOT NULL ORDER BY id",
-            [trace.layerIDs.lowerBound, trace.layerIDs.upperBound])
+            """
+            SELECT flush, time_ns, line FROM layer
+            WHERE id >= ?1 AND id < ?2 AND line <= ?3 AND flush IS NOT NULL ORDER BY id
+            """, [trace.layerIDs.lowerBound, trace.layerIDs.upperBound, last])
         ends = ContiguousArray(repeating: (0, 0), count: Int(Self.slots))
         next = try read()
     }
@@ -50,7 +52,8 @@ final class InvalidationRuns {
     private struct Run {
         var commands: ContiguousArray<StoredOperation>
         var completed: Int64
-        var hardwareDomain: Int64
+        /// `nil` if it is of all: a global invalidation.
+        var hardwareDomain: Int64?
 
         var isOfWholeDomain: Bool { !commands[0].hasRange }
     }
@@ -69,11 +72,13 @@ final class InvalidationRuns {
     private var base = 0
     private var lastOfCPU: [Int32: Int] = [:]
     private var position = 0
-    private var pending: (command: StoredOperation, hardwareDomain: Int64)?
+    private var pending: (command: StoredOperation, hardwareDomain: Int64?)?
     /// By hardware domain, where and when all of it was flushed last.
     private var lastFlush: [Int64: (line: Int64, time: Int64)] = [:]
+    /// Likewise of all hardware domains at once.
+    private var lastGlobalFlush: (line: Int64, time: Int64)?
 
-    init(_ database: Database, _ trace: TraceSummary) throws {
+    init(_ database: Database, _ trace: TraceSummary, through last: Int64) throws {
         firstDomain = (trace.domains.first?.id ?? 1) - 1
         // A run without a domain is one of the operations without a domain, or of whoever had its hardware id last.
         let unresolved = trace.domains.first { $0.name == "unresolved" }?.id ?? 0
@@ -87,8 +92,8 @@ final class InvalidationRuns {
                     WHERE domain.trace = layer.trace AND domain.hardware_domain = layer.hardware_domain
                 ), (SELECT min(domain.id) FROM domain WHERE domain.trace = layer.trace)),
                 address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), coalesce(hardware_domain, -1)
-            FROM layer WHERE id >= ?1 AND id < ?2 AND kind IN (\(kinds)) AND cause IS NULL ORDER BY id
-            """, [trace.layerIDs.lowerBound, trace.layerIDs.upperBound])
+            FROM layer WHERE id >= ?1 AND id < ?2 AND line <= ?3 AND kind IN (\(kinds)) AND cause IS NULL ORDER BY id
+            """, [trace.layerIDs.lowerBound, trace.layerIDs.upperBound, last])
         pending = try read()
     }
 
@@ -109,7 +114,8 @@ final class InvalidationRuns {
         if position > 0 { command.line = first }
         if runs[head].isOfWholeDomain {
             command.certainBefore = certainBefore(runs[head])
-            lastFlush[runs[head].hardwareDomain] = (first, runs[head].commands[0].time)
+            let flush = (first, runs[head].commands[0].time)
+            if let domain = runs[head].hardwareDomain { lastFlush[domain] = flush } else { lastGlobalFlush = flush }
         }
         position += 1
         if position == runs[head].commands.count { removeFirst() }
@@ -120,16 +126,19 @@ final class InvalidationRuns {
     /// flushed since.
     private func certainBefore(_ flush: Run) -> (line: Int64, time: Int64) {
         var (line, moment) = (Int64.max, Int64.max)
-        var seen: Set = [flush.hardwareDomain]
+        guard let hardwareDomain = flush.hardwareDomain else { return (line, moment) }
+        var seen: Set = [hardwareDomain]
         let time = flush.commands[0].time
         for run in runs[head...].dropFirst().prefix(Self.runsAhead) {
             let next = run.commands[0].time
             if next > time.addingSaturated(Self.patience) { break }
-            guard run.isOfWholeDomain, run.commands[0].domain == flush.commands[0].domain,
-                seen.insert(run.hardwareDomain).inserted
+            guard let other = run.hardwareDomain, run.isOfWholeDomain,
+                run.commands[0].domain == flush.commands[0].domain,
+                seen.insert(other).inserted
             else { continue }
             let tooEarly = next.subtractingSaturated(Self.patience)
-            if let last = lastFlush[run.hardwareDomain], last.time >= tooEarly {
+            let last = [lastFlush[other], lastGlobalFlush].compactMap { $0 }.max { $0.line < $1.line }
+            if let last, last.time >= tooEarly {
                 line = min(line, last.line)
             } else {
                 moment = min(moment, tooEarly)
@@ -148,7 +157,7 @@ final class InvalidationRuns {
         }
     }
 
-    private func add(_ read: (command: StoredOperation, hardwareDomain: Int64)) {
+    private func add(_ read: (command: StoredOperation, hardwareDomain: Int64?)) {
         let command = read.command
         let last = (lastOfCPU[command.cpu] ?? -1) - base
         if command.continuesFlush, last >= head, last < runs.count {
@@ -160,7 +169,7 @@ final class InvalidationRuns {
         }
     }
 
-    private func read() throws -> (command: StoredOperation, hardwareDomain: Int64)? {
+    private func read() throws -> (command: StoredOperation, hardwareDomain: Int64?)? {
         guard try layers.step() else { return nil }
         let isRange = layers.integer(4) == Int64(Layer.Granularity.page.rawValue)
         let domain = layers.integer(5)
@@ -171,6 +180,7 @@ final class InvalidationRuns {
             iova: isRange ? UInt64(bitPattern: layers.integer(6)) : 0,
             size: isRange ? UInt64(bitPattern: layers.integer(7)) : 0,
             hasRange: isRange, line: layers.integer(1), continuesFlush: layers.integer(3) == 0)
-        return (command, layers.integer(8))
+        let isGlobal = layers.integer(4) == Int64(Layer.Granularity.global.rawValue)
+        return (command, isGlobal ? nil : layers.integer(8))
     }
 }

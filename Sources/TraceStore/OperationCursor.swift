@@ -63,9 +63,13 @@ public struct OperationCursor {
 
     /// Starts at a trace's first operation. No schema change may happen while it is in use.
     ///
-    /// - Parameter followsFlushes: whether flushes matter: their ends, and the runs that stand in for them. Without, each
-    ///   flush ends when it begins, and runs are left out.
-    public init(_ database: Database, _ trace: TraceSummary, followsFlushes: Bool = true) throws {
+    /// - Parameters:
+    ///   - last: the log ends after this line.
+    ///   - followsFlushes: whether flushes matter: their ends, and the runs that stand in for them. Without, each flush ends
+    ///     when it begins, and runs are left out.
+    public init(
+        _ database: Database, _ trace: TraceSummary, through last: Int64 = .max, followsFlushes: Bool = true
+    ) throws {
         firstDomain = (trace.domains.first?.id ?? 1) - 1
         firstTask = trace.firstTaskID
         pids = trace.pids
@@ -74,10 +78,12 @@ public struct OperationCursor {
             database,
             """
             SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags, line, since_entry_ns
-            FROM operation WHERE id >= ?1 AND id < ?2 ORDER BY id
-            """, [trace.operationIDs.lowerBound, trace.operationIDs.upperBound])
-        flushEnds = followsFlushes && trace.flushLayer == .api ? try FlushEnds(database, trace) : nil
-        runs = followsFlushes && trace.flushLayer == .hardware ? try InvalidationRuns(database, trace) : nil
+            FROM operation WHERE id >= ?1 AND id < ?2 AND line <= ?3 ORDER BY id
+            """, [trace.operationIDs.lowerBound, trace.operationIDs.upperBound, last])
+        flushEnds = followsFlushes && trace.flushLayer == .api ? try FlushEnds(database, trace, through: last) : nil
+        runs =
+            followsFlushes && trace.flushLayer == .hardware
+            ? try InvalidationRuns(database, trace, through: last) : nil
         // Only a sync may lie inside an unmap call.
         readsEntries = followsFlushes && trace.showsSyncs
         nextOperation = nil

@@ -58,8 +58,17 @@ public struct TraceSummary: Sendable {
     public let firstTaskID: Int64
     /// One less than the lowest id of the trace's devices.
     public let firstDeviceID: Int64
-    /// Lines at which the log announces lost events, in order.
-    public let lossLines: [Int64]
+    /// Where the log announces lost events, in order.
+    public let losses: [Loss]
+
+    /// Lost events.
+    public struct Loss: Hashable, Sendable {
+        /// Line of the log that announces them.
+        public var line: Int64
+        /// Time in ns of the last layer before that; `Int64.min` if there is none. Operations are not looked at: a replay
+        /// knows when the last one was.
+        public var time: Int64
+    }
 }
 
 extension TraceSummary {
@@ -103,8 +112,29 @@ extension TraceSummary {
         pids = tasks.map { $0["pid"] }
         firstDeviceID =
             (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [id]) ?? 1) - 1
-        lossLines = try Int64.fetchAll(
-            database, sql: "SELECT line FROM lost_events WHERE trace = ? ORDER BY line", arguments: [id])
+        losses = try Self.losses(database, trace: id, layerIDs)
+    }
+
+    /// One pass through the layers, if there are losses at all.
+    private static func losses(_ database: Database, trace: Int64, _ layerIDs: Range<Int64>) throws -> [Loss] {
+        var losses = try Int64.fetchAll(
+            database, sql: "SELECT line FROM lost_events WHERE trace = ? ORDER BY line", arguments: [trace]
+        ).map { Loss(line: $0, time: .min) }
+        guard let last = losses.last else { return [] }
+        let layers = try RawStatement(
+            database, "SELECT line, time_ns FROM layer WHERE id >= ?1 AND id < ?2 AND line < ?3 ORDER BY id",
+            [layerIDs.lowerBound, layerIDs.upperBound, last.line])
+        var next = 0
+        var time = Int64.min
+        while try layers.step() {
+            while layers.integer(0) > losses[next].line {
+                losses[next].time = time
+                next += 1
+            }
+            time = layers.integer(1)
+        }
+        for index in next..<losses.count { losses[index].time = time }
+        return losses
     }
 
     /// Names of all traces, oldest first.

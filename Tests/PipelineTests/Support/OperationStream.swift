@@ -33,7 +33,7 @@ extension TraceSummary {
                 Domain(
                     id: Int64($0), name: "0x\($0)", kind: kind, kindEvidence: .inferred, mode: mode,
                     evidence: .recorded, isAssumedAttached: false)
-            }, pids: [], firstTaskID: 1, firstDeviceID: 0, lossLines: lossLines)
+            }, pids: [], firstTaskID: 1, firstDeviceID: 0, losses: lossLines.map { Loss(line: $0, time: .min) })
     }
 }
 
