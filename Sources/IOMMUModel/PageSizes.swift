@@ -19,7 +19,8 @@ public struct PageSizes: Hashable, Sendable {
         self.bitmap = bitmap
     }
 
-    private init(uncheckedBitmap: UInt64) { bitmap = uncheckedBitmap }
+    /// A set that is known to be neither empty nor to hold sizes below 4 KiB.
+    init(uncheckedBitmap: UInt64) { bitmap = uncheckedBitmap }
 
     /// The smallest page size, in bytes: what addresses and sizes must be multiples of.
     @inlinable
