@@ -47,7 +47,8 @@ final class PolicyLane {
         self.options = options
         self.trace = trace
         self.attachments = attachments
-        choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace) })
+        let isStrict = options.hardware?.cachesAbsent == true
+        choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace, isStrict: isStrict) })
         windows = WindowLedger(
             stale: stale, kept: options.windows,
             domains: zip(choices, trace.domains).map { choice, domain in
@@ -90,7 +91,11 @@ final class PolicyLane {
     // MARK: - Choices
 
     /// What `fast` stands for in a domain (design §4 3), and how well founded a policy's counts are there.
-    private static func choice(_ policy: Policy, for domain: TraceSummary.Domain, in trace: TraceSummary) -> Choice {
+    ///
+    /// - Parameter isStrict: whether the hardware makes all DMA domains strict.
+    private static func choice(
+        _ policy: Policy, for domain: TraceSummary.Domain, in trace: TraceSummary, isStrict: Bool
+    ) -> Choice {
         let ofDomain: Evidence = domain.evidence == .recorded ? .recorded : .assumed
         switch policy {
         case .perPage: return Choice(policy: policy, reason: "", evidence: .assumed)
@@ -105,6 +110,10 @@ final class PolicyLane {
             return Choice(
                 policy: .recorded, reason: "the domain deferred its flushes",
                 evidence: trace.flushLayer == .api ? .recorded : .inferred)
+        }
+        if isStrict, domain.kind != .unmanaged {
+            return Choice(
+                policy: .sync, reason: "hardware that caches absent translations: strict", evidence: .modelled)
         }
         switch domain.kind {
         case .unmanaged:
@@ -208,11 +217,14 @@ final class PolicyLane {
         body(&invalidators[Int(domain) - 1])
     }
 
+    /// Maps of one `iommu_map` or `iommu_map_sg`: hardware that caches absent translations has to forget them.
+    func map(_ range: AddressRange, domain: Int32) { withInvalidator(of: domain) { $0.map(range) } }
+
     /// An unmap call whose ranges go into the gather of a sync to come.
     @inline(__always)
     func gather(_ call: UnmapCall, domain: Int32) {
         guard !invalidators.isEmpty, let range = AddressRange(start: call.iova, size: call.result) else { return }
-        withInvalidator(of: domain) { $0.unmap(range) }
+        withInvalidator(of: domain) { $0.unmap(range, leaves: windows.stale.removed ?? []) }
     }
 
     // MARK: - Rows
@@ -312,7 +324,7 @@ final class PolicyLane {
         return ReplayWriter.Header(
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
-            options: options, hardware: self.options.hardware?.rawValue,
+            options: options, hardware: self.options.hardware?.canonical,
             layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
             evidence: weakest.text, span: (part.firstTime, part.lastTime))
     }

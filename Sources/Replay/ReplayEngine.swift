@@ -26,8 +26,8 @@ struct ReplayEngine {
     /// By domain - 1 and lane.
     private let schedules: ContiguousArray<FlushSchedule?>
     private var hazards: HazardFinder
-    /// What an unmap removed from the page table; kept to be filled again.
-    private var pieces: ContiguousArray<PageTable.Run>? = []
+    /// Maps that hardware which caches absent translations has not been told of yet.
+    private var mapRuns: MapRuns?
     private var nextLoss = 0
     private var latestTime = Int64.min
 
@@ -54,6 +54,7 @@ struct ReplayEngine {
         schedules = ContiguousArray(
             (0..<trace.domains.count).flatMap { index in lanes.map { $0.schedule(of: Int32(index + 1)) } })
         hazards = HazardFinder(stale: stale, lanes: openingLanes, domains: trace.domains.count)
+        mapRuns = options.hardware?.cachesAbsent == true ? MapRuns(domains: trace.domains) : nil
         usesRuns = lanes.contains { $0.usesRuns }
         showsFlushes = trace.flushLayer != .none
         let count = trace.domains.count
@@ -68,6 +69,7 @@ struct ReplayEngine {
         if usesRuns {
             for lane in lanes where lane.usesRuns { lane.windows.now = operation.time }
         }
+        if let ended = mapRuns?.take(operation) { sendMaps(ended) }
         switch operation.kind {
         case .map: map(operation)
         case .unmap, .unmapFast: unmap(operation)
@@ -110,6 +112,7 @@ struct ReplayEngine {
     /// The log, or its part, is at its end: timers due up to then have fired (design §4 9).
     mutating func finish() {
         noteLosses(before: part.lines.upperBound)
+        for run in mapRuns?.takeAll() ?? [] { sendMaps(run) }
         fireTimers(upTo: part.lastTime)
         for lane in lanes { lane.finish(at: part.lastTime) }
         for index in tables.indices { mappings[index].liveBytes = tables[index].mappedBytes }
@@ -142,6 +145,10 @@ struct ReplayEngine {
         mappings[index].mappedBytes &+= range.size
         if changeTable(operation, range, at: index) > 0 { mappings[index].mapsOverLive += 1 }
         mappings[index].peakLiveBytes = max(mappings[index].peakLiveBytes, tables[index].mappedBytes)
+    }
+
+    private func sendMaps(_ run: MapRuns.Run) {
+        for lane in lanes { lane.map(run.range, domain: run.domain) }
     }
 
     /// Maps in the model's page table. A mapping is tagged with the losses before it: what is found across a loss may be
@@ -195,8 +202,8 @@ struct ReplayEngine {
         let window = Window(
             operation: operation.id, line: operation.line, opened: operation.time, range: range, cell: cell,
             losses: stale.losses, order: stale.domains[Int(operation.domain) - 1].end)
-        pieces?.removeAll { $0.tag != Int64(stale.losses) }
-        stale.open(window, pieces ?? [], domain: operation.domain, under: openingLanes)
+        stale.removed?.removeAll { $0.tag != Int64(stale.losses) }
+        stale.open(window, stale.removed ?? [], domain: operation.domain, under: openingLanes)
         return window
     }
 
@@ -219,9 +226,9 @@ struct ReplayEngine {
         mappings[index].unmaps += 1
         mappings[index].unmappedBytes &+= result
         if let range {
-            pieces?.removeAll(keepingCapacity: true)
+            stale.removed?.removeAll(keepingCapacity: true)
             let changed = hazards.willChange(operation.domain, range, tables[index])
-            if tables[index].unmap(range, into: &pieces).bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
+            if tables[index].unmap(range, into: &stale.removed).bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
             hazards.didChange(operation.domain, changed, tables[index])
         } else {
             mappings[index].unmapsOfNothing += 1

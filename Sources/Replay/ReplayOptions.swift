@@ -8,7 +8,7 @@ public struct ReplayOptions: Sendable {
     /// The kernel's timer.
     public var wheel: TimerWheel
     /// Which commands flushes become; `nil` if that is not asked.
-    public var hardware: HardwareProfile?
+    public var hardware: Hardware?
     /// The stale windows that become rows of their own. No other figure depends on it.
     public var windows: WindowsKept
     /// The part of the log that is replayed.
@@ -16,7 +16,7 @@ public struct ReplayOptions: Sendable {
 
     /// 4K, 2M and 1G pages, HZ=250, the longest 100,000 windows, the whole log.
     public init(
-        pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250, hardware: HardwareProfile? = nil,
+        pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250, hardware: Hardware? = nil,
         windows: WindowsKept = .default, part: LogPart = .whole
     ) {
         self.pageSizes = pageSizes
@@ -39,7 +39,7 @@ public struct ReplayOptions: Sendable {
             }
         if let hardware {
             if !words.contains(sizes) { words.insert(sizes, at: 0) }
-            words.append("hardware=\(hardware.rawValue)")
+            words.append("hardware=\(hardware.canonical)")
         }
         if !part.isWhole { words += ["from=\(part.firstTime)ns", "to=\(part.lastTime)ns"] }
         return words.joined(separator: " ")

@@ -54,9 +54,9 @@ struct PolicyOptions: ParsableArguments {
         help: ArgumentHelp(
             "Count the invalidation commands that flushes become with a driver and its hardware.",
             discussion: HardwareProfile.allCases.map { "\($0.rawValue.padding(to: 11)) \($0.summary)" }
-                .joined(separator: "\n"),
+                .joined(separator: "\n") + "\n" + Hardware.cachingHelp,
             valueName: "profile"))
-    var hardware: HardwareProfile?
+    var hardware: Hardware?
 
     @Option(
         help: ArgumentHelp(
@@ -103,7 +103,7 @@ struct PolicyOptions: ParsableArguments {
     }
 
     func makeReplay() throws -> Replay {
-        let typed = pageSizes ?? (hardware?.pageSizes ?? .fourKTwoMOneG).text
+        let typed = pageSizes ?? (hardware?.profile.pageSizes ?? .fourKTwoMOneG).text
         guard let sizes = PageSizes(parsing: typed) else {
             throw UsageError(
                 message: "--page-sizes \(typed): give powers of two from 4K up, such as 4K,2M,1G, or all")
@@ -160,4 +160,17 @@ struct OutputOptions: ParsableArguments {
 }
 
 extension OutputFormat: ExpressibleByArgument {}
-extension HardwareProfile: ExpressibleByArgument {}
+extension Hardware: ExpressibleByArgument {
+    /// Reads a profile with its word for cached absent translations.
+    public init?(argument: String) { self.init(parsing: argument) }
+
+    /// What may be typed.
+    public static var allValueStrings: [String] { all.map(\.canonical) }
+    /// As it is typed.
+    public var defaultValueDescription: String { canonical }
+
+    fileprivate static let cachingHelp = """
+        vtd-…,caching-mode and amd-…,np-cache: an emulated IOMMU that may cache absent translations. Maps flush too, and \
+        what fast defers is strict.
+        """
+}

@@ -45,7 +45,7 @@ import Testing
     @Test(arguments: seeds) func anyNumbersAreTakenWithoutATrap(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         for profile in HardwareProfile.allCases {
-            var invalidator = Invalidator(profile, pageSizes: .everyPowerOfTwo)
+            var invalidator = Invalidator(Hardware(profile), pageSizes: .everyPowerOfTwo)
             for _ in 0..<500 {
                 let (one, other) = (random.hostile(), random.hostile())
                 let range = try #require(AddressRange(start: min(one, other), last: max(one, other)))
@@ -112,7 +112,7 @@ import Testing
     private func counts(
         _ profile: HardwareProfile, _ sizes: PageSizes = .fourKTwoMOneG, _ body: (inout Invalidator) -> Void
     ) -> [Int64] {
-        var invalidator = Invalidator(profile, pageSizes: sizes)
+        var invalidator = Invalidator(Hardware(profile), pageSizes: sizes)
         body(&invalidator)
         let counts = invalidator.counts
         return [
@@ -206,8 +206,8 @@ import Testing
         throws
     {
         var random = SeededGenerator(seed: 7)
-        var apart = Invalidator(profile, pageSizes: profile.pageSizes)
-        var together = Invalidator(profile, pageSizes: profile.pageSizes)
+        var apart = Invalidator(Hardware(profile), pageSizes: profile.pageSizes)
+        var together = Invalidator(Hardware(profile), pageSizes: profile.pageSizes)
         for turn in 0..<4000 {
             let pages = try range(random.small(below: 1 << 20), 1 + random.small(below: 700))
             apart.unmap(pages)

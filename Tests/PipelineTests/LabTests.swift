@@ -347,7 +347,7 @@ struct LabTests {
         ] as [(String, HardwareProfile)])
     func commands(name: String, profile: HardwareProfile) throws {
         guard let store = try Self.store(name) else { return }
-        _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: profile)).run(in: store, trace: nil)
+        _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: Hardware(profile))).run(in: store, trace: nil)
         let sent = try Pipeline.csv(
             """
             SELECT count(*), count(*) FILTER (WHERE granularity = 2), count(*),
@@ -366,7 +366,7 @@ struct LabTests {
         guard let store = try Self.store("6.1-extra/api") else { return }
         func commands(_ policy: Policy, phase: Int) throws -> Int64? {
             let from = "LAB_PHASE api pattern=\(pattern) policy=\(phase) n=384 batch=64 live=0"
-            let options = ReplayOptions(hardware: .vtd61, part: .markers(from, "LAB_PHASE"))
+            let options = ReplayOptions(hardware: Hardware(.vtd61), part: .markers(from, "LAB_PHASE"))
             _ = try Replay([.init(policy)], options: options).run(in: store, trace: nil)
             return try Pipeline.number("SELECT commands FROM replay ORDER BY id DESC LIMIT 1", in: store)
         }

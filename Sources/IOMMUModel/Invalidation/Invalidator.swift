@@ -1,7 +1,9 @@
-/// One domain's way from unmaps and syncs to commands, under one ``HardwareProfile``.
+/// One domain's way from unmaps and syncs to commands, under one ``Hardware``.
 ///
 /// One IOMMU and no device TLB: no log of today's tracepoints tells of more (model.md §4: I = 1, D = 0).
 public struct Invalidator: Sendable {
+    /// What leads to the commands.
+    public let hardware: Hardware
     private let profile: HardwareProfile
     private let pageSizes: PageSizes
     /// What was gathered since the last sync.
@@ -10,75 +12,67 @@ public struct Invalidator: Sendable {
     private var spanSize: UInt64 = 0
     /// Pages gathered since the last sync: a span may hold others that lie between.
     private var gatheredPages: UInt64 = 0
+    /// Whether tables wait for the next command to be freed: the gather's freelist.
+    private var holdsTables = false
+    /// Commands since the last ``takeCommands(_:)``, if somebody wants them.
+    private var commands: ContiguousArray<InvalidationCommand>?
 
     /// What it all came to.
     public private(set) var counts = InvalidationCounts()
 
+    /// Leaves that an unmap removed, in order of address.
+    public typealias Leaves = ContiguousArray<TranslationMap.Run>
+
     /// Nothing gathered, nothing counted.
     ///
-    /// - Parameter pageSizes: those that the unmaps' callbacks are made of.
-    public init(_ profile: HardwareProfile, pageSizes: PageSizes) {
-        self.profile = profile
+    /// - Parameters:
+    ///   - pageSizes: those that the unmaps' callbacks are made of.
+    ///   - keepsCommands: whether each command is kept for ``takeCommands(_:)``.
+    public init(_ hardware: Hardware, pageSizes: PageSizes, keepsCommands: Bool = false) {
+        self.hardware = hardware
+        profile = hardware.profile
         self.pageSizes = pageSizes
+        commands = keepsCommands ? [] : nil
     }
+
+    /// Hands over the commands sent since the last time, in order.
+    public mutating func takeCommands(_ body: (InvalidationCommand) -> Void) {
+        guard let sent = commands, !sent.isEmpty else { return }
+        for command in sent { body(command) }
+        commands?.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: - Unmaps
 
     /// An unmap that a sync is to follow: `iommu_unmap_fast`, or the first part of `iommu_unmap`.
-    public mutating func unmap(_ range: AddressRange) {
+    ///
+    /// - Parameter leaves: what was there, as far as known. Where an unmap covers all of a page table, the table goes too,
+    ///   and caches of tables have to forget it (model.md §3.4).
+    public mutating func unmap(_ range: AddressRange, leaves: Leaves = []) {
         switch profile.collecting {
         case .wholeDomain: break
-        case .oneSpan: gather(range, size: 0)
+        case .oneSpan:
+            if hardware.cachesAbsent, let held = span, isDisjoint(range, from: held) { flushSpan() }
+            gather(range, size: 0)
         case .eachPage:
-            counts.add(commands: callbacks(range), waits: 0)
+            counts.add(commands: callbacks(range))
             counts.pages &+= Self.pages(range)
-        case .eachCallback:
-            counts.add(commands: callbacks(range), waits: callbacks(range))
-            counts.pages &+= Self.pages(range)
+            keep(InvalidationCommand(range, hint: .leavesOnly, count: callbacks(range)))
+        case .eachCallback: flushEachPage(range)
         case .spansOfOneCallbackSize, .spansOfOnePageSize:
-            let isByPage = profile.collecting == .spansOfOnePageSize
             pageSizes.forEachCallback(in: range) { iova, callback in
                 guard let added = AddressRange(start: iova, size: callback.size) else { return }
-                gather(added, size: isByPage ? callback.pageSize : callback.size)
+                let tables = Self.tables(in: added, pageSize: callback.pageSize, leaves)
+                if profile.collecting == .spansOfOneCallbackSize {
+                    // The driver frees tables before it gathers: also a sync because this does not fit sees them.
+                    holdsTables = holdsTables || tables > 0
+                    gather(added, size: callback.size)
+                } else if tables > 0 {
+                    flushWalks(added, pageSize: callback.pageSize, tables: tables)
+                } else {
+                    gather(added, size: callback.pageSize)
+                }
             }
-        }
-    }
-
-    /// `iommu_tlb_sync`: what was gathered leaves for the hardware.
-    ///
-    /// Also where nothing was unmapped: the contract syncs then, and the range of an empty gather, from 2^64 - 1 to 0, reads as
-    /// one page with Intel's driver of 6.1 and as everything with today's Intel and AMD drivers (model.md §1.6).
-    public mutating func sync() {
-        switch profile.collecting {
-        case .wholeDomain: counts.addDomain()
-        case .eachPage: counts.waits += 1
-        case .eachCallback: break
-        case .oneSpan, .spansOfOneCallbackSize:
-            if span != nil {
-                flushSpan()
-            } else if profile == .vtd61 {
-                counts.add(pages: 1, asked: 0)
-                counts.add(waits: 1)
-            } else {
-                counts.addDomain()
-            }
-        case .spansOfOnePageSize: flushSpan()
-        }
-    }
-
-    /// `iommu_flush_tlb_all`, or a flush queue's flush.
-    public mutating func flushAll() {
-        span = nil
-        counts.addDomain()
-    }
-
-    /// A sync of the log, of which the range is known.
-    public mutating func sync(_ range: AddressRange) {
-        switch profile.collecting {
-        case .wholeDomain: counts.addDomain()
-        case .eachPage, .eachCallback:
-            counts.add(commands: callbacks(range), waits: profile == .contract ? 1 : callbacks(range))
-            counts.pages &+= Self.pages(range)
-        case .oneSpan, .spansOfOneCallbackSize: send(range, asked: Self.pages(range), pageSize: 4096)
-        case .spansOfOnePageSize: send(range, asked: Self.pages(range), pageSize: pageSizes.granule)
         }
     }
 
@@ -87,8 +81,97 @@ public struct Invalidator: Sendable {
         counts.add(commands: callbacks(range), waits: callbacks(range))
         if profile.collecting == .wholeDomain {
             counts.add(domainCommands: callbacks(range))
+            keep(.wholeDomain)
         } else {
             counts.pages &+= Self.pages(range)
+            keep(InvalidationCommand(range, hint: .tablesToo, count: callbacks(range)))
+        }
+    }
+
+    /// How many tables go with all that an unmap's callback covers: those with leaves smaller than the callback's pages.
+    private static func tables(in callback: AddressRange, pageSize: UInt64, _ leaves: Leaves) -> UInt64 {
+        let shift = UInt64(truncatingIfNeeded: pageSize.trailingZeroBitCount)
+        var tables: UInt64 = 0
+        var next: UInt64 = 0
+        for leaf in leaves where leaf.pageSize < pageSize {
+            guard let shared = leaf.range.intersection(callback) else { continue }
+            let first = max(shared.start >> shift, next)
+            let last = shared.last >> shift
+            guard first <= last else { continue }
+            tables &+= last &- first &+ 1
+            next = last &+ 1
+        }
+        return tables
+    }
+
+    /// Arm flushes what leads to a table when it takes the table away, strict or not: `io_pgtable_tlb_flush_walk`.
+    private mutating func flushWalks(_ range: AddressRange, pageSize: UInt64, tables: UInt64) {
+        let pages =
+            profile == .smmuv3RIL ? SMMUv3.rangeCommands(pages: pageSize >> 12) : Int64(clamping: pageSize >> 12)
+        let (sent, overflow) = pages.multipliedReportingOverflow(by: Int64(clamping: tables))
+        counts.add(commands: overflow ? .max : sent, waits: Int64(clamping: tables))
+        counts.pages &+= Self.pages(range)
+        keep(InvalidationCommand(range, hint: .tablesToo, count: overflow ? .max : sent))
+    }
+
+    // MARK: - Maps
+
+    /// A map, `iommu_map` or all of one `iommu_map_sg`: hardware that caches absent translations has to forget them.
+    public mutating func map(_ range: AddressRange) {
+        guard hardware.cachesAbsent else { return }
+        switch profile.collecting {
+        case .wholeDomain: sendDomain()
+        case .eachCallback: flushEachPage(range)
+        case .eachPage, .spansOfOneCallbackSize, .spansOfOnePageSize, .oneSpan:
+            send(range, asked: Self.pages(range), pageSize: 4096, hint: .tablesToo)
+        }
+    }
+
+    // MARK: - Flushes
+
+    /// `iommu_tlb_sync`: what was gathered leaves for the hardware.
+    ///
+    /// Also where nothing was unmapped: the contract syncs then, and the range of an empty gather, from 2^64 - 1 to 0, reads as
+    /// one page with Intel's driver of 6.1 and as everything with today's Intel and AMD drivers (model.md §1.6).
+    public mutating func sync() {
+        switch profile.collecting {
+        case .wholeDomain: sendDomain()
+        case .eachPage: counts.add(waits: 1)
+        case .eachCallback: break
+        case .oneSpan, .spansOfOneCallbackSize:
+            if span != nil {
+                flushSpan()
+            } else if profile == .vtd61 {
+                counts.add(pages: 1, asked: 0)
+                counts.add(waits: 1)
+                keep(InvalidationCommand(AddressRange(uncheckedStart: ~0xfff, last: .max), hint: .tablesToo))
+            } else {
+                sendDomain()
+            }
+        case .spansOfOnePageSize: flushSpan()
+        }
+    }
+
+    /// `iommu_flush_tlb_all`, or a flush queue's flush.
+    public mutating func flushAll() {
+        span = nil
+        holdsTables = false
+        sendDomain()
+    }
+
+    /// A sync of the log, of which the range is known.
+    public mutating func sync(_ range: AddressRange) {
+        switch profile.collecting {
+        case .wholeDomain: sendDomain()
+        case .eachPage:
+            counts.add(commands: callbacks(range), waits: 1)
+            counts.pages &+= Self.pages(range)
+            keep(InvalidationCommand(range, hint: .leavesOnly, count: callbacks(range)))
+        case .eachCallback: flushEachPage(range)
+        case .oneSpan, .spansOfOneCallbackSize:
+            send(range, asked: Self.pages(range), pageSize: 4096, hint: profile.hasHint ? .leavesOnly : .tablesToo)
+        case .spansOfOnePageSize:
+            send(range, asked: Self.pages(range), pageSize: pageSizes.granule, hint: .leavesOnly)
         }
     }
 
@@ -97,13 +180,8 @@ public struct Invalidator: Sendable {
     /// `iommu_iotlb_gather_add_page` and `iommu_iotlb_gather_add_range`.
     private mutating func gather(_ added: AddressRange, size: UInt64) {
         if let held = span {
-            let touches =
-                profile.collecting == .oneSpan
-                || (added.start <= held.last || added.start - held.last == 1)
-                    && (held.start <= added.last || held.start - added.last == 1)
-            if size == spanSize, touches,
-                let joined = AddressRange(start: min(held.start, added.start), last: max(held.last, added.last))
-            {
+            let fits = profile.collecting == .oneSpan || size == spanSize && !isDisjoint(added, from: held)
+            if fits, let joined = AddressRange(start: min(held.start, added.start), last: max(held.last, added.last)) {
                 span = joined
                 gatheredPages &+= Self.pages(added)
                 return
@@ -115,40 +193,85 @@ public struct Invalidator: Sendable {
         gatheredPages = Self.pages(added)
     }
 
+    /// `iommu_iotlb_gather_is_disjoint`: neighbours are not.
+    private func isDisjoint(_ added: AddressRange, from held: AddressRange) -> Bool {
+        added.start > held.last && added.start - held.last > 1 || held.start > added.last && held.start - added.last > 1
+    }
+
     private mutating func flushSpan() {
         guard let range = span else { return }
-        send(range, asked: min(gatheredPages, Self.pages(range)), pageSize: spanSize)
+        let hint: InvalidationHint = profile.hasHint && !holdsTables ? .leavesOnly : .tablesToo
+        send(range, asked: min(gatheredPages, Self.pages(range)), pageSize: spanSize, hint: hint)
+        holdsTables = false
         span = nil
     }
 
+    // MARK: - Commands
+
     /// One flush of a range, with its wait.
-    private mutating func send(_ range: AddressRange, asked: UInt64, pageSize: UInt64) {
+    private mutating func send(_ range: AddressRange, asked: UInt64, pageSize: UInt64, hint: InvalidationHint) {
         let pages = Self.pages(range)
         switch profile {
         case .vtd419, .vtd61, .vtd612:
             let mask = VTd.mask(page: range.start >> 12, count: pages)
             guard mask <= VTd.maximumMask else {
-                counts.addDomain()
+                sendDomain()
                 return
             }
             counts.add(pages: 1 << UInt64(mask), asked: asked)
+            let block = range.roundedOut(to: 4096 << UInt64(mask))
+            keep(
+                InvalidationCommand(
+                    block, address: profile == .vtd612 ? block.start : range.start & ~0xfff, mask: mask, hint: hint))
         case .amd419, .amd6:
+            guard !hardware.cachesAbsent else {
+                sendAlignedPieces(of: range)
+                return
+            }
             guard let bits = AMDvi.coverage(of: range) else {
-                counts.addDomain()
+                sendDomain()
                 return
             }
             counts.add(pages: 1 << UInt64(bits - 12), asked: asked)
+            keep(InvalidationCommand(range.roundedOut(to: 1 << UInt64(bits)), mask: bits - 12, hint: .tablesToo))
         case .contract, .smmuv3:
-            counts.add(commands: Int64(clamping: (range.last - range.start) / max(pageSize, 4096) &+ 1), waits: 0)
+            let sent = Int64(clamping: (range.last - range.start) / max(pageSize, 4096) &+ 1)
+            counts.add(commands: sent)
             counts.pages &+= pages
             counts.overPages &+= pages &- asked
+            keep(InvalidationCommand(range, hint: hint, count: sent))
         case .smmuv3RIL:
-            counts.add(commands: SMMUv3.rangeCommands(pages: pages), waits: 0)
+            let sent = SMMUv3.rangeCommands(pages: pages)
+            counts.add(commands: sent)
             counts.pages &+= pages
             counts.overPages &+= pages &- asked
+            keep(InvalidationCommand(range, hint: hint, count: sent))
         }
-        counts.waits += 1
+        counts.add(waits: 1)
     }
+
+    /// AMD's driver spares a hypervisor what was not changed: one command for each aligned power of two (model.md §4.2).
+    private mutating func sendAlignedPieces(of range: AddressRange) {
+        PageSizes.everyPowerOfTwo.forEachCallback(in: range) { iova, callback in
+            let pages = callback.pageSize >> 12
+            let mask = pages.trailingZeroBitCount
+            var start = iova
+            for _ in 0..<callback.count {
+                guard let piece = AddressRange(start: start, size: callback.pageSize) else { return }
+                counts.add(pages: pages, asked: pages)
+                keep(InvalidationCommand(piece, mask: mask, hint: .tablesToo))
+                start &+= callback.pageSize
+            }
+        }
+        counts.add(waits: 1)
+    }
+
+    private mutating func sendDomain() {
+        counts.addDomain()
+        keep(.wholeDomain)
+    }
+
+    private mutating func keep(_ command: InvalidationCommand) { commands?.append(command) }
 
     /// Callbacks of the 4.15 loop.
     private func callbacks(_ range: AddressRange) -> Int64 { Int64(clamping: pageSizes.pageCount(of: range)) }

@@ -111,6 +111,8 @@ final class StaleState {
     let cells = CellTable()
     /// How many losses the log has announced so far.
     @exclusivity(unchecked) var losses: Int32 = 0
+    /// What the latest unmap removed from the page table; kept to be filled again.
+    @exclusivity(unchecked) var removed: ContiguousArray<TranslationMap.Run>? = []
 
     /// Numbers of the domains that have stale pages.
     @exclusivity(unchecked) private(set) var active: ContiguousArray<Int32> = []

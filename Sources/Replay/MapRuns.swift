@@ -1,0 +1,48 @@
+import IOMMUModel
+import Operations
+import TraceStore
+
+/// Which maps are one `iommu_map_sg`: hardware that caches absent translations is told of them at once.
+///
+/// The log has an event for each contiguous piece of a scatterlist and none for the list. What is taken for one: maps of one
+/// task in a domain of the DMA API, each beginning where the last one ended, with nothing between. Elsewhere, as under
+/// VFIO, each map is a call of its own.
+struct MapRuns {
+    /// Maps of one call, so far.
+    struct Run {
+        /// Where.
+        var domain: Int32
+        /// What they mapped.
+        var range: AddressRange
+    }
+
+    /// By domain - 1, whether its maps may be parts of scatterlists.
+    private let hasLists: [Bool]
+    /// By task.
+    private var open: [Int32: Run] = [:]
+
+    init(domains: [TraceSummary.Domain]) { hasLists = domains.map { $0.kind != .unmanaged } }
+
+    /// The next operation, before it is applied.
+    ///
+    /// - Returns: the run that is complete with what came before.
+    mutating func take(_ operation: StoredOperation) -> Run? {
+        guard operation.kind == .map, !operation.flags.contains(.failed), operation.domain > 0,
+            let range = AddressRange(start: operation.iova, size: operation.size)
+        else { return open.removeValue(forKey: operation.pid) }
+        if let run = open[operation.pid], run.domain == operation.domain, hasLists[Int(run.domain) - 1],
+            run.range.last != .max, run.range.last + 1 == range.start,
+            let joined = AddressRange(start: run.range.start, last: range.last)
+        {
+            open[operation.pid]?.range = joined
+            return nil
+        }
+        return open.updateValue(Run(domain: operation.domain, range: range), forKey: operation.pid)
+    }
+
+    /// The runs that are still open.
+    mutating func takeAll() -> [Run] {
+        defer { open = [:] }
+        return open.sorted { $0.key < $1.key }.map(\.value)
+    }
+}
