@@ -20,11 +20,12 @@ public struct Gather: Sendable {
             self = Gather(range: added, callbackSize: added.size)
             return nil
         }
-        if callbackSize != added.size || isDisjoint(added, from: held) {
+        // `iommu_iotlb_gather_is_disjoint`: neighbours are not.
+        guard callbackSize == added.size, let joined = held.joined(with: added) else {
             self = Gather(range: added, callbackSize: added.size)
             return held
         }
-        range = AddressRange(uncheckedStart: min(held.start, added.start), last: max(held.last, added.last))
+        range = joined
         return nil
     }
 
@@ -39,10 +40,5 @@ public struct Gather: Sendable {
     private init(range: AddressRange?, callbackSize: UInt64) {
         self.range = range
         self.callbackSize = callbackSize
-    }
-
-    /// `iommu_iotlb_gather_is_disjoint`: neighbours are not disjoint.
-    private func isDisjoint(_ added: AddressRange, from held: AddressRange) -> Bool {
-        (held.start > 0 && added.last < held.start - 1) || (held.last < .max && added.start > held.last + 1)
     }
 }

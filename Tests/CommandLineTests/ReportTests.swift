@@ -4,7 +4,8 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "latency", "timeline", "domains", "issues", "events",
+        "savings", "windows", "top", "hazards", "latency", "timeline", "domains", "validate", "differences", "issues",
+        "events",
     ]
     private let folder: TemporaryFolder
     private var log = FtraceLog(calls: 50)
