@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 2
+    public static let version: Int32 = 3
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -28,13 +28,18 @@ public enum Schema {
         File("health", PackageResources.health_sql),
         File("replay", PackageResources.replay_sql),
         File("window", PackageResources.window_sql),
+        File("cost", PackageResources.cost_sql),
     ]
 
     /// `views/`
     public static let views = [
         File("readable", PackageResources.readable_sql),
         File("stale", PackageResources.stale_sql),
+        File("steps", PackageResources.steps_sql),
     ]
+
+    /// `costs/default.txt`: how long one step takes, in the format of a cost file.
+    public static let defaultCosts = String(decoding: PackageResources.default_txt, as: UTF8.self)
 
     /// `reports/`, in the order in which they are listed. A report's comments are its documentation.
     public static let reports = [
@@ -44,6 +49,9 @@ public enum Schema {
         File("hazards", PackageResources.hazards_sql),
         File("latency", PackageResources.latency_sql),
         File("timeline", PackageResources.timeline_sql),
+        File("costs", PackageResources.costs_sql),
+        File("constants", PackageResources.constants_sql),
+        File("calibration", PackageResources.calibration_sql),
         File("domains", PackageResources.domains_sql),
         File("issues", PackageResources.issues_sql),
         File("events", PackageResources.events_sql),
