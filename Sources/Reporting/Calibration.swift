@@ -27,14 +27,20 @@ public struct Calibration: Sendable {
             let trace = try TraceSummary(database, name: name, path: store.path)
             let rows = try Row.fetchAll(
                 database, sql: report.sql, arguments: report.arguments(trace: trace.name, by: nil, nil))
-            guard rows.contains(where: { ($0["bound"] as String).hasPrefix("less than ") }) else {
+            guard rows.contains(where: { ($0["bound"] as String).hasPrefix("lower bound ") }) else {
                 throw CalibrationError.withoutFlushTimes(trace: trace.name)
             }
             let isCoarse = try Bool.fetchOne(
                 database,
                 sql: "SELECT NOT EXISTS (SELECT 1 FROM operation WHERE id >= ? AND id < ? AND time_ns % 1000 <> 0)",
                 arguments: [trace.operationIDs.lowerBound, trace.operationIDs.upperBound])
-            return (trace.name, rows.flatMap { Self.constants(of: $0, in: trace.name) }, isCoarse ?? false)
+            // Of two bounds from above the lower one is the closer.
+            var bounded: [CostConstant.Name: CostConstant] = [:]
+            for constant in rows.flatMap({ Self.constants(of: $0, in: trace.name) }) {
+                if let other = bounded[constant.name], other.typical <= constant.typical { continue }
+                bounded[constant.name] = constant
+            }
+            return (trace.name, CostConstant.Name.allCases.compactMap { bounded[$0] }, isCoarse ?? false)
         }
         let replaced = Set(constants.map(\.name))
         left = CostConstant.Name.allCases.filter { !replaced.contains($0) }
@@ -45,7 +51,7 @@ public struct Calibration: Sendable {
         guard let names = row["constants"] as String?, (row["n"] as Int64) >= fewest else { return [] }
         let (low, typical, high): (Int64, Int64, Int64) = (row["p10_ns"], row["p50_ns"], row["p90_ns"])
         let source =
-            "calibrated from \(trace): n = \(row["n"] as Int64), p10, p50, p90 of '\(row["measure"] as String)', which takes "
+            "calibrated from \(trace): n = \(row["n"] as Int64), p10, p50, p90 of '\(row["measure"] as String)', an "
             + "\(row["bound"] as String)"
         return names.split(separator: ", ").compactMap { CostConstant.Name(rawValue: String($0)) }.map {
             CostConstant(

@@ -44,7 +44,8 @@ struct IntervalRenderer: RowRenderer {
                 case .single(let index): return index < values.count ? values[index] : .null
                 case .interval(let first):
                     let ends = values.dropFirst(first).prefix(3).compactMap(\.number)
-                    return ends.count == 3 ? ends.joined(separator: "..").databaseValue : .null
+                    guard ends.count == 3 else { return .null }
+                    return (Set(ends).count == 1 ? ends[0] : ends.joined(separator: "..")).databaseValue
                 }
             })
     }

@@ -2,8 +2,10 @@
 -- by: trace
 -- Parameters: :trace a trace's name, NULL for all.
 -- No event marks a completion. From a flush to its last layer is less than the flush takes, from a flush to the next thing that the
--- same task does on the same CPU is more. A call's entry to the tracepoint or return within it is more than the page table takes, for
--- the probes take time too. Percentiles are by nearest rank. constants: what `iommu-trace calibrate -o` replaces by p10, p50, p90.
+-- same task does on the same CPU is more: least so where that is another unmap, for then little else happens meanwhile. A call's entry
+-- to the tracepoint or return within it is more than the page table takes, for the probes take time too. Percentiles are by nearest
+-- rank. constants: what `iommu-trace calibrate -o` replaces by p10, p50, p90; of two rows that bound the same one, that
+-- with the lower p50.
 -- tables leave out: trace
 WITH
 wanted AS (
@@ -17,6 +19,7 @@ placed AS (
         operation.size, operation.result, operation.line,
         lead(operation.time_ns) OVER next AS next_ns,
         lead(operation.since_entry_ns) OVER next AS next_since_entry_ns,
+        lead(operation_kind.name) OVER next AS next_kind,
         lag(operation_kind.name) OVER next AS last_kind,
         lag(operation.time_ns) OVER next AS last_ns
     FROM operation
@@ -58,37 +61,45 @@ vendor AS (
     JOIN layer_kind ON layer_kind.id = layer.kind
     GROUP BY layer.trace
 ),
-length AS (
-    SELECT trace, 1 AS place, kind || ' to the driver''s function' AS measure, 'less than ' || kind AS bound, NULL AS constants,
-        function_ns - time_ns AS ns
-    FROM layered
-    WHERE function_ns IS NOT NULL
-    UNION ALL
-    SELECT trace, 2, kind || ' to the first command', 'less than ' || kind, NULL, command_ns - time_ns
-    FROM layered
-    WHERE command_ns IS NOT NULL
-    UNION ALL
-    SELECT trace, 3, kind || ' to the last layer', 'less than ' || kind, NULL, last_ns - time_ns
-    FROM layered
-    UNION ALL
+followed AS (
     -- Only flushes that went down to the hardware: those of a domain without devices cost nothing there.
     SELECT
-        placed.trace, 4, placed.kind || ' to the task''s next event', 'more than ' || placed.kind,
-        placed.kind || CASE placed.kind WHEN 'sync' THEN coalesce(vendor.constant, '') ELSE '' END,
+        placed.trace, placed.kind, placed.next_kind,
+        placed.kind || CASE placed.kind WHEN 'sync' THEN coalesce(vendor.constant, '') ELSE '' END AS constants,
         -- An unmap stands where its entries were clear; it begins before that, but not before a sync within it.
         CASE
             WHEN placed.next_ns - coalesce(placed.next_since_entry_ns, 0) >= layered.last_ns
                 THEN placed.next_ns - coalesce(placed.next_since_entry_ns, 0)
             ELSE placed.next_ns
-        END - placed.time_ns
+        END - placed.time_ns AS ns
     FROM placed
     JOIN layered ON layered.id = placed.id
     LEFT JOIN vendor ON vendor.trace = placed.trace
     WHERE placed.next_ns >= layered.last_ns
+),
+length AS (
+    SELECT trace, 1 AS place, kind || ' to the driver''s function' AS measure, 'lower bound of ' || kind AS bound, NULL AS constants,
+        function_ns - time_ns AS ns
+    FROM layered
+    WHERE function_ns IS NOT NULL
+    UNION ALL
+    SELECT trace, 2, kind || ' to the first command', 'lower bound of ' || kind, NULL, command_ns - time_ns
+    FROM layered
+    WHERE command_ns IS NOT NULL
+    UNION ALL
+    SELECT trace, 3, kind || ' to the last layer', 'lower bound of ' || kind, NULL, last_ns - time_ns
+    FROM layered
+    UNION ALL
+    SELECT trace, 4, kind || ' to the task''s next event', 'upper bound of ' || kind, constants, ns
+    FROM followed
+    UNION ALL
+    SELECT trace, 5, kind || ' to the task''s next event, an unmap', 'upper bound of ' || kind, constants, ns
+    FROM followed
+    WHERE next_kind IN ('unmap', 'unmap_fast')
     UNION ALL
     SELECT
-        trace, 5, 'unmap to its page-table clear, ' || CASE WHEN result = 4096 THEN 'one page' ELSE 'more pages' END,
-        'more than ' || CASE WHEN result = 4096 THEN 'unmap_base' ELSE 'unmap_base and its unmap_pte' END,
+        trace, 6, 'unmap to its page-table clear, ' || CASE WHEN result = 4096 THEN 'one page' ELSE 'more pages' END,
+        'upper bound of ' || CASE WHEN result = 4096 THEN 'unmap_base' ELSE 'unmap_base with its unmap_pte' END,
         CASE WHEN result = 4096 THEN 'unmap_base' END, since_entry_ns
     FROM placed
     WHERE kind IN ('unmap', 'unmap_fast') AND result > 0
@@ -96,8 +107,8 @@ length AS (
         AND NOT coalesce(last_kind IN ('sync', 'flush_all') AND last_ns >= time_ns - since_entry_ns, 0)
     UNION ALL
     SELECT
-        trace, 6, 'map to its tracepoint, ' || CASE WHEN size = 4096 THEN 'one page' ELSE 'more pages' END,
-        'more than ' || CASE WHEN size = 4096 THEN 'map_base' ELSE 'map_base and its map_pte' END,
+        trace, 7, 'map to its tracepoint, ' || CASE WHEN size = 4096 THEN 'one page' ELSE 'more pages' END,
+        'upper bound of ' || CASE WHEN size = 4096 THEN 'map_base' ELSE 'map_base with its map_pte' END,
         CASE WHEN size = 4096 THEN 'map_base' END, since_entry_ns
     FROM placed
     WHERE kind = 'map'

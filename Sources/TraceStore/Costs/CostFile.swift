@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Glibc
 import Schema
 
 /// Constants of the cost model, as a text: one a line, `name low typical high evidence source`, `#` begins a comment.
@@ -24,18 +25,25 @@ public struct CostFile: Hashable, Sendable {
         try CostFile(Data(Schema.defaultCosts.utf8), name: builtInName)
     }
 
-    /// Reads a file; `-` is not standard input here.
+    /// Reads a file. It must be an ordinary one: a pipe could keep the reader waiting for ever.
     public init(path: String) throws(CostFileError) {
-        let data: Data?
-        do {
-            let file = try FileHandle(forReadingFrom: URL(filePath: path))
-            defer { try? file.close() }
-            data = try file.read(upToCount: Self.sizeLimit + 1)
-        } catch {
-            throw CostFileError(
-                file: path, line: nil, reason: "cannot be read: check that it is there, is no folder and may be read")
+        func mistake(_ reason: String) -> CostFileError { CostFileError(file: path, line: nil, reason: reason) }
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw mistake("cannot be read: \(String(cString: strerror(errno)))") }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw mistake("is no ordinary file; name one that holds constants")
         }
-        try self.init(data ?? Data(), name: path)
+        guard let file = FileHandle(forReadingAtPath: path) else {
+            throw mistake("cannot be read: check that it may be read")
+        }
+        defer { try? file.close() }
+        guard let data = try? file.read(upToCount: Self.sizeLimit + 1) else {
+            // Of an empty file there is nothing to read.
+            guard status.st_size == 0 else { throw mistake("cannot be read: check the disk that it is on") }
+            try self.init(Data(), name: path)
+            return
+        }
+        try self.init(data, name: path)
     }
 
     /// Understands the bytes of a file.
@@ -84,8 +92,11 @@ public struct CostFile: Hashable, Sendable {
             let known = CostConstant.Name.allCases.map(\.rawValue).joined(separator: ", ")
             throw mistake("no constant is called '\(first.prefix(40))'; there are: \(known)")
         }
-        guard words.count == 6, let source = words.last.map(trimmed), !source.isEmpty, !source.hasPrefix("#") else {
-            throw mistake("\(first) has \(min(words.count, 6)) of 6 fields; \(format)")
+        guard words.count == 6, let source = words.last.map(trimmed) else {
+            throw mistake("\(first) has \(words.count) of 6 fields; \(format)")
+        }
+        guard !source.isEmpty, !source.hasPrefix("#") else {
+            throw mistake("\(first) has no source; write at the end of the line who says so")
         }
         guard !source.unicodeScalars.contains(where: isControl) else {
             throw mistake("the source of \(first) holds control characters; write it in plain text")
@@ -122,7 +133,7 @@ public struct CostFile: Hashable, Sendable {
     private static func isSpace(_ character: Character) -> Bool { character == " " || character == "\t" }
 
     private static func trimmed(_ text: Substring) -> String {
-        var text = text
+        var text = text.drop(while: isSpace)
         while let last = text.last, isSpace(last) { text.removeLast() }
         return String(text)
     }
