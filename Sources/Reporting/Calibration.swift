@@ -79,12 +79,15 @@ public struct Calibration: Sendable {
         if stampsAreWholeMicroseconds {
             notes.append("stamps are in whole microseconds: each length may be off by up to 1000 ns")
         }
-        let replaced = constants.map { "\($0.name.rawValue)" }
+        let replaced = constants.map(\.name.rawValue)
         notes.append(
             replaced.isEmpty
                 ? "bounds no constant: fewer than \(Self.fewest) of each sort"
                 : "bounds from above (low = p10, typical = p50, high = p90): \(replaced.joined(separator: ", "))")
-        notes.append("not bounded by this log: \(left.map(\.rawValue).joined(separator: ", "))")
+        notes.append("not bounded by this log, as built in: \(left.map(\.rawValue).joined(separator: ", "))")
+        if replaced.contains("sync") != replaced.contains("flush_all") {
+            notes.append("of sync and flush_all one is this machine's and one is not: what report costs says is saved mixes both")
+        }
         return notes
     }
 

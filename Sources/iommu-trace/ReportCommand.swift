@@ -8,7 +8,7 @@ struct ReportCommand: ParsableCommand {
         abstract: "Answers a question from the database.",
         discussion: """
             Reports:
-            \(Report.catalogue.map { "  \($0.name.padding(to: 10)) \($0.question)" }.joined(separator: "\n"))
+            \(Report.catalogue.map { "  \($0.name.padding(to: 12)) \($0.question)" }.joined(separator: "\n"))
 
               iommu-trace report savings
               iommu-trace report savings --by domain --format csv -o savings.csv
