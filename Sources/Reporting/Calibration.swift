@@ -86,7 +86,9 @@ public struct Calibration: Sendable {
                 : "bounds from above (low = p10, typical = p50, high = p90): \(replaced.joined(separator: ", "))")
         notes.append("not bounded by this log, as built in: \(left.map(\.rawValue).joined(separator: ", "))")
         if replaced.contains("sync") != replaced.contains("flush_all") {
-            notes.append("of sync and flush_all one is this machine's and one is not: what report costs says is saved mixes both")
+            notes.append(
+                "of sync and flush_all one is this machine's and one is not: what report costs says is saved mixes both"
+            )
         }
         return notes
     }

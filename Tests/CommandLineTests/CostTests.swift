@@ -95,7 +95,8 @@ import Testing
             "note: no event marks a completion", "note: these are figures of the machine that wrote this log",
             "note: stamps are in whole microseconds",
             "note: bounds from above (low = p10, typical = p50, high = p90): unmap_base, sync, sync.vtd\n",
-            "note: not bounded by this log, as built in: map_base, ", "note: of sync and flush_all one is this machine's",
+            "note: not bounded by this log, as built in: map_base, ",
+            "note: of sync and flush_all one is this machine's",
         ] { #expect(table.output.contains(words), "\(words)") }
         let written = try run("calibrate", "log", "-o", "log.cost")
         #expect(written.output == table.output)
