@@ -49,14 +49,15 @@ public struct Calibration: Sendable {
     /// The constants that a row of the report bounds.
     private static func constants(of row: Row, in trace: String) -> [CostConstant] {
         guard let names = row["constants"] as String?, (row["n"] as Int64) >= fewest else { return [] }
-        let (low, typical, high): (Int64, Int64, Int64) = (row["p10_ns"], row["p50_ns"], row["p90_ns"])
+        // In SQL a difference of times that no 64 bits hold becomes a REAL.
+        let (low, typical, high): (Double, Double, Double) = (row["p10_ns"], row["p50_ns"], row["p90_ns"])
         let source =
             "calibrated from \(trace): n = \(row["n"] as Int64), p10, p50, p90 of '\(row["measure"] as String)', an "
             + "\(row["bound"] as String)"
         return names.split(separator: ", ").compactMap { CostConstant.Name(rawValue: String($0)) }.map {
             CostConstant(
-                $0, low: min(Double(low), CostFile.longest), typical: min(Double(typical), CostFile.longest),
-                high: min(Double(high), CostFile.longest), evidence: .inferred, source: source,
+                $0, low: min(low, CostFile.longest), typical: min(typical, CostFile.longest),
+                high: min(high, CostFile.longest), evidence: .inferred, source: source,
                 file: "calibrated from \(trace)")
         }
     }

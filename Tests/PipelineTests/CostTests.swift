@@ -226,6 +226,35 @@ struct CalibrationTests {
         #expect(throws: StoreError.noTraces(path: "")) { try Calibration(from: empty, trace: nil) }
     }
 
+    @Test("times as large as a log can write them are bounds, too")
+    func hugeTimes() throws {
+        let domain = "domain=0xff2caa95c1103290"
+        var lines: [String] = []
+        for index in 0..<12 {
+            // A clock that jumps to and fro.
+            let time = index % 2 == 0 ? "1.000000" : "9223372035.999999"
+            for event in [
+                "unmap_fast: (iommu_unmap_fast+0x5/0x10) \(domain) iova=0x1000 size=4096 queued=0",
+                "sync: (intel_iommu_tlb_sync+0x5/0xf0) \(domain) start=0x1000 end=0x1fff pgsize=4096",
+                "qi_submit: iotlb_inv dmar0: 0x400f2 0x1000 0x0 0x0",
+            ] { lines.append("           fio-271     [001] d.Z..  \(time): \(event)") }
+            lines.append(
+                "           fio-271     [001] d.Z..  \(index % 3 == 0 ? "9223372035.999999" : "0.000000"): unmapped: (iommu.unmap) "
+                    + "iova=0x1000 size=4096 unmapped=4096")
+        }
+        let store = try Self.store(lines.joined(separator: "\n") + "\n")
+        let file = try Calibration(from: store, trace: nil).costFile()
+        #expect(file.constants.allSatisfy { $0.low <= $0.typical && $0.typical <= $0.high })
+        #expect(try CostFile(Data(file.text.utf8), name: "own").constants.count == file.constants.count)
+        try Pipeline.replay(in: store)
+        for name in ["costs", "calibration"] {
+            let report = try #require(Report.named(name))
+            for format in OutputFormat.allCases {
+                #expect(try report.write(from: store, trace: nil, by: nil, format: format, to: TextOutput { _ in }) > 0)
+            }
+        }
+    }
+
     @Test("a sync within an unmap is not what comes after it, and a clock that runs backwards has no lengths")
     func nesting() throws {
         let domain = "domain=0xff2caa95c1103290"
