@@ -22,7 +22,9 @@ let package = Package(
         .target(
             name: "Schema",
             path: "schema",
-            resources: [.embedInCode("tables"), .embedInCode("views"), .embedInCode("reports")]
+            resources: [
+                .embedInCode("tables"), .embedInCode("views"), .embedInCode("reports"), .embedInCode("costs"),
+            ]
         ),
         .target(
             name: "TraceStore",

@@ -29,13 +29,18 @@ public enum Schema {
         File("replay", PackageResources.replay_sql),
         File("window", PackageResources.window_sql),
         File("validation", PackageResources.validation_sql),
+        File("cost", PackageResources.cost_sql),
     ]
 
     /// `views/`
     public static let views = [
         File("readable", PackageResources.readable_sql),
         File("stale", PackageResources.stale_sql),
+        File("steps", PackageResources.steps_sql),
     ]
+
+    /// `costs/default.txt`: how long one step takes, in the format of a cost file.
+    public static let defaultCosts = String(decoding: PackageResources.default_txt, as: UTF8.self)
 
     /// `reports/`, in the order in which they are listed. A report's comments are its documentation.
     public static let reports = [
@@ -45,6 +50,9 @@ public enum Schema {
         File("hazards", PackageResources.hazards_sql),
         File("latency", PackageResources.latency_sql),
         File("timeline", PackageResources.timeline_sql),
+        File("costs", PackageResources.costs_sql),
+        File("constants", PackageResources.constants_sql),
+        File("calibration", PackageResources.calibration_sql),
         File("domains", PackageResources.domains_sql),
         File("validate", PackageResources.validate_sql),
         File("differences", PackageResources.differences_sql),

@@ -4,7 +4,9 @@ import TraceStore
 
 /// A question that the database answers: a file of `schema/reports`.
 ///
-/// The file's first comment line is the question; a line `-- by: trace, domain` names what rows may be told apart by.
+/// The file's first comment line is the question; a line `-- by: trace, domain` names what rows may be told apart by. For the
+/// format `table`, which is read by people, `-- tables leave out:` names columns that it goes without, `-- under: constants` has the
+/// constants listed under the table and `-- note:` a sentence.
 public struct Report: Sendable {
     /// The file's name, and the command line's.
     public let name: String
@@ -14,6 +16,12 @@ public struct Report: Sendable {
     public let groupings: [String]
     /// The query.
     public let sql: String
+    /// Columns that a table goes without.
+    let columnsLeftOut: [String]
+    /// Whether the constants that the rows rest on are listed under a table.
+    let listsConstants: Bool
+    /// What a table says at its end.
+    let notes: [String]
 
     /// All reports, in the order in which they are listed.
     public static let catalogue = Schema.reports.map(Report.init)
@@ -29,10 +37,19 @@ public struct Report: Sendable {
         let comments = file.sql.split(separator: "\n").prefix { $0.hasPrefix("--") }
             .map { $0.dropFirst(2).drop { $0 == " " } }
         question = comments.first.map(String.init) ?? ""
-        groupings =
-            comments.first { $0.hasPrefix("by: ") }
-            .map { $0.dropFirst(4).split(separator: ",").map { $0.trimmingPrefix(" ") }.map(String.init) } ?? []
+        func list(_ label: String) -> [String] {
+            comments.first { $0.hasPrefix(label) }
+                .map { $0.dropFirst(label.count).split(separator: ",").map { $0.trimmingPrefix(" ") }.map(String.init) }
+                ?? []
+        }
+        groupings = list("by: ")
+        columnsLeftOut = list("tables leave out: ")
+        listsConstants = list("under: ") == ["constants"]
+        notes = comments.filter { $0.hasPrefix("note: ") }.map(String.init)
     }
+
+    /// Whether it computes times from constants, so that a cost file may be given.
+    public var takesCosts: Bool { sql.contains(":cost") }
 
     /// Whether it asks for replays and there is none.
     public func isWaitingForReplay(in store: TraceStore) throws -> Bool {
@@ -51,19 +68,55 @@ public struct Report: Sendable {
     /// - Parameters:
     ///   - trace: a trace's name; `nil` for all.
     ///   - grouping: one of ``groupings``; `nil` for the first.
+    ///   - costs: constants that stand before the built-in ones, where it ``takesCosts``.
     /// - Returns: how many rows there were.
     @discardableResult
     public func write(
-        from store: TraceStore, trace: String?, by grouping: String?, format: OutputFormat, to output: TextOutput
+        from store: TraceStore, trace: String?, by grouping: String?, costs: CostFile? = nil, format: OutputFormat,
+        to output: TextOutput
     ) throws -> Int {
         try store.read { database in
             if let trace { _ = try TraceSummary(database, name: trace, path: store.path) }
             let statement = try database.makeStatement(sql: sql)
-            var arguments: [String: (any DatabaseValueConvertible)?] = ["trace": trace]
-            if sql.contains(":by") { arguments.updateValue(grouping ?? groupings.first, forKey: "by") }
-            statement.arguments = StatementArguments(arguments)
-            return try Query.write(statement, format: format, to: output)
+            statement.arguments = try arguments(trace: trace, by: grouping, costs)
+            guard format == .table else { return try Query.write(statement, format: format, to: output) }
+            return try writeTable(statement, costs, database, to: output)
         }
+    }
+
+    /// What its parameters stand for.
+    func arguments(trace: String?, by grouping: String?, _ costs: CostFile?) throws -> StatementArguments {
+        var arguments: [String: (any DatabaseValueConvertible)?] = [:]
+        if sql.contains(":trace") { arguments.updateValue(trace, forKey: "trace") }
+        if sql.contains(":by") { arguments.updateValue(grouping ?? groupings.first, forKey: "by") }
+        if takesCosts { arguments.updateValue(try costs?.json(), forKey: "cost") }
+        return StatementArguments(arguments)
+    }
+
+    private func writeTable(
+        _ statement: Statement, _ costs: CostFile?, _ database: Database, to output: TextOutput
+    ) throws -> Int {
+        var used: Set<String> = []
+        let renderer = IntervalRenderer(OutputFormat.table.renderer(output), leavingOut: columnsLeftOut)
+        let count = try Query.write(statement, renderer) { row in
+            guard listsConstants, let constants = row["constants"] as String? else { return }
+            for constant in constants.split(separator: ", ") {
+                used.formUnion(constant.split(separator: " ").prefix(1).map(String.init))
+            }
+        }
+        if count > 0, !notes.isEmpty { output.say("") }
+        if !used.isEmpty, let report = Report.named("constants") {
+            let rows = try Row.fetchAll(
+                database, sql: report.sql, arguments: report.arguments(trace: nil, by: nil, costs))
+            for row in rows where used.contains(row["constant"]) {
+                let numbers = ["low_ns", "typical_ns", "high_ns"].compactMap { (row[$0] as DatabaseValue).number }
+                output.say(
+                    "constant: \(row["constant"] as String) \(numbers.joined(separator: "..")) ns (\(row["evidence"] as String), "
+                        + "\(row["file"] as String)): \(row["source"] as String)")
+            }
+        }
+        if count > 0 { for note in notes { output.say(note) } }
+        return count
     }
 }
 
@@ -91,11 +144,18 @@ public enum Query {
     /// - Returns: how many rows there were.
     @discardableResult
     static func write(_ statement: Statement, format: OutputFormat, to output: TextOutput) throws -> Int {
+        try write(statement, format.renderer(output)) { _ in }
+    }
+
+    /// - Parameter look: is shown each row.
+    /// - Returns: how many rows there were.
+    static func write(_ statement: Statement, _ renderer: any RowRenderer, look: (Row) -> Void) throws -> Int {
         var count = 0
-        var renderer = format.renderer(output)
+        var renderer = renderer
         renderer.begin(columns: statement.columnNames)
         let rows = try Row.fetchCursor(statement)
         while let row = try rows.next() {
+            look(row)
             renderer.row(Array(row.databaseValues))
             count += 1
         }

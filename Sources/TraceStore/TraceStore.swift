@@ -160,6 +160,7 @@ public final class TraceStore: Sendable {
                 sql: "INSERT INTO hazard_kind VALUES (?, ?, ?, ?)",
                 arguments: [kind.rawValue, kind.text, kind.isHazard, kind.meaning])
         }
+        try CostFile.builtIn().store(in: database)
         try database.execute(sql: "PRAGMA application_id = \(Schema.applicationID)")
         try database.execute(sql: "PRAGMA user_version = \(Schema.version)")
     }

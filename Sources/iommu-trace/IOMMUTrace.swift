@@ -23,9 +23,8 @@ struct IOMMUTrace: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, ValidateCommand.self, Info.self,
-            SQL.self, List.self,
-            Forget.self,
+            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, ValidateCommand.self, Calibrate.self,
+            Info.self, SQL.self, List.self, Forget.self,
         ],
         defaultSubcommand: OneShot.self)
 
@@ -56,6 +55,12 @@ struct IOMMUTrace: ParsableCommand {
         case let error as StoreError:
             Message.error(error.message)
             if case .noSuchTrace = error { return .usage }
+            return .refused
+        case let error as CostFileError:
+            Message.error(error.description)
+            return .refused
+        case let error as CalibrationError:
+            Message.error(error.description)
             return .refused
         case let error as LogPartError:
             Message.error(error.message)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Reporting
+import TraceStore
 
 struct ReportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -7,10 +8,11 @@ struct ReportCommand: ParsableCommand {
         abstract: "Answers a question from the database.",
         discussion: """
             Reports:
-            \(Report.catalogue.map { "  \($0.name.padding(to: 10)) \($0.question)" }.joined(separator: "\n"))
+            \(Report.catalogue.map { "  \($0.name.padding(to: 12)) \($0.question)" }.joined(separator: "\n"))
 
               iommu-trace report savings
               iommu-trace report savings --by domain --format csv -o savings.csv
+              iommu-trace report costs --cost mine.txt --by domain
               iommu-trace report --list
             """)
 
@@ -27,6 +29,14 @@ struct ReportCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
     var trace: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Constants for costs, constants: those of this file before the built-in ones.",
+            discussion: "One a line: name low typical high evidence source. All of them: report constants; "
+                + "a file to begin with: calibrate --built-in -o FILE.",
+            valueName: "file"))
+    var cost: String?
 
     @OptionGroup var output: OutputOptions
     @OptionGroup var database: DatabaseOptions
@@ -47,10 +57,16 @@ struct ReportCommand: ParsableCommand {
                     "report \(name) cannot be told apart by '\(by)', only by: \(report.groupings.joined(separator: ", "))"
             )
         }
+        if cost != nil, !report.takesCosts {
+            let names = Report.catalogue.filter(\.takesCosts).map(\.name).joined(separator: ", ")
+            throw UsageError(
+                message: "report \(name) computes no times, so --cost means nothing to it; it goes with: \(names)")
+        }
+        let costs = try cost.map { try CostFile(path: $0) }
         let store = try database.open(.read)
         var rows = 0
         try output.write {
-            rows = try report.write(from: store, trace: trace, by: by, format: output.format, to: $0)
+            rows = try report.write(from: store, trace: trace, by: by, costs: costs, format: output.format, to: $0)
         }
         if rows == 0, try report.isWaitingForReplay(in: store) {
             Message.note("nothing was replayed yet: iommu-trace replay")

@@ -146,7 +146,12 @@ struct OutputOptions: ParsableArguments {
         help: ArgumentHelp("Write to a file instead of standard output; - is standard output.", valueName: "file"))
     var output: String = "-"
 
-    func write(_ body: (TextOutput) throws -> Void) throws {
+    func write(_ body: (TextOutput) throws -> Void) throws { try OutputFile.write(output, body) }
+}
+
+/// Where `-o` leads.
+enum OutputFile {
+    static func write(_ output: String, _ body: (TextOutput) throws -> Void) throws {
         if output != "-", Self.isDatabase(output) {
             throw UsageError(
                 message: "\(output): is an SQLite database and is not overwritten; name another file with -o")

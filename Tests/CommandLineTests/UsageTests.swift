@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["import", "replay", "report", "info", "list", "forget", "sql", "show"])
+    @Test(arguments: ["import", "replay", "report", "calibrate", "info", "list", "forget", "sql", "show"])
     func helpOfSubcommand(name: String) throws {
         let result = try run([name, "--help"])
         #expect(result.exitCode == 0)
@@ -55,6 +55,11 @@ import Testing
         "fast, lazy",
     ]
 
+    static let reports = """
+        savings, windows, top, hazards, latency, timeline, costs, constants, calibration, domains, validate, \
+        differences, issues, events
+        """
+
     static let mistakes = [
         Mistake("import --frob log.txt", "Unknown option '--frob'", "iommu-trace import --help"),
         Mistake("replay --frob", "Unknown option '--frob'", "iommu-trace replay --help"),
@@ -66,14 +71,8 @@ import Testing
         Mistake("import log.txt --db", "Missing value for '--db"),
         Mistake("import log.txt --db ''", "--db needs the name of a file"),
         Mistake("import log.txt other.txt --name x", "--name goes with one log only."),
-        Mistake(
-            "report",
-            "name a report: savings, windows, top, hazards, latency, timeline, domains, validate, differences, issues, events"
-        ),
-        Mistake(
-            "report nosuch",
-            "no report is called 'nosuch'; there are: savings, windows, top, hazards, latency, timeline, domains, validate, differences, issues, events"
-        ),
+        Mistake("report", "name a report: \(reports)"),
+        Mistake("report nosuch", "no report is called 'nosuch'; there are: \(reports)"),
         Mistake("report savings --by task", "cannot be told apart by 'task', only by: trace, domain"),
         Mistake("report savings --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
         Mistake("replay --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
@@ -111,6 +110,11 @@ import Testing
             "replay --between LAB_START nosuch", "no trace marker after line 5 holds 'nosuch'; there are: LAB_START"),
         Mistake(
             "replay --between LAB_START LAB_START --since 1", "--between goes neither with --since nor with --until"),
+        Mistake("report savings --cost log.txt", "--cost means nothing to it; it goes with: costs, constants"),
+        Mistake("report costs --cost", "Missing value for '--cost"),
+        Mistake("report costs --by task", "cannot be told apart by 'task', only by: trace, domain"),
+        Mistake("calibrate nosuch", "no trace is called 'nosuch'; there are: log, other"),
+        Mistake("calibrate log --built-in", "--built-in needs no trace; leave 'log' away"),
         Mistake("report windows --by hazard", "cannot be told apart by 'hazard', only by: trace, domain, device, task"),
     ]
 

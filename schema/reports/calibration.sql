@@ -1,0 +1,139 @@
+-- How long do flushes and page-table work take in the log itself, as far as its stamps bound them?
+-- by: trace
+-- Parameters: :trace a trace's name, NULL for all.
+-- No event marks a completion. From a flush to its last layer is less than the flush takes, from a flush to the next thing that the
+-- same task does on the same CPU is more: least so where that is another unmap, for then little else happens meanwhile. A call's entry
+-- to the tracepoint or return within it is more than the page table takes, for the probes take time too. Percentiles are by nearest
+-- rank. constants: what `iommu-trace calibrate -o` replaces by p10, p50, p90; of two rows that bound the same one, that
+-- with the lower p50.
+-- tables leave out: trace
+WITH
+wanted AS (
+    SELECT id, name
+    FROM trace
+    WHERE :trace IS NULL OR name = :trace
+),
+placed AS (
+    SELECT
+        operation.id, operation.trace, operation_kind.name AS kind, operation.time_ns, operation.since_entry_ns,
+        operation.size, operation.result, operation.line,
+        lead(operation.time_ns) OVER next AS next_ns,
+        lead(operation.since_entry_ns) OVER next AS next_since_entry_ns,
+        lead(operation_kind.name) OVER next AS next_kind,
+        lag(operation_kind.name) OVER next AS last_kind,
+        lag(operation.time_ns) OVER next AS last_ns
+    FROM operation
+    JOIN wanted ON wanted.id = operation.trace
+    JOIN operation_kind ON operation_kind.id = operation.kind
+    WINDOW next AS (PARTITION BY operation.trace, operation.cpu, operation.task ORDER BY operation.id)
+),
+layered AS (
+    -- Layers that come after the flush that they belong to: a flush queue's own come before.
+    SELECT
+        flush.id, flush.trace, flush.kind, flush.time_ns,
+        min(layer.time_ns) FILTER (
+            WHERE layer_kind.name IN ('hw_flush', 'cache_tag_flush_range', 'cache_tag_flush_all')
+        ) AS function_ns,
+        min(layer.time_ns) FILTER (
+            WHERE layer_kind.name IN (
+                'iotlb_inv', 'p_iotlb_inv', 'INVALIDATE_IOMMU_PAGES', 'INVALIDATE_IOMMU_ALL', 'cmdq'
+            )
+        ) AS command_ns,
+        max(layer.time_ns) AS last_ns
+    FROM placed AS flush
+    JOIN layer ON layer.flush = flush.id AND layer.line > flush.line
+    JOIN layer_kind ON layer_kind.id = layer.kind
+    WHERE flush.kind IN ('sync', 'flush_all')
+    GROUP BY flush.id
+),
+vendor AS (
+    -- Whose hardware the log shows, where its commands tell.
+    SELECT
+        layer.trace,
+        CASE
+            WHEN max(layer_kind.name IN ('iotlb_inv', 'p_iotlb_inv')) THEN ', sync.vtd'
+            WHEN max(layer_kind.name IN ('INVALIDATE_IOMMU_PAGES', 'INVALIDATE_IOMMU_ALL')) THEN ', sync.amd'
+            WHEN max(layer_kind.name = 'cmdq') THEN ', sync.smmuv3'
+            ELSE ''
+        END AS constant
+    FROM layer
+    JOIN wanted ON wanted.id = layer.trace
+    JOIN layer_kind ON layer_kind.id = layer.kind
+    GROUP BY layer.trace
+),
+followed AS (
+    -- Only flushes that went down to the hardware: those of a domain without devices cost nothing there.
+    SELECT
+        placed.trace, placed.kind, placed.next_kind,
+        placed.kind || CASE placed.kind WHEN 'sync' THEN coalesce(vendor.constant, '') ELSE '' END AS constants,
+        -- An unmap stands where its entries were clear; it begins before that, but not before a sync within it.
+        CASE
+            WHEN placed.next_ns - coalesce(placed.next_since_entry_ns, 0) >= layered.last_ns
+                THEN placed.next_ns - coalesce(placed.next_since_entry_ns, 0)
+            ELSE placed.next_ns
+        END - placed.time_ns AS ns
+    FROM placed
+    JOIN layered ON layered.id = placed.id
+    LEFT JOIN vendor ON vendor.trace = placed.trace
+    WHERE placed.next_ns >= layered.last_ns
+),
+length AS (
+    SELECT trace, 1 AS place, kind || ' to the driver''s function' AS measure, 'lower bound of ' || kind AS bound, NULL AS constants,
+        function_ns - time_ns AS ns
+    FROM layered
+    WHERE function_ns IS NOT NULL
+    UNION ALL
+    SELECT trace, 2, kind || ' to the first command', 'lower bound of ' || kind, NULL, command_ns - time_ns
+    FROM layered
+    WHERE command_ns IS NOT NULL
+    UNION ALL
+    SELECT trace, 3, kind || ' to the last layer', 'lower bound of ' || kind, NULL, last_ns - time_ns
+    FROM layered
+    UNION ALL
+    SELECT trace, 4, kind || ' to the task''s next event', 'upper bound of ' || kind, constants, ns
+    FROM followed
+    UNION ALL
+    SELECT trace, 5, kind || ' to the task''s next event, an unmap', 'upper bound of ' || kind, constants, ns
+    FROM followed
+    WHERE next_kind IN ('unmap', 'unmap_fast')
+    UNION ALL
+    SELECT
+        trace, 6, 'unmap to its page-table clear, ' || CASE WHEN result = 4096 THEN 'one page' ELSE 'more pages' END,
+        'upper bound of ' || CASE WHEN result = 4096 THEN 'unmap_base' ELSE 'unmap_base with its unmap_pte' END,
+        CASE WHEN result = 4096 THEN 'unmap_base' END, since_entry_ns
+    FROM placed
+    WHERE kind IN ('unmap', 'unmap_fast') AND result > 0
+        -- A gather that could not take the range synced within the call.
+        AND NOT coalesce(last_kind IN ('sync', 'flush_all') AND last_ns >= time_ns - since_entry_ns, 0)
+    UNION ALL
+    SELECT
+        trace, 7, 'map to its tracepoint, ' || CASE WHEN size = 4096 THEN 'one page' ELSE 'more pages' END,
+        'upper bound of ' || CASE WHEN size = 4096 THEN 'map_base' ELSE 'map_base with its map_pte' END,
+        CASE WHEN size = 4096 THEN 'map_base' END, since_entry_ns
+    FROM placed
+    WHERE kind = 'map'
+),
+ranked AS (
+    SELECT
+        trace, place, measure, bound, constants, ns,
+        row_number() OVER (PARTITION BY trace, measure ORDER BY ns) AS position,
+        count(*) OVER (PARTITION BY trace, measure) AS n
+    FROM length
+    -- Unknown, or the clock ran backwards.
+    WHERE ns >= 0
+)
+SELECT
+    wanted.name AS trace,
+    ranked.measure,
+    ranked.bound,
+    ranked.n,
+    min(ns) FILTER (WHERE position * 100 >= n * 10) AS p10_ns,
+    min(ns) FILTER (WHERE position * 100 >= n * 50) AS p50_ns,
+    min(ns) FILTER (WHERE position * 100 >= n * 90) AS p90_ns,
+    min(ns) FILTER (WHERE position * 100 >= n * 99) AS p99_ns,
+    'inferred' AS evidence,
+    ranked.constants
+FROM ranked
+JOIN wanted ON wanted.id = ranked.trace
+GROUP BY ranked.trace, ranked.place, ranked.measure
+ORDER BY ranked.trace, ranked.place, ranked.measure DESC;
