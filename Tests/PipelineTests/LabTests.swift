@@ -373,6 +373,7 @@ struct LabTests {
         }
         #expect(try commands(.sync, phase: 0) == commands(.recorded, phase: 0))
         #expect(try commands(.batch(calls: 384), phase: 0) == commands(.recorded, phase: 1))
+        #expect(try commands(.fast, phase: 0) == commands(.recorded, phase: 1))
         let batches = try #require(try commands(.batch(calls: 64), phase: 0))
         #expect(try batches + 2 == commands(.recorded, phase: 2))
     }

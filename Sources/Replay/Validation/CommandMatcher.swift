@@ -18,6 +18,8 @@ final class CommandMatcher {
     /// A command of the log, and where it stands.
     struct RecordedCommand {
         var layer: StoredLayer
+        /// The domain that it is counted for until a match says better; 0 for none.
+        var domain: Int32
         /// Nothing of the API was seen on its CPU before.
         var isAtTheBegin: Bool
         /// A command about a device's table entry came before it on its CPU, and no map or unmap since.

@@ -5,7 +5,7 @@ import TraceStore
 struct LogPlaces {
     /// A command that waits for what the log shows next on its CPU.
     struct Awaiting {
-        var layer: StoredLayer
+        var command: CommandMatcher.RecordedCommand
         var reason: String
     }
 
@@ -19,7 +19,7 @@ struct LogPlaces {
     private var lastMatched: [Int32: StoredLayer] = [:]
     /// By CPU: the line of the last device-table command since an unmap or map there.
     private var deviceEntries: [Int32: Int64] = [:]
-    private var awaiting: [Int32: [StoredLayer]] = [:]
+    private var awaiting: [Int32: [CommandMatcher.RecordedCommand]] = [:]
     private static let awaitingLimit = 4096
 
     init(losses: [Int64]) { self.losses = losses }
@@ -30,7 +30,7 @@ struct LogPlaces {
         if operation.kind.isUnmap || operation.kind == .map { deviceEntries[operation.cpu] = nil }
         lastOperation[operation.cpu] = (operation.line, operation.kind)
         let isRemoval = operation.kind == .removeDeviceFromGroup
-        return waiting.map { Awaiting(layer: $0, reason: isRemoval ? Self.removal : Self.besideContext) }
+        return waiting.map { Awaiting(command: $0, reason: isRemoval ? Self.removal : Self.besideContext) }
     }
 
     /// A layer.
@@ -41,24 +41,24 @@ struct LogPlaces {
         guard layer.kind.invalidatesIOTLB else { return nil }
         lastCommand[layer.cpu] = layer.line
         return CommandMatcher.RecordedCommand(
-            layer: layer, isAtTheBegin: lastOperation[layer.cpu] == nil,
+            layer: layer, domain: 0, isAtTheBegin: lastOperation[layer.cpu] == nil,
             isBesideDeviceEntry: deviceEntries[layer.cpu] != nil)
     }
 
     /// A command beside a context-cache invalidation: what the attach, detach or removal was, the CPU's next operation tells.
     ///
     /// - Returns: the command, if it needs not wait.
-    mutating func await(_ layer: StoredLayer) -> Awaiting? {
-        guard awaiting[layer.cpu]?.count ?? 0 < Self.awaitingLimit else {
-            return Awaiting(layer: layer, reason: Self.besideContext)
+    mutating func await(_ command: CommandMatcher.RecordedCommand) -> Awaiting? {
+        guard awaiting[command.layer.cpu]?.count ?? 0 < Self.awaitingLimit else {
+            return Awaiting(command: command, reason: Self.besideContext)
         }
-        awaiting[layer.cpu, default: []].append(layer)
+        awaiting[command.layer.cpu, default: []].append(command)
         return nil
     }
 
     mutating func takeAwaiting() -> [Awaiting] {
         defer { awaiting = [:] }
-        return awaiting.values.joined().map { Awaiting(layer: $0, reason: Self.besideContext) }
+        return awaiting.values.joined().map { Awaiting(command: $0, reason: Self.besideContext) }
     }
 
     mutating func matched(_ layer: StoredLayer) { lastMatched[layer.cpu] = layer }

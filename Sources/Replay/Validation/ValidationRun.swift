@@ -90,7 +90,7 @@ final class ValidationRun {
     // MARK: - Operations
 
     func take(_ operation: StoredOperation) {
-        for command in places.take(operation) { explain(command.layer, command.reason) }
+        for explained in places.take(operation) { explain(explained.command, explained.reason) }
         let index = Int(operation.domain) - 1
         let isKnown = bases.indices.contains(index)
         if isKnown, operation.kind == .sync || operation.kind == .flushAll { recorded(operation, bases[index]) }
@@ -220,34 +220,35 @@ final class ValidationRun {
         {
             queueTimes[Int(layer.domain) - 1].recorded.append(layer.time)
         }
-        guard let recorded = places.take(layer), hardware != nil else { return }
+        guard var recorded = places.take(layer), hardware != nil else { return }
         if let block = layer.block {
             engine.endMaps(of: layer.pid, in: block)
             for flush in observer.takeFlushes() { predicted(flush, line: layer.line) }
         }
-        tally.count(recorded: 1, .descriptors, domain: domain(of: layer))
+        recorded.domain = domain(of: layer)
+        tally.count(recorded: 1, .descriptors, domain: recorded.domain)
         if layer.cause == .attach {
-            if let explained = places.await(layer) { explain(explained.layer, explained.reason) }
+            if let explained = places.await(recorded) { explain(explained.command, explained.reason) }
             return
         }
         if let command = commands.add(recorded: recorded) {
-            matched(command, layer)
-        } else if isOfQueue(layer) {
+            matched(command, recorded)
+        } else if isOfQueue(recorded) {
             // When a queue flushes is compared by time; here it is given.
-            predict(.wholeDomain, domain: domain(of: layer), line: layer.line, isHintKnown: true)
+            predict(.wholeDomain, domain: recorded.domain, line: layer.line, isHintKnown: true)
         } else if places.isFurtherUnit(layer) {
             commands.withdrawLastRecorded()
-            explain(layer, "further unit")
-        } else if domain(of: layer) == 0 || bases[Int(domain(of: layer)) - 1] == .commands {
-            lookBack(for: layer)
+            explain(recorded, "further unit")
+        } else if recorded.domain > 0, bases[Int(recorded.domain) - 1] == .commands {
+            lookBack(for: recorded)
         }
         settleCommands()
     }
 
     /// Whether it is the flush of a queue, in a log that shows no flushes of the API.
-    private func isOfQueue(_ layer: StoredLayer) -> Bool {
-        let index = Int(domain(of: layer)) - 1
-        guard trace.flushLayer == .hardware, layer.granularity == .domain, bases.indices.contains(index) else {
+    private func isOfQueue(_ command: CommandMatcher.RecordedCommand) -> Bool {
+        let index = Int(command.domain) - 1
+        guard trace.flushLayer == .hardware, command.layer.granularity == .domain, bases.indices.contains(index) else {
             return false
         }
         if case .queue = bases[index] { return true } else { return false }
@@ -256,20 +257,21 @@ final class ValidationRun {
     private func predict(_ command: InvalidationCommand, domain: Int32, line: Int64, isHintKnown: Bool) {
         let item = CommandMatcher.Command(command: command, domain: domain, line: line, isHintKnown: isHintKnown)
         tally.count(predicted: 1, .descriptors, domain: domain)
-        if let recorded = commands.add(predicted: item) { matched(item, recorded.layer) }
+        if let recorded = commands.add(predicted: item) { matched(item, recorded) }
         settleCommands()
     }
 
-    private func matched(_ command: CommandMatcher.Command, _ layer: StoredLayer) {
+    private func matched(_ command: CommandMatcher.Command, _ recorded: CommandMatcher.RecordedCommand) {
         // It was counted for whoever it seemed to belong to before.
-        tally.move(recordedFrom: domain(of: layer), to: command.domain, .descriptors)
-        commands.learn(command.domain, layer)
+        tally.move(recordedFrom: recorded.domain, to: command.domain, .descriptors)
+        commands.learn(command.domain, recorded.layer)
         tally.match(.descriptors, domain: command.domain)
-        places.matched(layer)
+        places.matched(recorded.layer)
     }
 
     /// A command of a log that shows neither flushes nor who is attached: the sync of what unmaps?
-    private func lookBack(for layer: StoredLayer) {
+    private func lookBack(for command: CommandMatcher.RecordedCommand) {
+        let layer = command.layer
         guard let hardware, let block = layer.block else { return }
         var invalidator = Invalidator(hardware, pageSizes: pageSizes, keepsCommands: true)
         var freesTables = false
@@ -283,7 +285,7 @@ final class ValidationRun {
             return
         }
         invalidator.takeCommands {
-            predict($0, domain: domain(of: layer), line: layer.line, isHintKnown: !freesTables)
+            predict($0, domain: command.domain, line: layer.line, isHintKnown: !freesTables)
         }
     }
 
@@ -291,11 +293,11 @@ final class ValidationRun {
         for unmatched in commands.takeUnmatched(all: all) {
             switch unmatched {
             case .missing(let recorded):
-                let layer = recorded.layer
                 if let reason = reason(for: recorded) {
-                    explain(layer, reason)
+                    explain(recorded, reason)
                 } else {
-                    tally.miss(.descriptors, domain: domain(of: layer), line: layer.line, layer.text)
+                    let layer = recorded.layer
+                    tally.miss(.descriptors, domain: recorded.domain, line: layer.line, layer.text)
                 }
             case .extra(let command):
                 if places.isNearLoss(command.line) || all && places.isAtTheEnd(command.line) {
@@ -312,7 +314,7 @@ final class ValidationRun {
         let layer = recorded.layer
         if places.isNearLoss(layer.line) { return "lost events" }
         if recorded.isAtTheBegin { return "begin of the log" }
-        let index = Int(domain(of: layer)) - 1
+        let index = Int(recorded.domain) - 1
         if layer.granularity != .page {
             if recorded.isBesideDeviceEntry { return "attach or detach" }
             if trace.flushLayer == .hardware, bases.indices.contains(index) {
@@ -325,8 +327,8 @@ final class ValidationRun {
         return nil
     }
 
-    private func explain(_ layer: StoredLayer, _ reason: String) {
-        tally.explain(reason, .descriptors, domain: domain(of: layer))
+    private func explain(_ command: CommandMatcher.RecordedCommand, _ reason: String) {
+        tally.explain(reason, .descriptors, domain: command.domain)
     }
 
     /// The domain that a command counts for: the one that the hardware knows by this id, or that the log joins it to.
@@ -341,7 +343,7 @@ final class ValidationRun {
         engine.finish()
         for flush in observer.takeFlushes() { predicted(flush, line: .max) }
         queueLane.takeRows { queueTimes[Int($0.domain) - 1].predicted.append($0.time) }
-        for command in places.takeAwaiting() { explain(command.layer, command.reason) }
+        for explained in places.takeAwaiting() { explain(explained.command, explained.reason) }
         for index in flushes.indices { settle(flushesOf: index, all: true) }
         settleCommands(all: true)
         for (index, times) in queueTimes.enumerated() {

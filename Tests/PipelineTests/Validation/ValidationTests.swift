@@ -243,6 +243,50 @@ import TraceStore
         }
     }
 
+    /// Whatever a log holds: each recorded one is matched, explained or missing, each predicted one matched or extra.
+    @Test(arguments: seeds) func sumsAgreeInAnyLog(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        var log = ValidationLog()
+        let domains = ["0xff1f9ec7fbaebf50", "0xff1f9ec78baa2ad0"]
+        for _ in 0..<600 {
+            log.domain = domains[Int(random.next() % 2)]
+            log.id = 4 + Int(random.next() % 3)
+            log.cpu = Int(random.next() % 2)
+            log.task = random.next() & 1 == 0 ? "fio-264" : "kworker/0:1-29"
+            let iova = 0xfff0_0000 + (random.next() % 16) << 12
+            switch random.next() % 12 {
+            case 0: log.map(iova)
+            case 1: log.unmapFast(iova)
+            case 2: log.sync(iova)
+            case 3: log.pages(iova)
+            case 4: log.pages(iova, mask: random.next() % 64, hint: random.next() & 1 == 0)
+            case 5: log.wholeDomain()
+            case 6: log.context()
+            case 7: log.add("flush_all: (intel_flush_iotlb_all+0x5/0xb0) domain=\(log.domain)")
+            case 8: log.add("attach: (intel_iommu_attach_device+0x5/0x8c0) domain=\(log.domain) dev=\"0000:00:03.0\"")
+            case 9: log.add("remove_device_from_group: IOMMU: groupID=7 device=0000:00:03.0")
+            default: log.strictUnmap(iova)
+            }
+        }
+        for hardware in [nil, Hardware(.vtd612), Hardware(.amd6, cachesAbsent: true)] {
+            for policy in [nil, Policy.vfio, .kernelQueue, .recorded] {
+                let store = try validate(log, Validation(hardware: hardware, policy: policy))
+                #expect(
+                    try Pipeline.csv(
+                        """
+                        SELECT * FROM validation
+                        WHERE recorded <> matched + explained + missing OR predicted <> matched + extra
+                            OR min(recorded, predicted, matched, explained, missing, extra, undetermined) < 0
+                        """, in: store
+                    ).split(separator: "\n").count == 1)
+                #expect(
+                    try Pipeline.number(
+                        "SELECT sum(recorded) FROM validation WHERE quantity = 'descriptors'", in: store)
+                        == Pipeline.number("SELECT count(*) FROM layer WHERE kind = 11", in: store))
+            }
+        }
+    }
+
     // MARK: - The laboratory
 
     private static let labLogs = SharedTraces.bundled + SharedTraces.labProbes + SharedTraces.labOthers
