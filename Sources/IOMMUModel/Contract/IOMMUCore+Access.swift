@@ -46,10 +46,15 @@ extension IOMMUCore {
 
     /// Bytes of the page that a cache keeps: the leaf's, or the smallest where a part of the leaf was overwritten since.
     private func cachedSize(around iova: UInt64, in table: RadixPageTable) -> UInt64 {
-        var size = table.format.pageSizes.granule
-        table.forEachLeaf(overlapping: AddressRange(uncheckedStart: iova, last: iova)) { leaf in
-            if leaf.bytes == leaf.pageSize { size = leaf.pageSize }
+        let granule = table.format.pageSizes.granule
+        guard let slot = table.deepestSlot(for: iova), case .leaf(_, let size) = table.decode(slot) else {
+            return granule
         }
-        return size
+        let start = iova & ~(size &- 1)
+        var bytes: UInt64 = 0
+        table.forEachLeaf(overlapping: AddressRange(uncheckedStart: start, last: start | (size &- 1))) { leaf in
+            bytes = max(bytes, leaf.bytes)
+        }
+        return bytes == size ? size : granule
     }
 }
