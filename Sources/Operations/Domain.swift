@@ -43,6 +43,8 @@ public struct Domain: Sendable {
     public internal(set) var freed: Int64?
     /// Whether a device was ever seen to be attached.
     public internal(set) var wasAttached = false
+    /// Whether a flush of it reached the hardware before any attach was seen: a device was there before the recording.
+    public internal(set) var wasAttachedBefore = false
 
     var isUsed = false
     var census = FlushCensus()

@@ -72,6 +72,9 @@ extension OperationBuilder {
             if let hardwareDomain = layer.hardwareDomain {
                 domains[Int(domain) - 1].hardwareDomain = hardwareDomain
             }
+            if layer.kind.invalidatesIOTLB, !domains[Int(domain) - 1].wasAttached {
+                domains[Int(domain) - 1].wasAttachedBefore = true
+            }
         case .attach: layer.cause = .attach
         case .map: layer.cause = .map
         case nil: break

@@ -18,10 +18,15 @@ struct MapRuns {
 
     /// By domain - 1, whether its maps may be parts of scatterlists.
     private let hasLists: [Bool]
+    /// Whether the commands of the log tell where a list ends; else any other operation of the task ends it.
+    private let isTold: Bool
     /// By task.
     private var open: [Int32: Run] = [:]
 
-    init(domains: [TraceSummary.Domain]) { hasLists = domains.map { $0.kind != .unmanaged } }
+    init(domains: [TraceSummary.Domain], isTold: Bool) {
+        hasLists = domains.map { $0.kind != .unmanaged }
+        self.isTold = isTold
+    }
 
     /// The next operation, before it is applied.
     ///
@@ -29,7 +34,7 @@ struct MapRuns {
     mutating func take(_ operation: StoredOperation) -> Run? {
         guard operation.kind == .map, !operation.flags.contains(.failed), operation.domain > 0,
             let range = AddressRange(start: operation.iova, size: operation.size)
-        else { return open.removeValue(forKey: operation.pid) }
+        else { return isTold ? nil : open.removeValue(forKey: operation.pid) }
         if let run = open[operation.pid], run.domain == operation.domain, hasLists[Int(run.domain) - 1],
             run.range.last != .max, run.range.last + 1 == range.start,
             let joined = AddressRange(start: run.range.start, last: range.last)
@@ -38,6 +43,12 @@ struct MapRuns {
             return nil
         }
         return open.updateValue(Run(domain: operation.domain, range: range), forKey: operation.pid)
+    }
+
+    /// A command of a task: its run is complete if it begins in the block that the command covers.
+    mutating func end(pid: Int32, in block: AddressRange) -> Run? {
+        guard let run = open[pid], block.start <= run.range.start, run.range.start <= block.last else { return nil }
+        return open.removeValue(forKey: pid)
     }
 
     /// The runs that are still open.

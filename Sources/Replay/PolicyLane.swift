@@ -40,15 +40,20 @@ final class PolicyLane {
 
     init(
         requested: String, policy: Policy, options: ReplayOptions, trace: TraceSummary, attachments: Attachments,
-        stale: StaleState, span: (first: Int64, last: Int64)
+        stale: StaleState, span: (first: Int64, last: Int64), choices chosen: [Choice?]? = nil,
+        observer: FlushObserver? = nil
     ) {
         self.requested = requested
         self.policy = policy
         self.options = options
         self.trace = trace
         self.attachments = attachments
+        self.observer = observer
         let isStrict = options.hardware?.cachesAbsent == true
         choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace, isStrict: isStrict) })
+        for (index, choice) in (chosen ?? []).enumerated() {
+            if let choice { choices[index] = choice }
+        }
         windows = WindowLedger(
             stale: stale, kept: options.windows,
             domains: zip(choices, trace.domains).map { choice, domain in
@@ -69,7 +74,8 @@ final class PolicyLane {
         }
         sums = ContiguousArray(repeating: nil, count: trace.domains.count)
         for (index, choice) in choices.enumerated() {
-            schedules.append(schedule(choice.policy, domain: Int32(index + 1)))
+            let isLeftOut = chosen.map { $0[index] == nil } ?? false
+            schedules.append(isLeftOut ? nil : schedule(choice.policy, domain: Int32(index + 1)))
         }
     }
 
@@ -210,11 +216,19 @@ final class PolicyLane {
 
     // MARK: - Hardware
 
+    /// Who wants to know of each flush, in place of the sums.
+    private let observer: FlushObserver?
+
     /// What flushes of a domain become, if that is asked and a device is attached: otherwise no command follows.
     @inline(__always)
     func withInvalidator(of domain: Int32, isAttached: Bool? = nil, _ body: (inout Invalidator) -> Void) {
-        guard !invalidators.isEmpty, isAttached ?? self.isAttached(domain) else { return }
-        body(&invalidators[Int(domain) - 1])
+        guard !invalidators.isEmpty else { return }
+        let isAttached = isAttached ?? self.isAttached(domain)
+        if let observer {
+            observer.take(domain, isAttached: isAttached, body)
+        } else if isAttached {
+            body(&invalidators[Int(domain) - 1])
+        }
     }
 
     /// Maps of one `iommu_map` or `iommu_map_sg`: hardware that caches absent translations has to forget them.

@@ -34,27 +34,37 @@ struct ReplayEngine {
     init(
         _ trace: TraceSummary, _ requests: [Replay.Request], options: ReplayOptions, part: TraceSummary.Part? = nil
     ) {
+        let span = part ?? trace.wholePart
+        self.init(trace, options: options, part: span) { attachments, stale in
+            requests.map {
+                PolicyLane(
+                    requested: $0.text, policy: $0.policy, options: options, trace: trace, attachments: attachments,
+                    stale: stale, span: (span.firstTime, span.lastTime))
+            }
+        }
+    }
+
+    /// - Parameter tellsOfMaps: whether ``endMaps(of:in:)`` says which maps were one call.
+    init(
+        _ trace: TraceSummary, options: ReplayOptions, part: TraceSummary.Part, tellsOfMaps: Bool = false,
+        lanes makeLanes: (Attachments, StaleState) -> [PolicyLane]
+    ) {
         let attachments = Attachments(
             AttachState(showsAttaches: trace.showsAttaches, assumed: trace.domains.map(\.isAssumedAttached)))
-        let part = part ?? trace.wholePart
         let stale = StaleState(domains: trace.domains.count)
         self.trace = trace
         self.part = part
         self.attachments = attachments
         self.stale = stale
         pageSizes = options.pageSizes
-        let lanes = requests.map {
-            PolicyLane(
-                requested: $0.text, policy: $0.policy, options: options, trace: trace, attachments: attachments,
-                stale: stale, span: (part.firstTime, part.lastTime))
-        }
+        let lanes = makeLanes(attachments, stale)
         self.lanes = lanes
         openingLanes = ContiguousArray(lanes.filter(\.windows.opensWindows))
         waitingLanes = ContiguousArray(lanes.filter(\.waits))
         schedules = ContiguousArray(
             (0..<trace.domains.count).flatMap { index in lanes.map { $0.schedule(of: Int32(index + 1)) } })
         hazards = HazardFinder(stale: stale, lanes: openingLanes, domains: trace.domains.count)
-        mapRuns = options.hardware?.cachesAbsent == true ? MapRuns(domains: trace.domains) : nil
+        mapRuns = options.hardware?.cachesAbsent == true ? MapRuns(domains: trace.domains, isTold: tellsOfMaps) : nil
         usesRuns = lanes.contains { $0.usesRuns }
         showsFlushes = trace.flushLayer != .none
         let count = trace.domains.count
@@ -145,6 +155,11 @@ struct ReplayEngine {
         mappings[index].mappedBytes &+= range.size
         if changeTable(operation, range, at: index) > 0 { mappings[index].mapsOverLive += 1 }
         mappings[index].peakLiveBytes = max(mappings[index].peakLiveBytes, tables[index].mappedBytes)
+    }
+
+    /// The log shows a command of a task: maps inside its block were a call of their own.
+    mutating func endMaps(of pid: Int32, in block: AddressRange) {
+        if let run = mapRuns?.end(pid: pid, in: block) { sendMaps(run) }
     }
 
     private func sendMaps(_ run: MapRuns.Run) {

@@ -284,7 +284,8 @@ public struct TraceWriter {
                 domainBase + Int64(index) + 1, trace, domain.name, domain.pointer.map { Int64(bitPattern: $0) },
                 domain.generation, domain.evidence.rawValue, domain.kind.rawValue, domain.kindEvidence.rawValue,
                 domain.mode.rawValue, domain.modeReason, domain.hardwareDomain, domain.allocated, domain.freed,
-                domain.wasAttached, domain.pointer == nil || showsAllocations && domain.allocated == nil,
+                domain.wasAttached,
+                domain.pointer == nil || showsAllocations && domain.allocated == nil || domain.wasAttachedBefore,
             ])
         }
         for pair in attachments.sorted(by: { $0.lexicographicallyPrecedes($1) }) {

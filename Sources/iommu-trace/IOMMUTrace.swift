@@ -23,7 +23,8 @@ struct IOMMUTrace: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, Info.self, SQL.self, List.self,
+            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, ValidateCommand.self, Info.self,
+            SQL.self, List.self,
             Forget.self,
         ],
         defaultSubcommand: OneShot.self)

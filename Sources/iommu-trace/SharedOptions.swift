@@ -103,27 +103,36 @@ struct PolicyOptions: ParsableArguments {
     }
 
     func makeReplay() throws -> Replay {
-        let typed = pageSizes ?? (hardware?.profile.pageSizes ?? .fourKTwoMOneG).text
-        guard let sizes = PageSizes(parsing: typed) else {
-            throw UsageError(
-                message: "--page-sizes \(typed): give powers of two from 4K up, such as 4K,2M,1G, or all")
-        }
-        guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
+        let sizes = try pageSizes.map(Self.pageSizes) ?? hardware?.profile.pageSizes ?? .fourKTwoMOneG
+        let wheel = try Self.wheel(hz)
         guard let windows = WindowsKept(parsing: windows) else {
             throw UsageError(message: "--windows \(windows): give all, none or longest=N, N from 1 to 100000000")
         }
         let part = try part()
-        do {
-            let requests =
-                policies.isEmpty
-                ? Policy.defaults.map(Replay.Request.init) : try policies.map { try Replay.Request($0) }
-            return Replay(
-                requests,
-                options: ReplayOptions(
-                    pageSizes: sizes, wheel: wheel, hardware: hardware, windows: windows, part: part))
-        } catch let error as PolicyError {
-            throw UsageError(message: error.description)
+        let requests =
+            policies.isEmpty ? Policy.defaults.map(Replay.Request.init) : try policies.map(Self.request)
+        return Replay(
+            requests,
+            options: ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: hardware, windows: windows, part: part))
+    }
+
+    /// Reads a policy as typed.
+    static func request(_ text: String) throws -> Replay.Request {
+        do { return try Replay.Request(text) } catch { throw UsageError(message: error.description) }
+    }
+
+    /// Reads `--page-sizes`.
+    static func pageSizes(_ text: String) throws -> PageSizes {
+        guard let sizes = PageSizes(parsing: text) else {
+            throw UsageError(message: "--page-sizes \(text): give powers of two from 4K up, such as 4K,2M,1G, or all")
         }
+        return sizes
+    }
+
+    /// Reads `--hz`.
+    static func wheel(_ hz: Int64) throws -> TimerWheel {
+        guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
+        return wheel
     }
 }
 

@@ -347,7 +347,8 @@ struct LabTests {
         ] as [(String, HardwareProfile)])
     func commands(name: String, profile: HardwareProfile) throws {
         guard let store = try Self.store(name) else { return }
-        _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: Hardware(profile))).run(in: store, trace: nil)
+        _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: Hardware(profile))).run(
+            in: store, trace: nil)
         let sent = try Pipeline.csv(
             """
             SELECT count(*), count(*) FILTER (WHERE granularity = 2), count(*),

@@ -16,6 +16,18 @@ public struct Invalidator: Sendable {
     private var holdsTables = false
     /// Commands since the last ``takeCommands(_:)``, if somebody wants them.
     private var commands: ContiguousArray<InvalidationCommand>?
+    /// Flushes since then, and where their commands begin.
+    private var flushes: ContiguousArray<(flush: Flush, firstCommand: Int)> = []
+
+    /// What the driver was told to flush at once: `iotlb_sync`, `flush_iotlb_all` or `iotlb_sync_map`.
+    public enum Flush: Hashable, Sendable {
+        /// A sync of what was gathered; `nil` if nothing was.
+        case sync(AddressRange?)
+        /// All of the domain.
+        case all
+        /// What was just mapped.
+        case map(AddressRange)
+    }
 
     /// What it all came to.
     public private(set) var counts = InvalidationCounts()
@@ -39,7 +51,28 @@ public struct Invalidator: Sendable {
     public mutating func takeCommands(_ body: (InvalidationCommand) -> Void) {
         guard let sent = commands, !sent.isEmpty else { return }
         for command in sent { body(command) }
+        forgetCommands()
+    }
+
+    /// Hands over the flushes since the last time, in order, each with the commands that it became.
+    ///
+    /// Commands that a driver sends by itself, callback by callback, are in none.
+    public mutating func takeFlushes(_ body: (Flush, ArraySlice<InvalidationCommand>) -> Void) {
+        guard !flushes.isEmpty, let sent = commands.map(Array.init) else { return }
+        for (index, (flush, first)) in flushes.enumerated() {
+            body(flush, sent[first..<(index + 1 < flushes.count ? flushes[index + 1].firstCommand : sent.count)])
+        }
+        forgetCommands()
+    }
+
+    private mutating func forgetCommands() {
         commands?.removeAll(keepingCapacity: true)
+        flushes.removeAll(keepingCapacity: true)
+    }
+
+    /// What is kept from now on belongs to this flush.
+    private mutating func begin(_ flush: Flush) {
+        if let commands { flushes.append((flush, commands.count)) }
     }
 
     // MARK: - Unmaps
@@ -89,7 +122,7 @@ public struct Invalidator: Sendable {
     }
 
     /// How many tables go with all that an unmap's callback covers: those with leaves smaller than the callback's pages.
-    private static func tables(in callback: AddressRange, pageSize: UInt64, _ leaves: Leaves) -> UInt64 {
+    public static func tables(in callback: AddressRange, pageSize: UInt64, _ leaves: Leaves) -> UInt64 {
         let shift = UInt64(truncatingIfNeeded: pageSize.trailingZeroBitCount)
         var tables: UInt64 = 0
         var next: UInt64 = 0
@@ -119,6 +152,7 @@ public struct Invalidator: Sendable {
     /// A map, `iommu_map` or all of one `iommu_map_sg`: hardware that caches absent translations has to forget them.
     public mutating func map(_ range: AddressRange) {
         guard hardware.cachesAbsent else { return }
+        begin(.map(range))
         switch profile.collecting {
         case .wholeDomain: sendDomain()
         case .eachCallback: flushEachPage(range)
@@ -135,20 +169,27 @@ public struct Invalidator: Sendable {
     /// one page with Intel's driver of 6.1 and as everything with today's Intel and AMD drivers (model.md §1.6).
     public mutating func sync() {
         switch profile.collecting {
-        case .wholeDomain: sendDomain()
+        case .wholeDomain:
+            begin(.all)
+            sendDomain()
         case .eachPage: counts.add(waits: 1)
         case .eachCallback: break
         case .oneSpan, .spansOfOneCallbackSize:
             if span != nil {
                 flushSpan()
-            } else if profile == .vtd61 {
+                return
+            }
+            begin(.sync(nil))
+            if profile == .vtd61 {
                 counts.add(pages: 1, asked: 0)
                 counts.add(waits: 1)
                 keep(InvalidationCommand(AddressRange(uncheckedStart: ~0xfff, last: .max), hint: .tablesToo))
             } else {
                 sendDomain()
             }
-        case .spansOfOnePageSize: flushSpan()
+        case .spansOfOnePageSize:
+            if span == nil { begin(.sync(nil)) }
+            flushSpan()
         }
     }
 
@@ -156,11 +197,13 @@ public struct Invalidator: Sendable {
     public mutating func flushAll() {
         span = nil
         holdsTables = false
+        begin(.all)
         sendDomain()
     }
 
     /// A sync of the log, of which the range is known.
     public mutating func sync(_ range: AddressRange) {
+        begin(.sync(range))
         switch profile.collecting {
         case .wholeDomain: sendDomain()
         case .eachPage:
@@ -200,6 +243,7 @@ public struct Invalidator: Sendable {
 
     private mutating func flushSpan() {
         guard let range = span else { return }
+        begin(.sync(range))
         let hint: InvalidationHint = profile.hasHint && !holdsTables ? .leavesOnly : .tablesToo
         send(range, asked: min(gatheredPages, Self.pages(range)), pageSize: spanSize, hint: hint)
         holdsTables = false

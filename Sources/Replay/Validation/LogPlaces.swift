@@ -1,0 +1,83 @@
+import Operations
+import TraceStore
+
+/// What surrounds a command in the log, as far as it explains why it is there.
+struct LogPlaces {
+    /// A command that waits for what the log shows next on its CPU.
+    struct Awaiting {
+        var layer: StoredLayer
+        var reason: String
+    }
+
+    private static let besideContext = "attach or detach"
+    private static let removal = "device removal"
+    private static let lossReach: Int64 = 100
+
+    private let losses: [Int64]
+    private var lastOperation: [Int32: (line: Int64, kind: Operation.Kind)] = [:]
+    private var lastCommand: [Int32: Int64] = [:]
+    private var lastMatched: [Int32: StoredLayer] = [:]
+    /// By CPU: the line of the last device-table command since an unmap or map there.
+    private var deviceEntries: [Int32: Int64] = [:]
+    private var awaiting: [Int32: [StoredLayer]] = [:]
+    private static let awaitingLimit = 4096
+
+    init(losses: [Int64]) { self.losses = losses }
+
+    /// An operation: decides why the commands beside context-cache invalidations before it on its CPU are there.
+    mutating func take(_ operation: StoredOperation) -> [Awaiting] {
+        let waiting = awaiting.removeValue(forKey: operation.cpu) ?? []
+        if operation.kind.isUnmap || operation.kind == .map { deviceEntries[operation.cpu] = nil }
+        lastOperation[operation.cpu] = (operation.line, operation.kind)
+        let isRemoval = operation.kind == .removeDeviceFromGroup
+        return waiting.map { Awaiting(layer: $0, reason: isRemoval ? Self.removal : Self.besideContext) }
+    }
+
+    /// A layer.
+    ///
+    /// - Returns: the command that it is, with its place; `nil` for what empties no IOTLB.
+    mutating func take(_ layer: StoredLayer) -> CommandMatcher.RecordedCommand? {
+        if layer.kind == .amdInvalidateDeviceEntry { deviceEntries[layer.cpu] = layer.line }
+        guard layer.kind.invalidatesIOTLB else { return nil }
+        lastCommand[layer.cpu] = layer.line
+        return CommandMatcher.RecordedCommand(
+            layer: layer, isAtTheBegin: lastOperation[layer.cpu] == nil,
+            isBesideDeviceEntry: deviceEntries[layer.cpu] != nil)
+    }
+
+    /// A command beside a context-cache invalidation: what the attach, detach or removal was, the CPU's next operation tells.
+    ///
+    /// - Returns: the command, if it needs not wait.
+    mutating func await(_ layer: StoredLayer) -> Awaiting? {
+        guard awaiting[layer.cpu]?.count ?? 0 < Self.awaitingLimit else {
+            return Awaiting(layer: layer, reason: Self.besideContext)
+        }
+        awaiting[layer.cpu, default: []].append(layer)
+        return nil
+    }
+
+    mutating func takeAwaiting() -> [Awaiting] {
+        defer { awaiting = [:] }
+        return awaiting.values.joined().map { Awaiting(layer: $0, reason: Self.besideContext) }
+    }
+
+    mutating func matched(_ layer: StoredLayer) { lastMatched[layer.cpu] = layer }
+
+    /// The same command that was just matched, to another IOMMU.
+    func isFurtherUnit(_ layer: StoredLayer) -> Bool {
+        guard let last = lastMatched[layer.cpu], last.unit != layer.unit, layer.unit != 0 else { return false }
+        return last.pid == layer.pid && last.granularity == layer.granularity && last.address == layer.address
+            && last.mask == layer.mask && (lastOperation[layer.cpu]?.line ?? 0) < last.line
+    }
+
+    func isNearLoss(_ line: Int64) -> Bool {
+        guard !losses.isEmpty else { return false }
+        return losses.contains { $0.subtractingSaturated(line).magnitude <= UInt64(Self.lossReach) }
+    }
+
+    /// Whether the log has no command any more on the CPU of the operation at this line, which is that CPU's last.
+    func isAtTheEnd(_ line: Int64) -> Bool {
+        line == .max
+            || lastOperation.contains { $0.value.line == line && lastCommand[$0.key] ?? 0 < line }
+    }
+}

@@ -1,0 +1,375 @@
+import IOMMUModel
+import Operations
+import TraceStore
+
+/// One pass through a log: the model goes along with the operations, and what it predicts meets what was recorded.
+final class ValidationRun {
+    private let trace: TraceSummary
+    /// Whose commands are compared; `nil` if the log shows none.
+    private let hardware: Hardware?
+    private let isByProbe: Bool
+    private let pageSizes: PageSizes
+    private let bases: [Basis]
+    private var engine: ReplayEngine
+    private let observer: FlushObserver
+    private let lane: PolicyLane
+    private let queueLane: PolicyLane
+
+    private var flushes: ContiguousArray<Matcher<PredictedFlush, RecordedFlushItem>>
+    private var commands: CommandMatcher
+    private var queueTimes: ContiguousArray<(predicted: [Int64], recorded: [Int64])>
+    private var unflushed: [Int32: UnflushedCalls] = [:]
+    /// By domain - 1, whether tables were freed since the last flush of the log.
+    private var freedTables: [Bool]
+    private var places: LogPlaces
+    private var operationsSinceRows = 0
+    private var tally: ValidationTally
+
+    struct PredictedFlush {
+        var what: Invalidator.Flush
+        var line: Int64
+    }
+
+    struct RecordedFlushItem {
+        var what: Invalidator.Flush
+        var line: Int64
+        var isAttached: Bool
+        var cpu: Int32
+    }
+
+    init(
+        _ trace: TraceSummary, hardware: Hardware?, bases: [Basis], pageSizes: PageSizes?, wheel: TimerWheel,
+        differencesKept: Int
+    ) {
+        self.trace = trace
+        self.hardware = hardware?.showsCommands == true ? hardware : nil
+        self.bases = bases
+        isByProbe = trace.flushLayer == .api
+        // Without commands the driver is not known; all of today gather alike, but for callbacks of mixed sizes.
+        let assumed = hardware ?? Hardware(.vtd612)
+        let sizes = pageSizes ?? assumed.profile.pageSizes
+        self.pageSizes = sizes
+        let options = ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: assumed, windows: .none)
+        let observer = FlushObserver(assumed, pageSizes: sizes, domains: trace.domains.count)
+        self.observer = observer
+        let showsFlushes = trace.flushLayer == .api
+        func choices(_ policy: (Basis) -> Policy?) -> [PolicyLane.Choice?] {
+            bases.map { policy($0).map { PolicyLane.Choice(policy: $0, reason: "", evidence: .modelled) } }
+        }
+        engine = ReplayEngine(trace, options: options, part: trace.wholePart, tellsOfMaps: true) { attachments, stale in
+            func lane(_ choices: [PolicyLane.Choice?], _ observer: FlushObserver?) -> PolicyLane {
+                PolicyLane(
+                    requested: "", policy: .end, options: options, trace: trace, attachments: attachments, stale: stale,
+                    span: (trace.firstTime, trace.lastTime), choices: choices, observer: observer)
+            }
+            return [
+                lane(
+                    choices {
+                        switch $0 {
+                        case .policy(let policy): policy
+                        case .queue, .recordedFlushes: showsFlushes ? .recorded : nil
+                        case .commands: nil
+                        }
+                    }, observer),
+                lane(choices { if case .queue(let policy) = $0 { policy } else { nil } }, nil),
+            ]
+        }
+        (lane, queueLane) = (engine.lanes[0], engine.lanes[1])
+        flushes = ContiguousArray(
+            repeating: Matcher(limit: 64) { $0.what == $1.what }, count: trace.domains.count)
+        commands = CommandMatcher(isResolved: trace.domains.map { $0.evidence == .recorded })
+        queueTimes = ContiguousArray(repeating: ([], []), count: trace.domains.count)
+        freedTables = Array(repeating: false, count: trace.domains.count)
+        places = LogPlaces(losses: trace.losses.map(\.line))
+        tally = ValidationTally(trace, bases: bases, differencesKept: differencesKept)
+    }
+
+    /// What came of it, after ``finish()``.
+    var rows: [ValidationRow] { tally.rows }
+
+    // MARK: - Operations
+
+    func take(_ operation: StoredOperation) {
+        for command in places.take(operation) { explain(command.layer, command.reason) }
+        let index = Int(operation.domain) - 1
+        let isKnown = bases.indices.contains(index)
+        if isKnown, operation.kind == .sync || operation.kind == .flushAll { recorded(operation, bases[index]) }
+        engine.apply(operation)
+        if isKnown, operation.kind.isUnmap { unmapped(operation, at: index) }
+        for flush in observer.takeFlushes() { predicted(flush, line: operation.line) }
+        switch operation.kind {
+        case .attach, .detach, .domainFree:
+            // The kernel gives a domain another id with each attach.
+            commands.forget(operation.domain)
+        default: break
+        }
+        queueLane.takeRows { queueTimes[Int($0.domain) - 1].predicted.append($0.time) }
+        operationsSinceRows += 1
+        if operationsSinceRows & 1023 == 0 { forgetRows() }
+        if isKnown { settle(flushesOf: index) }
+        settleCommands()
+    }
+
+    /// Rows are for a replay; here nobody wants them.
+    private func forgetRows() {
+        for lane in engine.lanes {
+            lane.takeRows { _ in }
+            lane.windows.takeRows({ _ in }, { _ in })
+        }
+    }
+
+    private func unmapped(_ operation: StoredOperation, at index: Int) {
+        guard let range = AddressRange(start: operation.iova, size: operation.result ?? operation.size) else { return }
+        let leaves = lane.windows.stale.removed ?? []
+        let needsCallbacks = bases[index] == .commands
+        guard needsCallbacks || range.size >= 1 << 21 else { return }
+        pageSizes.forEachCallback(in: range) { iova, callback in
+            guard let part = AddressRange(start: iova, size: callback.size) else { return }
+            let frees = Invalidator.tables(in: part, pageSize: callback.pageSize, leaves) > 0
+            if frees { freedTables[index] = true }
+            if needsCallbacks {
+                unflushed[operation.pid, default: UnflushedCalls()].add(part, size: callback.size, freesTables: frees)
+            }
+        }
+    }
+
+    // MARK: - Flushes
+
+    private func recorded(_ operation: StoredOperation, _ basis: Basis) {
+        let index = Int(operation.domain) - 1
+        let what: Invalidator.Flush =
+            operation.kind == .flushAll || !operation.hasRange
+            ? .all : .sync(AddressRange(start: operation.iova, size: operation.size))
+        let isAttached = lane.isAttached(operation.domain)
+        switch basis {
+        case .recordedFlushes, .commands: break
+        case .queue: queueTimes[index].recorded.append(operation.time)
+        case .policy:
+            tally.count(recorded: 1, .flushes, domain: operation.domain)
+            let item = RecordedFlushItem(
+                what: what, line: operation.line, isAttached: isAttached, cpu: operation.cpu)
+            if operation.kind == .flushAll {
+                tally.explain("flush_all, not by an unmap", .flushes, domain: operation.domain)
+                send(item, domain: operation.domain)
+            } else if flushes[index].add(recorded: item) != nil {
+                tally.match(.flushes, domain: operation.domain)
+            }
+        }
+    }
+
+    private func predicted(_ flush: FlushObserver.Flush, line: Int64) {
+        let index = Int(flush.domain) - 1
+        var isHintKnown = true
+        switch (bases[index], flush.what) {
+        case (_, .map): break
+        case (.policy, _) where trace.flushLayer == .api:
+            tally.count(predicted: 1, .flushes, domain: flush.domain)
+            if flushes[index].add(predicted: PredictedFlush(what: flush.what, line: line)) != nil {
+                tally.match(.flushes, domain: flush.domain)
+            }
+        case (.policy, _): break
+        default:
+            isHintKnown = !freedTables[index]
+            freedTables[index] = false
+        }
+        guard flush.isAttached, hardware != nil else { return }
+        for command in flush.commands {
+            predict(command, domain: flush.domain, line: line, isHintKnown: isHintKnown)
+        }
+    }
+
+    /// What a flush of the log becomes that no unmap explains.
+    private func send(_ flush: RecordedFlushItem, domain: Int32) {
+        guard flush.isAttached, let hardware else { return }
+        var invalidator = Invalidator(hardware, pageSizes: pageSizes, keepsCommands: true)
+        switch flush.what {
+        case .all: invalidator.flushAll()
+        case .sync(let range?): invalidator.sync(range)
+        case .sync(nil): invalidator.sync()
+        case .map(let range): invalidator.map(range)
+        }
+        invalidator.takeCommands { predict($0, domain: domain, line: flush.line, isHintKnown: false) }
+    }
+
+    private func settle(flushesOf index: Int, all: Bool = false) {
+        let domain = Int32(index + 1)
+        for unmatched in flushes[index].takeUnmatched(all: all) {
+            switch unmatched {
+            case .missing(let flush):
+                send(flush, domain: domain)
+                if places.isNearLoss(flush.line) {
+                    tally.explain("lost events", .flushes, domain: domain)
+                } else {
+                    tally.miss(.flushes, domain: domain, line: flush.line, "\(flush.what.text)")
+                }
+            case .extra(let flush):
+                if places.isNearLoss(flush.line) || all && places.isAtTheEnd(flush.line) {
+                    tally.leaveOpen(.flushes, domain: domain)
+                } else {
+                    tally.exceed(.flushes, domain: domain, line: flush.line, "\(flush.what.text)")
+                }
+            }
+        }
+    }
+
+    // MARK: - Commands
+
+    func take(_ layer: StoredLayer) {
+        if layer.domain > 0, layer.startsRun, layer.cause != .attach, trace.flushLayer == .hardware,
+            case .queue = bases[Int(layer.domain) - 1]
+        {
+            queueTimes[Int(layer.domain) - 1].recorded.append(layer.time)
+        }
+        guard let recorded = places.take(layer), hardware != nil else { return }
+        if let block = layer.block {
+            engine.endMaps(of: layer.pid, in: block)
+            for flush in observer.takeFlushes() { predicted(flush, line: layer.line) }
+        }
+        tally.count(recorded: 1, .descriptors, domain: domain(of: layer))
+        if layer.cause == .attach {
+            if let explained = places.await(layer) { explain(explained.layer, explained.reason) }
+            return
+        }
+        if let command = commands.add(recorded: recorded) {
+            matched(command, layer)
+        } else if isOfQueue(layer) {
+            // When a queue flushes is compared by time; here it is given.
+            predict(.wholeDomain, domain: domain(of: layer), line: layer.line, isHintKnown: true)
+        } else if places.isFurtherUnit(layer) {
+            commands.withdrawLastRecorded()
+            explain(layer, "further unit")
+        } else if domain(of: layer) == 0 || bases[Int(domain(of: layer)) - 1] == .commands {
+            lookBack(for: layer)
+        }
+        settleCommands()
+    }
+
+    /// Whether it is the flush of a queue, in a log that shows no flushes of the API.
+    private func isOfQueue(_ layer: StoredLayer) -> Bool {
+        let index = Int(domain(of: layer)) - 1
+        guard trace.flushLayer == .hardware, layer.granularity == .domain, bases.indices.contains(index) else {
+            return false
+        }
+        if case .queue = bases[index] { return true } else { return false }
+    }
+
+    private func predict(_ command: InvalidationCommand, domain: Int32, line: Int64, isHintKnown: Bool) {
+        let item = CommandMatcher.Command(command: command, domain: domain, line: line, isHintKnown: isHintKnown)
+        tally.count(predicted: 1, .descriptors, domain: domain)
+        if let recorded = commands.add(predicted: item) { matched(item, recorded.layer) }
+        settleCommands()
+    }
+
+    private func matched(_ command: CommandMatcher.Command, _ layer: StoredLayer) {
+        // It was counted for whoever it seemed to belong to before.
+        tally.move(recordedFrom: domain(of: layer), to: command.domain, .descriptors)
+        commands.learn(command.domain, layer)
+        tally.match(.descriptors, domain: command.domain)
+        places.matched(layer)
+    }
+
+    /// A command of a log that shows neither flushes nor who is attached: the sync of what unmaps?
+    private func lookBack(for layer: StoredLayer) {
+        guard let hardware, let block = layer.block else { return }
+        var invalidator = Invalidator(hardware, pageSizes: pageSizes, keepsCommands: true)
+        var freesTables = false
+        if let flushed = unflushed[layer.pid]?.take(inside: block) {
+            freesTables = flushed.freesTables
+            invalidator.sync(flushed.span)
+        } else if block.last == .max {
+            // Nothing was gathered (model.md §1.6).
+            invalidator.sync()
+        } else {
+            return
+        }
+        invalidator.takeCommands {
+            predict($0, domain: domain(of: layer), line: layer.line, isHintKnown: !freesTables)
+        }
+    }
+
+    private func settleCommands(all: Bool = false) {
+        for unmatched in commands.takeUnmatched(all: all) {
+            switch unmatched {
+            case .missing(let recorded):
+                let layer = recorded.layer
+                if let reason = reason(for: recorded) {
+                    explain(layer, reason)
+                } else {
+                    tally.miss(.descriptors, domain: domain(of: layer), line: layer.line, layer.text)
+                }
+            case .extra(let command):
+                if places.isNearLoss(command.line) || all && places.isAtTheEnd(command.line) {
+                    tally.leaveOpen(.descriptors, domain: command.domain)
+                } else {
+                    tally.exceed(.descriptors, domain: command.domain, line: command.line, command.text(hardware))
+                }
+            }
+        }
+    }
+
+    /// Why the log cannot determine a command that the model does not predict.
+    private func reason(for recorded: CommandMatcher.RecordedCommand) -> String? {
+        let layer = recorded.layer
+        if places.isNearLoss(layer.line) { return "lost events" }
+        if recorded.isAtTheBegin { return "begin of the log" }
+        let index = Int(domain(of: layer)) - 1
+        if layer.granularity != .page {
+            if recorded.isBesideDeviceEntry { return "attach or detach" }
+            if trace.flushLayer == .hardware, bases.indices.contains(index) {
+                switch bases[index] {
+                case .commands: return "flush queue"
+                case .policy, .queue, .recordedFlushes: break
+                }
+            }
+        }
+        return nil
+    }
+
+    private func explain(_ layer: StoredLayer, _ reason: String) {
+        tally.explain(reason, .descriptors, domain: domain(of: layer))
+    }
+
+    /// The domain that a command counts for: the one that the hardware knows by this id, or that the log joins it to.
+    private func domain(of layer: StoredLayer) -> Int32 {
+        if let known = commands.domain(of: layer) { return known }
+        return layer.domain > 0 ? layer.domain : trace.domains.count == 1 ? 1 : 0
+    }
+
+    // MARK: - The end
+
+    func finish() {
+        engine.finish()
+        for flush in observer.takeFlushes() { predicted(flush, line: .max) }
+        queueLane.takeRows { queueTimes[Int($0.domain) - 1].predicted.append($0.time) }
+        for command in places.takeAwaiting() { explain(command.layer, command.reason) }
+        for index in flushes.indices { settle(flushesOf: index, all: true) }
+        settleCommands(all: true)
+        for (index, times) in queueTimes.enumerated() {
+            if case .queue = bases[index] {
+                tally.compare(times.predicted, times.recorded, domain: Int32(index + 1), tolerance: queueTolerance)
+            }
+        }
+        let silent = unflushed.values.reduce(0) { $0 + $1.count }
+        if silent > 0, hardware != nil { tally.noteSilent(silent) }
+        if isByProbe { tally.explainMissing("no call in the log: a missed probe", .descriptors) }
+        tally.finish()
+    }
+
+    /// ns; two ticks: the kernel's timer is at times one late.
+    private var queueTolerance: Int64 { 2_000_000_000 / max(engine.lanes[0].options.wheel.hz, 1) }
+}
+
+extension Invalidator.Flush {
+    var text: String {
+        switch self {
+        case .all: "flush_all"
+        case .sync(nil): "sync of nothing"
+        case .sync(let range?): "sync \(range.text)"
+        case .map(let range): "flush of the map \(range.text)"
+        }
+    }
+}
+
+extension AddressRange {
+    var text: String { "0x\(String(start, radix: 16)) - 0x\(String(last, radix: 16))" }
+}
