@@ -223,6 +223,9 @@ import Testing
         _ = machine.unmapFast(0, fourK)
         #expect(machine.read(0)?.isStale == true)
         _ = machine.core.takeEvents()
+        var pages: Set<UInt64> = []
+        machine.core.device(machine.device)?.tlb?.forEachEntry { pages.insert($0.range.start) }
+        #expect(pages == [0, fourK])
         if isRemoved {
             machine.core.removeDevice(machine.device)
             #expect(machine.core.events.last == .removeFromGroup(device: machine.device, group: machine.group))
@@ -246,6 +249,11 @@ import Testing
         try machine.map(0, to: oneG, fourK)
         try machine.core.map(other, iova: 0, paddr: 2 * oneG, size: fourK)
         _ = (machine.read(0), machine.core.access(device: device, iova: 0))
+        #expect(machine.entries.count == 2)
+        #expect(machine.unmap(0, fourK) == fourK)
+        #expect(machine.entries.map(\.domain) == [other])
+        try machine.map(0, to: oneG, fourK)
+        _ = machine.read(0)
         #expect(machine.entries.count == 2)
         machine.core.flushTLBAll(machine.domain)
         let after = machine.entries

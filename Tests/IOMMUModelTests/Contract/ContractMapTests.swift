@@ -119,6 +119,21 @@ import Testing
         #expect(try outcome(ArmLPAE()) == (.exists, oneG, 0))
     }
 
+    /// AMD's large pages are runs of entries. One of which a part was overwritten is cached by the smallest page, so that what was
+    /// overwritten is never found in it.
+    @Test func aLeafThatWasOverwrittenInPart() throws {
+        var machine = try ContractMachine(DriverModel(format: AMDVersion1()), era: .v612)
+        try machine.map(0x10_0000, to: oneG, 0x1_0000)
+        #expect(machine.read(0x10_0000)?.paddr == oneG)
+        #expect(machine.entries.map(\.size) == [0x1_0000])
+        try machine.map(0x10_4000, to: 2 * oneG, fourK)
+        #expect(machine.entries.isEmpty)
+        #expect(machine.read(0x10_0000)?.paddr == oneG)
+        #expect(machine.entries.map(\.size) == [fourK])
+        #expect(machine.read(0x10_4000)?.paddr == 2 * oneG)
+        #expect(machine.read(0x10_4000)?.isStale == false)
+    }
+
     // MARK: - Scatterlists
 
     /// 0x1000 and 0x2000 follow each other in memory, 0x9000 stands alone.

@@ -223,6 +223,19 @@ import Testing
         }
     }
 
+    /// Where a flush queue will flush the domain, drivers keep no record of pages (model.md §2.3).
+    @Test func aQueuedGatherGathersNothing() throws {
+        var machine = try ContractMachine(driver, era: .v612)
+        try machine.map(0, to: 0, 16 * fourK)
+        var gather = IOTLBGather(isQueued: true)
+        for (page, count) in [(0, 1), (4, 2), (9, 1)] as [(UInt64, UInt64)] {
+            let size = count * fourK
+            #expect(machine.core.unmapFast(machine.domain, iova: page * fourK, size: size, gather: &gather) == size)
+            #expect(gather.range == nil)
+        }
+        #expect(machine.core.counts.syncs == 0)
+    }
+
     /// An unmap of nothing flushes the whole domain with the VT-d and AMD drivers of today (model.md §1.6).
     @Test(arguments: [false, true]) func aSyncOfNothing(flushesDomain: Bool) throws {
         var machine = try ContractMachine(
@@ -253,6 +266,22 @@ import Testing
         #expect(try hints(AMDVersion2()) == [.leavesOnly, .leavesOnly])
         // At once, and then what was gathered.
         #expect(try hints(ArmLPAE()) == [.tablesToo, .leavesOnly, .leavesOnly])
+    }
+
+    /// Only the first of two syncs of one gather has tables to tell of.
+    @Test func aGatherForgetsItsTables() throws {
+        var machine = try ContractMachine(driver, era: .v612)
+        try machine.map(twoM, to: fourK, twoM + 2 * fourK)
+        _ = machine.core.takeEvents()
+        var gather = IOTLBGather()
+        for (iova, size) in [(twoM, twoM), (2 * twoM, fourK)] {
+            _ = machine.core.unmapFast(machine.domain, iova: iova, size: size, gather: &gather)
+            machine.core.tlbSync(machine.domain, gather: &gather)
+        }
+        let hints = machine.core.events.compactMap {
+            if case .command(let command, _, _) = $0 { command.hint } else { nil }
+        }
+        #expect(hints == [.tablesToo, .leavesOnly])
     }
 
     // MARK: - The DMA API
