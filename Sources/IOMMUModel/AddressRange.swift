@@ -69,6 +69,15 @@ public struct AddressRange: Hashable, Sendable {
         AddressRange(start: max(start, other.start), last: min(last, other.last))
     }
 
+    /// Both ranges as one, if they overlap or touch: neighbours leave nothing between them.
+    @inlinable
+    public func joined(with other: AddressRange) -> AddressRange? {
+        let touches =
+            (start <= other.last || start - other.last == 1) && (other.start <= last || other.start - last == 1)
+        return touches
+            ? AddressRange(uncheckedStart: min(start, other.start), last: max(last, other.last)) : nil
+    }
+
     /// What of this range lies before and after `other`: nothing, one or two ranges.
     public func subtracting(_ other: AddressRange) -> [AddressRange] {
         guard overlaps(other) else { return [self] }

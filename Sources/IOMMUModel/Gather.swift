@@ -18,12 +18,16 @@ public struct Gather: Sendable {
     /// - Returns: the span that had to be synced first because the new range did not fit, or `nil`.
     public mutating func add(_ added: AddressRange, length: UInt64? = nil) -> AddressRange? {
         let length = length ?? added.size
-        if let held = range, callbackSize != length || isDisjoint(added, from: held) {
+        guard let held = range else {
+            self = Gather(range: added, callbackSize: length)
+            return nil
+        }
+        // `iommu_iotlb_gather_is_disjoint`: neighbours are not.
+        guard callbackSize == length, let joined = held.joined(with: added) else {
             self = Gather(range: added, callbackSize: length)
             return held
         }
-        addRange(added)
-        callbackSize = length
+        range = joined
         return nil
     }
 
@@ -44,10 +48,5 @@ public struct Gather: Sendable {
     private init(range: AddressRange?, callbackSize: UInt64) {
         self.range = range
         self.callbackSize = callbackSize
-    }
-
-    /// `iommu_iotlb_gather_is_disjoint`: neighbours are not disjoint.
-    private func isDisjoint(_ added: AddressRange, from held: AddressRange) -> Bool {
-        (held.start > 0 && added.last < held.start - 1) || (held.last < .max && added.start > held.last + 1)
     }
 }

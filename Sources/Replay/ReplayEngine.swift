@@ -9,6 +9,7 @@ struct ReplayEngine {
     let lanes: [PolicyLane]
     private let trace: TraceSummary
     private let part: TraceSummary.Part
+    private let isAsItWas: Bool
     private let pageSizes: PageSizes
     private let usesRuns: Bool
     private let showsFlushes: Bool
@@ -44,9 +45,10 @@ struct ReplayEngine {
         }
     }
 
-    /// - Parameter tellsOfMaps: whether ``endMaps(of:in:)`` says which maps were one call.
+    /// - Parameter isAsItWas: whether the log's own flushes are to be found again, not those of other callers: calls of
+    ///   `iommu_unmap` flush, and ``endMaps(of:in:)`` says which maps were one call.
     init(
-        _ trace: TraceSummary, options: ReplayOptions, part: TraceSummary.Part, tellsOfMaps: Bool = false,
+        _ trace: TraceSummary, options: ReplayOptions, part: TraceSummary.Part, isAsItWas: Bool = false,
         lanes makeLanes: (Attachments, StaleState) -> [PolicyLane]
     ) {
         let attachments = Attachments(
@@ -54,6 +56,7 @@ struct ReplayEngine {
         let stale = StaleState(domains: trace.domains.count)
         self.trace = trace
         self.part = part
+        self.isAsItWas = isAsItWas
         self.attachments = attachments
         self.stale = stale
         pageSizes = options.pageSizes
@@ -64,7 +67,7 @@ struct ReplayEngine {
         schedules = ContiguousArray(
             (0..<trace.domains.count).flatMap { index in lanes.map { $0.schedule(of: Int32(index + 1)) } })
         hazards = HazardFinder(stale: stale, lanes: openingLanes, domains: trace.domains.count)
-        mapRuns = options.hardware?.cachesAbsent == true ? MapRuns(domains: trace.domains, isTold: tellsOfMaps) : nil
+        mapRuns = options.hardware?.cachesAbsent == true ? MapRuns(domains: trace.domains, isTold: isAsItWas) : nil
         usesRuns = lanes.contains { $0.usesRuns }
         showsFlushes = trace.flushLayer != .none
         let count = trace.domains.count
@@ -200,7 +203,7 @@ struct ReplayEngine {
         let call = UnmapCall(
             id: operation.id, line: operation.line, time: operation.time, sinceEntry: operation.sinceEntry,
             cpu: operation.cpu, pid: operation.pid, cell: cell, window: window,
-            isStrictCall: operation.kind == .unmap && isCertainlyStrict(operation), iova: operation.iova,
+            isStrictCall: operation.kind == .unmap && isStrict(operation), iova: operation.iova,
             size: operation.size, result: result)
         for lane in index * lanes.count..<(index + 1) * lanes.count { schedules[lane]?.unmap(call) }
     }
@@ -222,9 +225,9 @@ struct ReplayEngine {
         return window
     }
 
-    /// Whether the log says that the call was `iommu_unmap`: the tracepoint alone is the same for both.
-    private func isCertainlyStrict(_ operation: StoredOperation) -> Bool {
-        operation.flags.contains(.attachProbe) || operation.flags.contains(.byProbe)
+    /// Whether a call of `iommu_unmap` stays one. A log tells the two apart by a probe only: the tracepoint is the same for both.
+    private func isStrict(_ operation: StoredOperation) -> Bool {
+        operation.flags.contains(.attachProbe) || isAsItWas && operation.flags.contains(.byProbe)
     }
 
     /// Counts an unmap call, and removes from the model's page table what it removed.

@@ -40,6 +40,12 @@ public struct Report: Sendable {
         return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM replay)") ?? false }
     }
 
+    /// Whether it asks for validations and there is none.
+    public func isWaitingForValidation(in store: TraceStore) throws -> Bool {
+        guard sql.contains("JOIN validation") || sql.contains("FROM validation") else { return false }
+        return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM validation)") ?? false }
+    }
+
     /// Writes the report's rows.
     ///
     /// - Parameters:

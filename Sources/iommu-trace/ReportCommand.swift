@@ -54,6 +54,8 @@ struct ReportCommand: ParsableCommand {
         }
         if rows == 0, try report.isWaitingForReplay(in: store) {
             Message.note("nothing was replayed yet: iommu-trace replay")
+        } else if rows == 0, try report.isWaitingForValidation(in: store) {
+            Message.note("nothing was validated yet: iommu-trace validate")
         }
     }
 }

@@ -4,7 +4,8 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "latency", "timeline", "domains", "issues", "events",
+        "savings", "windows", "top", "hazards", "latency", "timeline", "domains", "validate", "differences", "issues",
+        "events",
     ]
     private let folder: TemporaryFolder
     private var log = FtraceLog(calls: 50)
@@ -15,6 +16,7 @@ import Testing
         try folder.write(log.text + "what is \"this\", please\n", to: "log.txt")
         #expect(try run("import", "log.txt").exitCode == 3)
         #expect(try run("replay", "-p", "strict", "-p", "queue=4,2ms", "-p", "lazy").exitCode == 0)
+        #expect(try run("validate").exitCode == 0)
     }
 
     private func run(_ arguments: String...) throws -> Tool.Result {

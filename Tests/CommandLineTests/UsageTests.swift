@@ -66,10 +66,13 @@ import Testing
         Mistake("import log.txt --db", "Missing value for '--db"),
         Mistake("import log.txt --db ''", "--db needs the name of a file"),
         Mistake("import log.txt other.txt --name x", "--name goes with one log only."),
-        Mistake("report", "name a report: savings, windows, top, hazards, latency, timeline, domains, issues, events"),
+        Mistake(
+            "report",
+            "name a report: savings, windows, top, hazards, latency, timeline, domains, validate, differences, issues, events"
+        ),
         Mistake(
             "report nosuch",
-            "no report is called 'nosuch'; there are: savings, windows, top, hazards, latency, timeline, domains, issues, events"
+            "no report is called 'nosuch'; there are: savings, windows, top, hazards, latency, timeline, domains, validate, differences, issues, events"
         ),
         Mistake("report savings --by task", "cannot be told apart by 'task', only by: trace, domain"),
         Mistake("report savings --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),

@@ -8,7 +8,8 @@ SELECT
     validation.quantity,
     difference.line,
     difference.kind,
-    difference.text
+    difference.text,
+    CASE difference.kind WHEN 'missing' THEN 'recorded' ELSE 'modelled' END AS evidence
 FROM validation_difference AS difference
 JOIN validation ON validation.id = difference.validation
 JOIN trace ON trace.id = validation.trace

@@ -85,7 +85,7 @@ public struct Invalidator: Sendable {
         switch profile.collecting {
         case .wholeDomain: break
         case .oneSpan:
-            if hardware.cachesAbsent, let held = span, isDisjoint(range, from: held) { flushSpan() }
+            if hardware.cachesAbsent, let held = span, held.joined(with: range) == nil { flushSpan() }
             gather(range, size: 0)
         case .eachPage:
             counts.add(commands: callbacks(range))
@@ -223,8 +223,11 @@ public struct Invalidator: Sendable {
     /// `iommu_iotlb_gather_add_page` and `iommu_iotlb_gather_add_range`.
     private mutating func gather(_ added: AddressRange, size: UInt64) {
         if let held = span {
-            let fits = profile.collecting == .oneSpan || size == spanSize && !isDisjoint(added, from: held)
-            if fits, let joined = AddressRange(start: min(held.start, added.start), last: max(held.last, added.last)) {
+            let joined =
+                profile.collecting == .oneSpan
+                ? AddressRange(start: min(held.start, added.start), last: max(held.last, added.last))
+                : size == spanSize ? held.joined(with: added) : nil
+            if let joined {
                 span = joined
                 gatheredPages &+= Self.pages(added)
                 return
@@ -234,11 +237,6 @@ public struct Invalidator: Sendable {
         span = added
         spanSize = size
         gatheredPages = Self.pages(added)
-    }
-
-    /// `iommu_iotlb_gather_is_disjoint`: neighbours are not.
-    private func isDisjoint(_ added: AddressRange, from held: AddressRange) -> Bool {
-        added.start > held.last && added.start - held.last > 1 || held.start > added.last && held.start - added.last > 1
     }
 
     private mutating func flushSpan() {

@@ -17,7 +17,7 @@ struct UnmapCall {
     var cell: Int32
     /// What it left behind; `nil` where no device could reach that.
     var window: Window?
-    /// It was `iommu_unmap`, which syncs before it returns, and the log says so.
+    /// It syncs before it returns, whatever the policy: VFIO's test at attach.
     var isStrictCall: Bool
     var iova: UInt64
     /// Bytes asked for.

@@ -47,12 +47,3 @@ struct UnflushedCalls {
     /// How many no command has covered.
     var count: Int { callbacks.count + dropped }
 }
-
-extension AddressRange {
-    /// Both ranges as one, if they overlap or touch.
-    fileprivate func joined(with other: AddressRange) -> AddressRange? {
-        let touches =
-            (start <= other.last || start - other.last == 1) && (other.start <= last || other.start - last == 1)
-        return touches ? AddressRange(start: min(start, other.start), last: max(last, other.last)) : nil
-    }
-}

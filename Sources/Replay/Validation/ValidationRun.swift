@@ -56,7 +56,7 @@ final class ValidationRun {
         func choices(_ policy: (Basis) -> Policy?) -> [PolicyLane.Choice?] {
             bases.map { policy($0).map { PolicyLane.Choice(policy: $0, reason: "", evidence: .modelled) } }
         }
-        engine = ReplayEngine(trace, options: options, part: trace.wholePart, tellsOfMaps: true) { attachments, stale in
+        engine = ReplayEngine(trace, options: options, part: trace.wholePart, isAsItWas: true) { attachments, stale in
             func lane(_ choices: [PolicyLane.Choice?], _ observer: FlushObserver?) -> PolicyLane {
                 PolicyLane(
                     requested: "", policy: .end, options: options, trace: trace, attachments: attachments, stale: stale,

@@ -7,7 +7,7 @@ import Testing
 @Suite struct ContractTwinTests {
     static let indices = Array(contractFormats.indices)
 
-    private static func turns(_ format: any PageTableFormat) -> Int { format.geometry.bitsPerLevel == 9 ? 80 : 40 }
+    private static func turns(_ format: any PageTableFormat) -> Int { format.geometry.bitsPerLevel == 9 ? 60 : 36 }
 
     private func call(_ machine: inout ContractMachine, _ call: ContractScript.Call) -> (error: IOMMUError?, UInt64) {
         do throws(IOMMUError) {

@@ -94,7 +94,7 @@ import Testing
         }
     }
 
-    private static func turns(_ format: any PageTableFormat) -> Int { format.geometry.bitsPerLevel == 9 ? 90 : 25 }
+    private static func turns(_ format: any PageTableFormat) -> Int { format.geometry.bitsPerLevel == 9 ? 60 : 20 }
 
     /// Any range in the zone; a superpage or several now and then.
     private func anyRange(_ observed: Observed, _ random: inout SeededGenerator) -> AddressRange {

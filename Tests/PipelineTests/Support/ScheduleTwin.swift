@@ -41,7 +41,7 @@ struct ScheduleTwin {
     private struct Run {
         var pid: Int32?
         var calls = 0
-        var next: UInt64 = 0
+        var hull: AddressRange?
         /// The gather: its callbacks, neighbours of one length.
         var gathered: [AddressRange] = []
         var last = Flush(time: 0, operation: 0, cause: .endOfRun, calls: 0, isAttached: false)
@@ -228,16 +228,27 @@ struct ScheduleTwin {
     }
 
     private mutating func vfio(_ operation: StoredOperation, result: UInt64) {
-        let isProbed = operation.flags.contains(.byProbe) || operation.flags.contains(.attachProbe)
-        if operation.kind == .unmap, isProbed {
+        if operation.kind == .unmap, operation.flags.contains(.attachProbe) {
             endRun(.endOfRun)
             return call(operation, flushes: 1)
         }
         guard let range = AddressRange(start: operation.iova, size: result) else { return endRun(.endOfRun) }
-        if run.calls > 0, run.next != operation.iova { endRun(.gatherSplit) }
+        // Whether it touches the first or the last byte that the run unmapped, or lies between.
+        if let hull = run.hull,
+            hull.start > range.last && hull.start - range.last > 1
+                || range.start > hull.last && range.start - hull.last > 1
+        {
+            endRun(.gatherSplit)
+        }
+        run.hull = AddressRange(
+            start: min(run.hull?.start ?? .max, range.start), last: max(run.hull?.last ?? 0, range.last))
         pageSizes.forEachCallback(in: range) { iova, callback in
             guard let added = AddressRange(start: iova, size: callback.size) else { return }
-            if let last = run.gathered.last, last.size != added.size || last.last + 1 != added.start {
+            let (low, high) = (run.gathered.map(\.start).min() ?? 0, run.gathered.map(\.last).max() ?? 0)
+            if let last = run.gathered.last,
+                last.size != added.size || added.start > high && added.start - high > 1
+                    || low > added.last && low - added.last > 1
+            {
                 flush(operation.time, operation.id, .gatherSplit)
                 splits[flushes.count - 1] = iova
                 run.gathered = []
@@ -247,7 +258,6 @@ struct ScheduleTwin {
         pending.append(nil)
         run.pid = operation.pid
         run.calls += 1
-        run.next = operation.iova + result
         run.last = Flush(
             time: operation.time, operation: operation.id, cause: .endOfRun, calls: 0, isAttached: isAttached)
         if run.calls == 512 {

@@ -188,7 +188,7 @@ struct WindowTwin {
 
     private func opens(_ operation: StoredOperation) -> Bool {
         let isStrict =
-            operation.kind == .unmap && !operation.flags.isDisjoint(with: [.byProbe, .attachProbe])
+            operation.kind == .unmap && operation.flags.contains(.attachProbe)
         switch policy {
         case .sync, .perPage: return false
         case .vfio: return !isStrict
