@@ -80,6 +80,16 @@ import Testing
         #expect(runs(table, in: try #require(everything)).map(\.pageSize) == [0x200000, 0x200000])
     }
 
+    @Test func anUnmapHandsOverWhatItRemoved() throws {
+        var table = PageTable()
+        let whole = try #require(AddressRange(start: 0x1000, size: 0x3000))
+        let middle = try #require(AddressRange(start: 0x2000, size: 0x1000))
+        _ = table.map(whole, to: 0x9000, sizes: .fourK, tag: 7)
+        var pieces: ContiguousArray<PageTable.Run>? = []
+        #expect(table.unmap(middle, into: &pieces).bytes == 0x1000)
+        #expect(pieces == [PageTable.Run(range: middle, target: 0xa000, pageSize: 4096, tag: 7)])
+    }
+
     @Test func unmappingAHoleFindsNothing() throws {
         var table = PageTable()
         #expect(table.unmap(try range(0, .max)) == PageTable.Unmapped())
