@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 2
+    public static let version: Int32 = 3
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -28,6 +28,7 @@ public enum Schema {
         File("health", PackageResources.health_sql),
         File("replay", PackageResources.replay_sql),
         File("window", PackageResources.window_sql),
+        File("iotlb", PackageResources.iotlb_sql),
     ]
 
     /// `views/`
