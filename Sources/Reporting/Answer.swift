@@ -67,7 +67,8 @@ public enum Answer {
             func isAlike(_ row: Row) -> Bool { row["iotlb"] == iotlb && row["accesses"] == accesses }
             output.say("")
             output.say(
-                "An IOTLB of \(iotlb) under these commands (a simulation; accesses assumed: \(accesses); modelled)")
+                "An IOTLB of \(iotlb) under these commands (a simulation; accesses "
+                    + (accesses == "recorded" ? "recorded in the log" : "assumed: \(accesses)") + "; modelled)")
             output.say("")
             var renderer = OutputFormat.table.renderer(output)
             renderer.begin(columns: [

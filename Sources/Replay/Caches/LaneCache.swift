@@ -46,6 +46,15 @@ final class LaneCache {
         static let firstTime = Int64.min + 3
     }
 
+    /// What became of entries one by one, for tests.
+    struct Witness {
+        var ended: [(domain: Int32, range: AddressRange, from: Int64, to: Int64)] = []
+        var staleHits: [(domain: Int32, iova: UInt64, time: Int64)] = []
+        fileprivate var suspects: [(domain: Int32, iova: UInt64, time: Int64)] = []
+    }
+
+    @exclusivity(unchecked) var witness: Witness?
+
     let accesses: AccessAssumption
     @exclusivity(unchecked) private var tlb: IOTLB
     /// By domain - 1.
@@ -111,13 +120,16 @@ final class LaneCache {
         let tag = tag(domain, hardwareDomain)
         let index = Int(domain) - 1
         if let hit = tlb.lookup(domain: tag, iova: iova) {
-            if hit.note < Note.firstTime {
+            // The page may be mapped as before: again, or still, as a part of a large one of which another part went.
+            if hit.note < Note.firstTime || hit.target == leaf?.target {
                 counts[index].hits += 1
             } else if isInRuns[index] {
                 counts[index].suspects += 1
+                witness?.suspects.append((domain, iova, time))
             } else {
                 counts[index].hits += 1
                 counts[index].staleHits += 1
+                witness?.staleHits.append((domain, iova, time))
             }
             return
         }
@@ -240,16 +252,23 @@ final class LaneCache {
         }
         // The flush came before what happened since the run's last call: those devices found nothing.
         let index = Int(domain) - 1
-        counts[index].faults = counts[index].faults.addingSaturated(counts[index].suspects)
+        guard counts[index].suspects > 0 else { return }
+        counts[index].faults += counts[index].suspects
         counts[index].suspects = 0
+        witness?.suspects.removeAll { $0.domain == domain }
     }
 
     /// The run of calls goes on: no flush came before the hits since the last one.
     func runGoesOn(in domain: Int32) {
         let index = Int(domain) - 1
+        guard counts[index].suspects > 0 else { return }
         counts[index].hits += counts[index].suspects
         counts[index].staleHits += counts[index].suspects
         counts[index].suspects = 0
+        if let suspects = witness?.suspects {
+            witness?.staleHits += suspects.filter { $0.domain == domain }
+            witness?.suspects = suspects.filter { $0.domain != domain }
+        }
     }
 
     /// No device is left in the domain: the driver empties caches of it, whatever the policy.
@@ -268,6 +287,7 @@ final class LaneCache {
         // Where a run may have been flushed after its last call, the entry had an end then already.
         let time = isInRuns[index] && end == .madeRoom ? min(time, counts[index].lastUnmap) : time
         let length = max(time.subtractingSaturated(entry.note), 0)
+        witness?.ended.append((Int32(index + 1), entry.range, entry.note, time))
         counts[index].ended[end.rawValue] += 1
         counts[index].longest = max(counts[index].longest, length)
         let bucket = lengths.index(of: UInt64(index) << 16 | UInt64(LengthScale.bucket(of: length)))

@@ -82,6 +82,10 @@ final class RecordedSchedule: FlushSchedule {
             && sync.pid == call.pid
         {
             parts = sync.range.map { range in parts.flatMap { $0.subtracting(range) } } ?? []
+            // Nothing can have been loaded between that sync and the tracepoint: the entries were clear.
+            if let cache = lane.cache, let synced = sync.range.map({ window.range.intersection($0) }) ?? window.range {
+                cache.apply(synced, domain, hardwareDomain: sync.hardwareDomain, at: call.time)
+            }
         }
         lane.windows.open(window, domain: domain, parts: parts)
     }
