@@ -30,6 +30,7 @@ public enum Schema {
         File("window", PackageResources.window_sql),
         File("validation", PackageResources.validation_sql),
         File("cost", PackageResources.cost_sql),
+        File("iotlb", PackageResources.iotlb_sql),
     ]
 
     /// `views/`

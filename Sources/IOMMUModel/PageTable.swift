@@ -56,6 +56,25 @@ public struct PageTable: Sendable {
     /// The physical address behind `iova`, `iommu_iova_to_phys`; `nil` where nothing is mapped.
     public func physicalAddress(of iova: UInt64) -> UInt64? { leaves.target(of: iova) }
 
+    /// One page of the table.
+    public struct Leaf: Hashable, Sendable {
+        /// What the address that was asked for points to.
+        public let target: UInt64
+        /// Bytes of the page, a power of two.
+        public let size: UInt64
+
+        /// A page of `size` bytes.
+        public init(target: UInt64, size: UInt64) {
+            self.target = target
+            self.size = size
+        }
+    }
+
+    /// The page that maps `iova`, as a walk of the table finds it; `nil` where nothing is mapped.
+    public func leaf(of iova: UInt64) -> Leaf? {
+        leaves.run(of: iova).map { Leaf(target: $0.target &+ (iova - $0.range.start), size: $0.pageSize) }
+    }
+
     /// Calls `body` with each run that shares a byte with `range`, in order of address.
     public func forEachRun(overlapping range: AddressRange, _ body: (Run) -> Void) {
         leaves.forEachRun(overlapping: range, body)

@@ -141,9 +141,14 @@ public struct TranslationMap: Sendable {
 
     /// What `address` points to; `nil` where nothing is translated.
     public func target(of address: UInt64) -> UInt64? {
+        run(of: address).map { $0.target &+ (address - $0.range.start) }
+    }
+
+    /// The run that translates `address`; `nil` where nothing is translated.
+    public func run(of address: UInt64) -> Run? {
         guard let position = position(ofFirstRunEndingAtOrAfter: address) else { return nil }
         let run = blocks[position.block][position.index]
-        return run.range.start <= address ? run.target &+ (address - run.range.start) : nil
+        return run.range.start <= address ? run : nil
     }
 
     /// Calls `body` with each run that shares a byte with `range`, in order of address, at most `limit` of them.

@@ -25,6 +25,8 @@ enum EventMeaning {
     case domainAlloc
     case domainFree
     case fault
+    /// A device's access that was translated.
+    case access
     case descriptor
     case cacheTagFlush(Layer.Kind)
     case cacheTagAssignment
@@ -58,6 +60,7 @@ enum EventMeaning {
         case .addDeviceToGroup: .addDeviceToGroup
         case .removeDeviceFromGroup: .removeDeviceFromGroup
         case .ioPageFault: .fault
+        case .iotlbFill: .access
         case .qiSubmit: .descriptor
         case .cacheTagFlushRange: .cacheTagFlush(.cacheTagFlushRange)
         case .cacheTagFlushRangeNotPresent: .cacheTagFlush(.cacheTagFlushRangeNotPresent)

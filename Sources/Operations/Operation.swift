@@ -30,6 +30,8 @@ public struct Operation: Sendable {
         case removeDeviceFromGroup = 12
         /// somebody wrote to the trace
         case marker = 13
+        /// a device's access was translated, as seen by whoever watches the hardware
+        case access = 14
 
         /// The field's word for it.
         public var text: String {
@@ -47,6 +49,7 @@ public struct Operation: Sendable {
             case .addDeviceToGroup: "add_device_to_group"
             case .removeDeviceFromGroup: "remove_device_from_group"
             case .marker: "marker"
+            case .access: "access"
             }
         }
 
@@ -111,10 +114,10 @@ public struct Operation: Sendable {
     public var size: UInt64?
     /// Bytes done: unmapped, or mapped if success was seen.
     public var result: UInt64?
-    /// Physical address of a map.
+    /// Physical address of a map, or what an access was translated to.
     public var paddr: UInt64?
     /// By kind: access flags of a fault, id of a group, a flush_all's ``FlushCause``, the type argument of a
-    /// domain_alloc.
+    /// domain_alloc, the hardware's domain id of an access.
     public var detail: Int64?
     /// Line in the log of the event that gave ``time``, from 1.
     public var line: Int64 = 0

@@ -243,6 +243,15 @@ public struct OperationBuilder {
             operation.iova = event.pointee[.iova]
             operation.detail = event.pointee[.flags].map { Int64(bitPattern: $0) }
             append(operation)
+        case .access:
+            // Devices work beside the CPU whose line it is: nothing of that CPU's ends here.
+            var operation = operation(event, .access, task: task)
+            operation.device = device(event.pointee.symbol(.device))
+            if let pointer = event.pointee[.domain] { operation.domain = domain(pointer) }
+            operation.iova = event.pointee[.iova]
+            operation.paddr = event.pointee[.paddr]
+            operation.detail = event.pointee[.hardwareDomain].map { Int64(bitPattern: $0) }
+            append(operation)
         case .marker:
             cpus[cpu].run = nil
             let operation = operation(event, .marker, task: task)

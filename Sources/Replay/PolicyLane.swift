@@ -32,6 +32,8 @@ final class PolicyLane {
     @exclusivity(unchecked) var windows: WindowLedger
     /// By domain - 1, what its flushes become at the hardware; empty if that is not asked.
     @exclusivity(unchecked) private var invalidators: ContiguousArray<Invalidator> = []
+    /// The IOTLB that its commands empty; `nil` if that is not asked.
+    let cache: LaneCache?
 
     struct DomainCounts {
         var flushes: Int64 = 0
@@ -50,9 +52,15 @@ final class PolicyLane {
         self.attachments = attachments
         self.observer = observer
         let isStrict = options.hardware?.cachesAbsent == true
-        choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace, isStrict: isStrict) })
+        var choices = ContiguousArray(trace.domains.map { Self.choice(policy, for: $0, in: trace, isStrict: isStrict) })
         for (index, choice) in (chosen ?? []).enumerated() {
             if let choice { choices[index] = choice }
+        }
+        self.choices = choices
+        cache = options.iotlb.map { model in
+            LaneCache(
+                model, isInRuns: choices.map { $0.policy == .vfio },
+                unresolved: trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0)
         }
         windows = WindowLedger(
             stale: stale, kept: options.windows,
@@ -70,7 +78,9 @@ final class PolicyLane {
         counts = ContiguousArray(repeating: DomainCounts(), count: trace.domains.count)
         if let hardware = options.hardware {
             invalidators = ContiguousArray(
-                repeating: Invalidator(hardware, pageSizes: options.pageSizes), count: trace.domains.count)
+                repeating: Invalidator(
+                    hardware, pageSizes: options.pageSizes, keepsCommands: options.iotlb != nil),
+                count: trace.domains.count)
         }
         sums = ContiguousArray(repeating: nil, count: trace.domains.count)
         for (index, choice) in choices.enumerated() {
@@ -220,25 +230,52 @@ final class PolicyLane {
     private let observer: FlushObserver?
 
     /// What flushes of a domain become, if that is asked and a device is attached: otherwise no command follows.
+    ///
+    /// - Parameters:
+    ///   - time: when they are sent, ns.
+    ///   - hardwareDomain: the only one that a flush of the log is for; -1 for all that the domain stands for.
     @inline(__always)
-    func withInvalidator(of domain: Int32, isAttached: Bool? = nil, _ body: (inout Invalidator) -> Void) {
+    func withInvalidator(
+        of domain: Int32, at time: Int64, isAttached: Bool? = nil, hardwareDomain: Int64 = -1,
+        _ body: (inout Invalidator) -> Void
+    ) {
         guard !invalidators.isEmpty else { return }
         let isAttached = isAttached ?? self.isAttached(domain)
         if let observer {
             observer.take(domain, isAttached: isAttached, body)
         } else if isAttached {
             body(&invalidators[Int(domain) - 1])
+            if let cache { send(to: cache, domain, hardwareDomain: hardwareDomain, at: time) }
         }
     }
 
+    private func send(to cache: LaneCache, _ domain: Int32, hardwareDomain: Int64, at time: Int64) {
+        invalidators[Int(domain) - 1].takeCommands {
+            cache.apply($0.range, domain, hardwareDomain: hardwareDomain, at: time)
+        }
+    }
+
+    /// A further invalidation of the run that stands in for a flush of the log: no flush of its own, but caches obey it.
+    func invalidateFurther(_ flush: RecordedFlush, domain: Int32) {
+        guard let cache, isAttached(domain) else { return }
+        cache.apply(flush.range, domain, hardwareDomain: flush.hardwareDomain, at: flush.time)
+    }
+
     /// Maps of one `iommu_map` or `iommu_map_sg`: hardware that caches absent translations has to forget them.
-    func map(_ range: AddressRange, domain: Int32) { withInvalidator(of: domain) { $0.map(range) } }
+    func map(_ range: AddressRange, domain: Int32, at time: Int64) {
+        withInvalidator(of: domain, at: time) { $0.map(range) }
+    }
 
     /// An unmap call whose ranges go into the gather of a sync to come.
     @inline(__always)
     func gather(_ call: UnmapCall, domain: Int32) {
         guard !invalidators.isEmpty, let range = AddressRange(start: call.iova, size: call.result) else { return }
-        withInvalidator(of: domain) { $0.unmap(range, leaves: windows.stale.removed ?? []) }
+        guard isAttached(domain) else { return }
+        invalidators[Int(domain) - 1].unmap(range, leaves: windows.stale.removed ?? [])
+        // The contract's range_adds only record: they take effect at the sync.
+        if let cache, options.hardware?.profile != .contract {
+            send(to: cache, domain, hardwareDomain: -1, at: call.time)
+        }
     }
 
     // MARK: - Rows
@@ -296,6 +333,7 @@ final class PolicyLane {
     /// Turns what was not a row yet into rows; what is open stays so from `time` on.
     func finish(at time: Int64) {
         windows.finish(at: time)
+        cache?.finish()
         for index in sums.indices {
             if let sum = sums[index] { rows.append(sum) }
             sums[index] = nil
@@ -323,6 +361,7 @@ final class PolicyLane {
             row.flushesPending = schedules[index]?.isFlushDue == true ? 1 : 0
             if isTold, invalidators.indices.contains(index) {
                 row.hardware = HardwareCounts(invalidators[index].counts)
+                row.cache = cache?.counts(of: row.domain)
             }
             return row
         }
@@ -339,6 +378,7 @@ final class PolicyLane {
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
             options: options, hardware: self.options.hardware?.canonical,
+            iotlb: self.options.iotlb.map { ($0.geometry.canonical, $0.accesses.rawValue) },
             layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
             evidence: weakest.text, span: (part.firstTime, part.lastTime))
     }

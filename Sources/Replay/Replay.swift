@@ -74,7 +74,9 @@ public struct Replay: Sendable {
             for (index, lane) in engine.lanes.enumerated() {
                 let rows = lane.summary(engine.unmaps)
                 let header = lane.header(rows, options.text(for: lane.policy, part), part)
-                try writer.finish(replay: index, header, rows, lane.windows.statistics)
+                try writer.finish(
+                    replay: index, header, rows, lane.windows.statistics,
+                    staleEntries: lane.cache?.staleEntries ?? [])
             }
             if part.isWhole { try writer.write(Array(engine.mappings)) }
             progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))

@@ -24,6 +24,13 @@ struct ReplayEngine {
     /// The lanes that open windows, and those that wait for something.
     private let openingLanes: ContiguousArray<PolicyLane>
     private let waitingLanes: ContiguousArray<PolicyLane>
+    /// The IOTLBs of the lanes, if that is asked, and what fills them.
+    private let caches: ContiguousArray<LaneCache>
+    private let accesses: AccessAssumption
+    /// By the hardware's id, where it is that of one domain only.
+    private let domainOfHardware: [Int64: Int32]
+    /// Number of the domain that stands for all that the log does not name; 0 if there is none.
+    private let unresolved: Int32
     /// By domain - 1 and lane.
     private let schedules: ContiguousArray<FlushSchedule?>
     private var hazards: HazardFinder
@@ -64,6 +71,13 @@ struct ReplayEngine {
         self.lanes = lanes
         openingLanes = ContiguousArray(lanes.filter(\.windows.opensWindows))
         waitingLanes = ContiguousArray(lanes.filter(\.waits))
+        caches = ContiguousArray(lanes.compactMap(\.cache))
+        accesses = options.iotlb?.accesses ?? .none
+        let known = trace.domains.enumerated().compactMap { index, domain in
+            domain.isUnresolved ? nil : domain.hardwareDomain.map { ($0, Int32(index + 1)) }
+        }
+        domainOfHardware = Dictionary(known) { _, _ in 0 }
+        unresolved = trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0
         schedules = ContiguousArray(
             (0..<trace.domains.count).flatMap { index in lanes.map { $0.schedule(of: Int32(index + 1)) } })
         hazards = HazardFinder(stale: stale, lanes: openingLanes, domains: trace.domains.count)
@@ -82,7 +96,8 @@ struct ReplayEngine {
         if usesRuns {
             for lane in lanes where lane.usesRuns { lane.windows.now = operation.time }
         }
-        if let ended = mapRuns?.take(operation) { sendMaps(ended) }
+        // Devices do not end what a CPU is doing.
+        if operation.kind != .access, let ended = mapRuns?.take(operation) { sendMaps(ended, at: operation.time) }
         switch operation.kind {
         case .map: map(operation)
         case .unmap, .unmapFast: unmap(operation)
@@ -96,6 +111,7 @@ struct ReplayEngine {
         case .ioPageFault:
             fireTimers(upTo: operation.time)
             hazards.fault(operation, device: attachments.state.domain(of: operation.device))
+        case .access: access(operation)
         case .addDeviceToGroup, .removeDeviceFromGroup: break
         }
         latestTime = max(latestTime, operation.time)
@@ -125,7 +141,7 @@ struct ReplayEngine {
     /// The log, or its part, is at its end: timers due up to then have fired (design §4 9).
     mutating func finish() {
         noteLosses(before: part.lines.upperBound)
-        for run in mapRuns?.takeAll() ?? [] { sendMaps(run) }
+        for run in mapRuns?.takeAll() ?? [] { sendMaps(run, at: part.lastTime) }
         fireTimers(upTo: part.lastTime)
         for lane in lanes { lane.finish(at: part.lastTime) }
         for index in tables.indices { mappings[index].liveBytes = tables[index].mappedBytes }
@@ -156,17 +172,60 @@ struct ReplayEngine {
         hazards.map(operation, range, tables[index])
         mappings[index].maps += 1
         mappings[index].mappedBytes &+= range.size
-        if changeTable(operation, range, at: index) > 0 { mappings[index].mapsOverLive += 1 }
+        if changeTable(operation, range, at: index) > 0 {
+            mappings[index].mapsOverLive += 1
+            for cache in caches { cache.replaced(operation.domain, range, tables[index]) }
+        }
+        if accesses == .touchOnMap, mapRuns == nil { touch(operation.domain, range, at: operation.time) }
         mappings[index].peakLiveBytes = max(mappings[index].peakLiveBytes, tables[index].mappedBytes)
     }
 
     /// The log shows a command of a task: maps inside its block were a call of their own.
-    mutating func endMaps(of pid: Int32, in block: AddressRange) {
-        if let run = mapRuns?.end(pid: pid, in: block) { sendMaps(run) }
+    mutating func endMaps(of pid: Int32, in block: AddressRange, at time: Int64) {
+        if let run = mapRuns?.end(pid: pid, in: block) { sendMaps(run, at: time) }
     }
 
-    private func sendMaps(_ run: MapRuns.Run) {
-        for lane in lanes { lane.map(run.range, domain: run.domain) }
+    private func sendMaps(_ run: MapRuns.Run, at time: Int64) {
+        for lane in lanes { lane.map(run.range, domain: run.domain, at: time) }
+        // Only then may the driver's caller hand the pages to a device.
+        if accesses == .touchOnMap { touch(run.domain, run.range, at: time) }
+    }
+
+    // MARK: - Accesses
+
+    private func touch(_ domain: Int32, _ range: AddressRange, at time: Int64) {
+        guard !caches.isEmpty, attachments.state.isAttached(domain) else { return }
+        let pages = range.roundedOut(to: pageSizes.granule)
+        for cache in caches { cache.touch(domain, pages, tables[Int(domain) - 1], at: time) }
+    }
+
+    /// An access that the log shows.
+    private func access(_ operation: StoredOperation) {
+        guard operation.hasRange else { return }
+        fireTimers(upTo: operation.time)
+        let domain = domain(ofAccess: operation)
+        guard domain > 0, Int(domain) <= tables.count, attachments.state.isAttached(domain) else { return }
+        let page = operation.iova & ~4095
+        let leaf = tables[Int(domain) - 1].leaf(of: page)
+        // One of which it is known what the page table said was no use of what had been there before.
+        if leaf == nil, operation.paddr == nil { hazards.fault(operation, device: domain) }
+        guard accesses == .recorded else { return }
+        for cache in caches {
+            cache.access(
+                domain, hardwareDomain: operation.hardwareDomain, iova: page, leaf: leaf,
+                recorded: operation.paddr.map { $0 & ~4095 }, at: operation.time)
+        }
+    }
+
+    /// Whose page table a recorded access went through: the domain that the log names, else that of the device, else the
+    /// one that the hardware knew by that id last, else the one that stands for all that are not named; 0 if there is none.
+    private func domain(ofAccess operation: StoredOperation) -> Int32 {
+        if operation.domain > 0 { return operation.domain }
+        if operation.device > 0, case let domain = attachments.state.domain(of: operation.device), domain > 0 {
+            return domain
+        }
+        let known = domainOfHardware[operation.hardwareDomain] ?? 0
+        return known > 0 ? known : unresolved
     }
 
     /// Maps in the model's page table. A mapping is tagged with the losses before it: what is found across a loss may be
@@ -205,7 +264,21 @@ struct ReplayEngine {
             cpu: operation.cpu, pid: operation.pid, cell: cell, window: window,
             isStrictCall: operation.kind == .unmap && isStrict(operation), iova: operation.iova,
             size: operation.size, result: result)
+        let isCached = !caches.isEmpty && isClearing(range, operation.domain)
         for lane in index * lanes.count..<(index + 1) * lanes.count { schedules[lane]?.unmap(call) }
+        if isCached, let range {
+            for cache in caches { cache.cleared(operation.domain, range, at: operation.time, isAttached: isAttached) }
+        }
+    }
+
+    /// Tells the caches what an unmap call removed.
+    ///
+    /// - Returns: whether any holds something of it.
+    private func isClearing(_ range: AddressRange?, _ domain: Int32) -> Bool {
+        guard let range else { return false }
+        var any = false
+        for cache in caches where cache.clearing(domain, range, stale.removed ?? []) { any = true }
+        return any
     }
 
     /// The domain, device and task that an operation is counted for.
@@ -260,7 +333,7 @@ struct ReplayEngine {
             certainBefore: operation.certainBefore, cpu: operation.cpu, pid: operation.pid, cell: cell(of: operation),
             range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
             isEmpty: operation.kind == .sync && operation.hasRange && operation.size == 0,
-            isSync: operation.kind == .sync)
+            isSync: operation.kind == .sync, hardwareDomain: operation.hardwareDomain)
         for lane in lanes {
             guard let schedule = lane.schedule(of: operation.domain) else { continue }
             if operation.continuesFlush { schedule.continued(flush) } else { schedule.recorded(flush) }
@@ -278,6 +351,7 @@ struct ReplayEngine {
         }
         guard former > 0, Int(former) <= tables.count, !attachments.state.isAttached(former) else { return }
         for lane in lanes { lane.windows.closeAll(former, at: operation.time, .detach, line: operation.line) }
+        for cache in caches { cache.detach(former, at: operation.time) }
     }
 
     private mutating func free(_ operation: StoredOperation) {
@@ -290,6 +364,7 @@ struct ReplayEngine {
             lane.schedule(of: operation.domain)?.domainFreed(free)
             lane.windows.closeAll(operation.domain, at: operation.time, .flush(.domainFree), line: operation.line)
             lane.windows.forget(operation.domain)
+            lane.cache?.detach(operation.domain, at: operation.time)
         }
         stale.forget(operation.domain)
     }

@@ -9,6 +9,8 @@ public struct ReplayOptions: Sendable {
     public var wheel: TimerWheel
     /// Which commands flushes become; `nil` if that is not asked.
     public var hardware: Hardware?
+    /// The IOTLB that those commands empty; `nil` if that is not asked, or there is no ``hardware``.
+    public var iotlb: CacheModel?
     /// The stale windows that become rows of their own. No other figure depends on it.
     public var windows: WindowsKept
     /// The part of the log that is replayed.
@@ -17,11 +19,12 @@ public struct ReplayOptions: Sendable {
     /// 4K, 2M and 1G pages, HZ=250, the longest 100,000 windows, the whole log.
     public init(
         pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250, hardware: Hardware? = nil,
-        windows: WindowsKept = .default, part: LogPart = .whole
+        iotlb: CacheModel? = nil, windows: WindowsKept = .default, part: LogPart = .whole
     ) {
         self.pageSizes = pageSizes
         self.wheel = wheel
         self.hardware = hardware
+        self.iotlb = hardware == nil ? nil : iotlb
         self.windows = windows
         self.part = part
     }
@@ -41,6 +44,7 @@ public struct ReplayOptions: Sendable {
             if !words.contains(sizes) { words.insert(sizes, at: 0) }
             words.append("hardware=\(hardware.canonical)")
         }
+        if let iotlb { words.append(iotlb.text) }
         if !part.isWhole { words += ["from=\(part.firstTime)ns", "to=\(part.lastTime)ns"] }
         return words.joined(separator: " ")
     }

@@ -26,6 +26,7 @@ public enum Answer {
             try writeChoices(rows, domains, output)
             writeNotes(rows, output)
             writeCommands(rows.filter { $0["hardware"] as String? != nil }, output)
+            try writeCaches(rows.filter { $0["iotlb"] as String? != nil }, database, trace: trace, output)
             writeWindows(try fetch(windows, database, trace: trace, by: "trace"), output)
         }
     }
@@ -47,6 +48,53 @@ public enum Answer {
             ])
         }
         renderer.end()
+    }
+
+    /// What those commands do to a simulated IOTLB, where that was asked: a table for each that was.
+    private static func writeCaches(_ rows: [Row], _ database: Database, trace: String, _ output: TextOutput) throws {
+        let lengths = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT replay.requested, replay.options, stale_entry_total.p50_ns, stale_entry_total.max_ns
+                FROM stale_entry_total
+                JOIN replay ON replay.id = stale_entry_total.replay
+                JOIN trace ON trace.id = replay.trace
+                WHERE trace.name = ? AND stale_entry_total.told_by = 'trace'
+                """, arguments: [trace])
+        var left = rows[...]
+        while let first = left.first {
+            let (iotlb, accesses): (String, String) = (first["iotlb"], first["accesses"])
+            func isAlike(_ row: Row) -> Bool { row["iotlb"] == iotlb && row["accesses"] == accesses }
+            output.say("")
+            output.say(
+                "An IOTLB of \(iotlb) under these commands (a simulation; accesses "
+                    + (accesses == "recorded" ? "recorded in the log" : "assumed: \(accesses)") + "; modelled)")
+            output.say("")
+            var renderer = OutputFormat.table.renderer(output)
+            renderer.begin(columns: [
+                "hardware", "policy", "hits", "misses", "stale hits", "stale entries", "p50 ms", "max ms",
+                "live entries killed",
+            ])
+            for row in left where isAlike(row) {
+                let (requested, options): (String, String) = (row["requested"], row["options"])
+                let length = lengths.first { $0["requested"] == requested && $0["options"] == options }
+                renderer.row([
+                    row["hardware"], label(row).databaseValue, row["iotlb_hits"], row["iotlb_misses"],
+                    row["stale_hits"], row["stale_entries"], milliseconds(length?["p50_ns"]),
+                    milliseconds(length?["max_ns"]), row["live_entries_killed"],
+                ])
+            }
+            renderer.end()
+            if accesses == "recorded", !left.contains(where: { isAlike($0) && isUsed($0) }) {
+                output.say("")
+                output.say("note: the log records no access of a device, so nothing was ever cached")
+            }
+            left.removeAll(where: isAlike)
+        }
+    }
+
+    private static func isUsed(_ row: Row) -> Bool {
+        (number(row, "iotlb_hits") ?? 0) > 0 || (number(row, "iotlb_misses") ?? 0) > 0
     }
 
     /// What each policy exposes. Policies that open no windows at all stand in one line.

@@ -36,6 +36,8 @@
     case hardwareFlush
     case amdCommand
     case armCommands
+    // Of whoever watches the hardware from outside, such as a hypervisor; `tools/qemu-accesses` writes it.
+    case iotlbFill
 
     /// The name as logs have it.
     public var text: String {
@@ -71,6 +73,7 @@
         case .hardwareFlush: "hw_flush"
         case .amdCommand: "amd_cmd"
         case .armCommands: "cmdq"
+        case .iotlbFill: "iotlb_fill"
         }
     }
 

@@ -173,7 +173,7 @@ final class InvalidationRuns {
         guard try layers.step() else { return nil }
         let isRange = layers.integer(4) == Int64(Layer.Granularity.page.rawValue)
         let domain = layers.integer(5)
-        let command = StoredOperation(
+        var command = StoredOperation(
             id: 0, time: layers.integer(0), kind: isRange ? .sync : .flushAll,
             cpu: Int32(truncatingIfNeeded: layers.integer(2)), pid: -1,
             domain: domain > 0 ? Int32(truncatingIfNeeded: domain - firstDomain) : 0,
@@ -181,6 +181,7 @@ final class InvalidationRuns {
             size: isRange ? UInt64(bitPattern: layers.integer(7)) : 0,
             hasRange: isRange, line: layers.integer(1), continuesFlush: layers.integer(3) == 0)
         let isGlobal = layers.integer(4) == Int64(Layer.Granularity.global.rawValue)
+        if !isGlobal { command.hardwareDomain = layers.integer(8) }
         return (command, isGlobal ? nil : layers.integer(8))
     }
 }

@@ -26,8 +26,10 @@ public struct StoredOperation: Sendable {
     public var iova: UInt64 = 0
     /// Bytes asked for, 0 if unknown.
     public var size: UInt64 = 0
-    /// Physical address of a map; `nil` if unknown.
+    /// Physical address of a map, or what an access was translated to; `nil` if unknown.
     public var paddr: UInt64?
+    /// The hardware's domain id of an access or of a run of IOTLB invalidations; -1 if unknown, or for all of them.
+    public var hardwareDomain: Int64 = -1
     /// ns from the call's entry to ``time``; 0 if the entry was not recorded apart.
     public var sinceEntry: Int64 = 0
     /// Bytes done; `nil` if the log does not show it.
@@ -77,7 +79,7 @@ public struct OperationCursor {
         operations = try RawStatement(
             database,
             """
-            SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags, line, since_entry_ns
+            SELECT id, time_ns, kind, cpu, task, domain, device, iova, size, result, paddr, flags, line, since_entry_ns, detail
             FROM operation WHERE id >= ?1 AND id < ?2 AND line <= ?3 ORDER BY id
             """, [trace.operationIDs.lowerBound, trace.operationIDs.upperBound, last])
         flushEnds = followsFlushes && trace.flushLayer == .api ? try FlushEnds(database, trace, through: last) : nil
@@ -134,6 +136,12 @@ public struct OperationCursor {
                 operation.device = device(6)
             }
             operation.flags = Operation.Flags(rawValue: UInt8(truncatingIfNeeded: operations.integer(11)))
+        case .access:
+            operation.hasRange = !operations.isNull(7)
+            operation.iova = UInt64(bitPattern: operations.integer(7))
+            if !operations.isNull(10) { operation.paddr = UInt64(bitPattern: operations.integer(10)) }
+            if !operations.isNull(14) { operation.hardwareDomain = operations.integer(14) }
+            operation.device = device(6)
         case .attach, .detach:
             operation.device = device(6)
             operation.flags = Operation.Flags(rawValue: UInt8(truncatingIfNeeded: operations.integer(11)))

@@ -97,6 +97,8 @@ public struct ReplayDomainRow: Sendable {
     public var flushesPending: Int64 = 0
     /// What the flushes become at the hardware; `nil` if that was not asked, or the log cannot tell.
     public var hardware: HardwareCounts?
+    /// What happened in the simulated IOTLB; `nil` if that was not asked, or the log cannot tell.
+    public var cache: CacheCounts?
     /// How the flushes are known.
     public var evidence: String
 
@@ -185,6 +187,8 @@ public struct ReplayWriter {
         public var options: String
         /// The hardware profile whose commands are counted; `nil` for none.
         public var hardware: String?
+        /// The simulated IOTLB's geometry, and the assumption on what fills it; `nil` for none.
+        public var iotlb: (geometry: String, accesses: String)?
         /// Where its flushes are counted: api or hardware.
         public var layer: String
         /// How the flushes are known.
@@ -194,13 +198,15 @@ public struct ReplayWriter {
 
         /// Describes a replay.
         public init(
-            requested: String, policy: String, options: String, hardware: String?, layer: String, evidence: String,
+            requested: String, policy: String, options: String, hardware: String?,
+            iotlb: (geometry: String, accesses: String)? = nil, layer: String, evidence: String,
             span: (first: Int64, last: Int64)
         ) {
             self.requested = requested
             self.policy = policy
             self.options = options
             self.hardware = hardware
+            self.iotlb = iotlb
             self.layer = layer
             self.evidence = evidence
             self.span = span
@@ -298,7 +304,8 @@ public struct ReplayWriter {
 
     /// Writes a replay's summary.
     public mutating func finish(
-        replay: Int, _ header: Header, _ domains: [ReplayDomainRow], _ statistics: WindowStatistics
+        replay: Int, _ header: Header, _ domains: [ReplayDomainRow], _ statistics: WindowStatistics,
+        staleEntries: [StaleEntryRow] = []
     ) throws {
         for table in [\.flushes, \.windows, \.hazards] as [WritableKeyPath<ReplayWriter, BulkInsert>] {
             try self[keyPath: table].flush()
@@ -308,25 +315,46 @@ public struct ReplayWriter {
         }
         let isKnown = domains.allSatisfy { $0.flushes != nil }
         try database.execute(
-            sql: "INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            sql: """
+                INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
             arguments: [
                 replays[replay], trace.id, header.requested, header.policy, header.options, header.hardware,
                 header.layer,
                 header.span.first, header.span.last, statistics.stepLength, statistics.windowsLeftOut,
                 sum { $0.unmapCalls }, sum { $0.pagesUnmapped }, isKnown ? sum { $0.flushes ?? 0 } : nil,
                 sum { $0.flushesPending },
-            ] + HardwareCounts.arguments(isKnown ? HardwareCounts.sum(domains) : nil) + [header.evidence])
+            ] + HardwareCounts.arguments(isKnown ? HardwareCounts.sum(domains) : nil)
+                + [header.iotlb?.geometry, header.iotlb?.accesses]
+                + StatementArguments(CacheCounts.columns(isKnown ? CacheCounts.sum(domains) : nil))
+                + [header.evidence])
         let statement = try database.makeStatement(
-            sql: "INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            sql: """
+                INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """)
         for domain in domains {
             try statement.execute(
                 arguments: [
                     replays[replay], Int64(domain.domain) + domainBase, domain.policy, domain.reason, domain.unmapCalls,
                     domain.attachProbeCalls, domain.detachedCalls, domain.pagesUnmapped, domain.unreachablePages,
                     domain.flushes, domain.detachedFlushes, domain.callsPending, domain.flushesPending,
-                ] + HardwareCounts.arguments(domain.hardware) + [domain.evidence])
+                ] + HardwareCounts.arguments(domain.hardware)
+                    + StatementArguments(CacheCounts.columns(domain.cache)) + [domain.evidence])
         }
+        if isKnown { try write(staleEntries, replay: replay) }
         try write(statistics, replay: replay)
+    }
+
+    private func write(_ staleEntries: [StaleEntryRow], replay: Int) throws {
+        for row in staleEntries {
+            let lengths = (0..<3).map { row.percentiles.indices.contains($0) ? row.percentiles[$0] : nil }
+            try database.cachedStatement(
+                sql: "INSERT INTO stale_entry_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ).execute(
+                arguments: [replays[replay]] + arguments(row.of) + [
+                    row.entries, row.invalidated, row.madeRoom, row.detached,
+                ] + StatementArguments(lengths + [row.longest]))
+        }
     }
 
     private func arguments(_ replay: Int, _ cell: Cell) -> StatementArguments {
@@ -422,8 +450,8 @@ public struct ReplayWriter {
             sql: "DELETE FROM window_histogram WHERE summary IN (SELECT id FROM window_summary WHERE replay = ?)",
             arguments: [replay])
         for table in [
-            "flush", "replay_domain", "window_summary", "stale_total", "stale_window", "hazard_summary", "hazard",
-            "timeline",
+            "flush", "replay_domain", "window_summary", "stale_total", "stale_entry_total", "stale_window",
+            "hazard_summary", "hazard", "timeline",
         ] {
             try database.execute(sql: "DELETE FROM \(table) WHERE replay = ?", arguments: [replay])
         }

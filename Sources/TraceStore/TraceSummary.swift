@@ -20,6 +20,10 @@ public struct TraceSummary: Sendable {
         /// Whether a device counts as attached to it until the log shows one: it was there before the recording, or the log
         /// does not name it.
         public let isAssumedAttached: Bool
+        /// The id that the hardware last knew it by; `nil` if the log does not show it.
+        public var hardwareDomain: Int64?
+        /// Whether it stands for all operations of which the log does not name the domain.
+        public var isUnresolved: Bool { name == "unresolved" }
     }
 
     /// Where a log shows flushes.
@@ -104,7 +108,7 @@ extension TraceSummary {
                     kindEvidence: Operations.Domain.Evidence(rawValue: row["kind_evidence"]) ?? .assumed,
                     mode: Operations.Domain.Mode(rawValue: row["mode"]) ?? .unknown,
                     evidence: Operations.Domain.Evidence(rawValue: row["evidence"]) ?? .assumed,
-                    isAssumedAttached: row["assumed_attached"])
+                    isAssumedAttached: row["assumed_attached"], hardwareDomain: row["hardware_domain"])
             }
         let tasks = try Row.fetchAll(
             database, sql: "SELECT id, pid FROM task WHERE trace = ? ORDER BY id", arguments: [id])

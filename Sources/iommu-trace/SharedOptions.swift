@@ -32,7 +32,7 @@ struct ProgressOptions: ParsableArguments {
     var progress: ProgressLine.Mode = .auto
 }
 
-/// `--policy`, `--page-sizes`, `--hz`, `--hardware`, `--windows`, `--since`, `--until`, `--between`
+/// `--policy`, `--page-sizes`, `--hz`, `--hardware`, `--iotlb`, `--accesses`, `--windows`, `--since`, `--until`, `--between`
 struct PolicyOptions: ParsableArguments {
     @Option(
         name: [.customLong("policy"), .customShort("p")],
@@ -57,6 +57,21 @@ struct PolicyOptions: ParsableArguments {
                 .joined(separator: "\n") + "\n" + Hardware.cachingHelp,
             valueName: "profile"))
     var hardware: Hardware?
+
+    @Option(
+        help: ArgumentHelp(
+            "Simulate an IOTLB that those commands empty; needs --hardware.",
+            discussion: CacheGeometry.grammar + "\nThese are figures of simulators and emulators, none is a vendor's.",
+            valueName: "geometry"))
+    var iotlb: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What fills it: an assumption, which each report names (default: \(AccessAssumption.touchOnMap.rawValue)).",
+            discussion: AccessAssumption.allCases.map { "\($0.rawValue.padding(to: 13)) \($0.summary)" }
+                .joined(separator: "\n"),
+            valueName: "assumption"))
+    var accesses: String?
 
     @Option(
         help: ArgumentHelp(
@@ -102,18 +117,44 @@ struct PolicyOptions: ParsableArguments {
         return .times(since: try moment("--since", since), until: try moment("--until", until))
     }
 
+    private func cacheModel() throws -> CacheModel? {
+        guard let iotlb else {
+            if accesses != nil { throw UsageError(message: "--accesses fills an IOTLB: it goes with --iotlb") }
+            return nil
+        }
+        let geometry: CacheGeometry
+        do {
+            geometry = try CacheGeometry(parsing: iotlb)
+        } catch {
+            throw UsageError(message: "--iotlb: \(error.description)")
+        }
+        guard hardware != nil else {
+            throw UsageError(
+                message: "--iotlb needs --hardware: which commands empty it depends on the driver, such as vtd-6.12")
+        }
+        guard let accesses else { return CacheModel(geometry) }
+        guard let assumption = AccessAssumption(rawValue: accesses) else {
+            throw UsageError(
+                message: "--accesses \(accesses): give "
+                    + AccessAssumption.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return CacheModel(geometry, accesses: assumption)
+    }
+
     func makeReplay() throws -> Replay {
         let sizes = try pageSizes.map(Self.pageSizes) ?? hardware?.profile.pageSizes ?? .fourKTwoMOneG
         let wheel = try Self.wheel(hz)
         guard let windows = WindowsKept(parsing: windows) else {
             throw UsageError(message: "--windows \(windows): give all, none or longest=N, N from 1 to 100000000")
         }
+        let iotlb = try cacheModel()
         let part = try part()
         let requests =
             policies.isEmpty ? Policy.defaults.map(Replay.Request.init) : try policies.map(Self.request)
         return Replay(
             requests,
-            options: ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: hardware, windows: windows, part: part))
+            options: ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: hardware, iotlb: iotlb, windows: windows,
+                part: part))
     }
 
     /// Reads a policy as typed.

@@ -43,6 +43,42 @@ import Testing
         #expect(contents.count("mapping_summary") == 2)
     }
 
+    /// Design §4 18, 20: each table that rests on a simulated cache names its geometry and what is assumed to fill it.
+    @Test func simulatedIOTLB() throws {
+        let result = try run(
+            "replay", "--policy", "sync", "--policy", "queue", "--hardware", "vtd-6.1", "--iotlb", "hypersio")
+        #expect(result.exitCode == 0)
+        #expect(result.errors == "")
+        #expect(
+            result.output.contains(
+                "An IOTLB of 64x8 under these commands (a simulation; accesses assumed: touch-on-map; modelled)"))
+        #expect(!result.output.lowercased().contains("intel"))
+        #expect(
+            try replays("requested, iotlb, accesses, stale_hits, stale_entries, iotlb_misses, live_entries_killed")
+                .map { $0.split(separator: " ").prefix(3).joined(separator: " ") }
+                == ["sync 64x8 touch-on-map", "queue 64x8 touch-on-map"])
+        #expect(try replays("options")[0].hasSuffix("hardware=vtd-6.1 iotlb=64x8 accesses=touch-on-map"))
+        // Each page is touched once, and nothing is stale after a sync.
+        #expect(try replays("iotlb_misses, iotlb_hits, stale_hits, stale_entries")[0].hasSuffix(" 0 0 0"))
+        let savings = try run("report", "savings", "--format", "csv").records
+        for column in ["iotlb", "accesses", "iotlb_hits", "iotlb_misses", "live_entries_killed", "iotlb_evidence"] {
+            #expect(savings[0].contains(column))
+        }
+        // Another geometry is another replay, and stands beside.
+        let recorded = try run(
+            "replay", "--policy", "sync", "--hardware", "vtd-6.1", "--iotlb", "qemu-vtd", "--accesses", "recorded")
+        #expect(recorded.output.contains("accesses recorded in the log; modelled)"))
+        #expect(recorded.output.contains("note: the log records no access of a device, so nothing was ever cached"))
+        #expect(try replays("iotlb") == ["64x8", "64x8", "1024,reset-when-full"])
+        let contents = try DatabaseContents(folder)
+        #expect(contents.count("stale_entry_total") >= 3)
+        // Without --iotlb there is nothing of it.
+        #expect(try run("replay", "--policy", "vfio", "--hardware", "vtd-6.1").exitCode == 0)
+        #expect(
+            try run("sql", "SELECT count(*) FROM replay WHERE iotlb IS NULL AND iotlb_hits IS NULL").output.contains(
+                "1"))
+    }
+
     @Test func severalPolicies() throws {
         let asked = [
             "recorded", "end", "vfio", "batch=16", "every=250us", "queue=64,1000us", "single-queue=64,1s", "queue",

@@ -99,6 +99,12 @@ import Testing
         Mistake("replay --windows most", "--windows most: give all, none or longest=N"),
         Mistake("replay --windows longest=0", "--windows longest=0: give all, none or longest=N"),
         Mistake("replay --windows longest=99999999999999999999", "give all, none or longest=N"),
+        Mistake("replay --iotlb 64x8", "--iotlb needs --hardware"),
+        Mistake("replay --hardware vtd-6.1 --iotlb 64x7", "cache geometry '64x7' cannot be", "qemu-vtd", "hypersio"),
+        Mistake("replay --hardware vtd-6.1 --iotlb ''", "cache geometry '' is no cache geometry"),
+        Mistake(
+            "replay --hardware vtd-6.1 --iotlb 64 --accesses all", "--accesses all: give none, touch-on-map, recorded"),
+        Mistake("replay --hardware vtd-6.1 --accesses recorded", "--accesses fills an IOTLB: it goes with --iotlb"),
         Mistake("replay --since yesterday", "--since yesterday: give seconds of the trace clock"),
         Mistake("replay --until 1.0000000001", "--until 1.0000000001: give seconds of the trace clock"),
         Mistake("replay --until=-5", "--until -5: give seconds of the trace clock"),

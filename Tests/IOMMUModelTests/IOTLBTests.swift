@@ -61,6 +61,31 @@ import Testing
         #expect(cache.count == 1)
     }
 
+    /// A note goes where its entry goes, and is forgotten with it.
+    @Test func notesStayWithTheirEntries() throws {
+        for geometry in ["64x8", "2,reset-when-full", "1024"] {
+            var cache = try cache(geometry)
+            cache.fill(domain: 1, iova: 0x5000, target: 0x9000, size: Self.page, note: 7)
+            cache.fill(domain: 2, iova: 0x5000, target: 0x9000, size: Self.page)
+            cache.updateNotes(domain: 2, overlapping: try range(0x5fff, 1)) { $0.note + 3 }
+            cache.updateNotes(domain: 1, overlapping: try range(0x6000, 1 << 40)) { _ in 99 }
+            let counters = cache.counters
+            #expect(cache.lookup(domain: 1, iova: 0x5000)?.note == 7)
+            #expect(cache.lookup(domain: 2, iova: 0x5000)?.note == 3)
+            #expect(counters.lookups == 0)
+            var notes: [Int64] = []
+            cache.updateNotes(domain: 1, overlapping: try range(0, .max)) {
+                notes.append($0.note)
+                return -1
+            }
+            cache.invalidateAll { notes.append($0.note) }
+            #expect(notes[0] == 7)
+            #expect(Set(notes[1...]) == [-1, 3])
+            cache.fill(domain: 1, iova: 0x5000, target: 0x9000, size: Self.page)
+            #expect(cache.lookup(domain: 1, iova: 0x5000)?.note == 0)
+        }
+    }
+
     /// Model.md §3.3: "a range invalidation that overlaps any part of an entry removes the entire entry".
     @Test func aByteInCommonTakesTheWholeEntry() throws {
         for (start, size, kills) in [

@@ -334,4 +334,16 @@ import Testing
         }
         #expect(table.runCount == count)
     }
+
+    @Test("a walk finds the leaf around an address, whatever part of it is asked for")
+    func leaves() throws {
+        var table = PageTable()
+        let range = try #require(AddressRange(start: 2 << 20, size: (2 << 20) + 4096))
+        #expect(table.leaf(of: 2 << 20) == nil)
+        _ = table.map(range, to: 6 << 20, sizes: .fourKTwoMOneG)
+        #expect(table.leaf(of: (2 << 20) - 1) == nil)
+        #expect(table.leaf(of: (2 << 20) + 5) == PageTable.Leaf(target: (6 << 20) + 5, size: 2 << 20))
+        #expect(table.leaf(of: (4 << 20) + 5) == PageTable.Leaf(target: (8 << 20) + 5, size: 4096))
+        #expect(table.leaf(of: (4 << 20) + 4096) == nil)
+    }
 }

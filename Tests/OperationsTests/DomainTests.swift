@@ -32,6 +32,26 @@ struct DomainTests {
         "\(cpu) \(cpu + 7) \(time) flush_all: (intel_flush_iotlb_all+0x5/0x110) domain=\(domain)\n"
     }
 
+    // MARK: - Accesses
+
+    @Test("an access belongs to whom it names, and ends nothing of the CPU whose line it is")
+    func accesses() throws {
+        let log = try BuiltLog(
+            Self.unmap("0xa", at: 1) + """
+                0 0 2 iotlb_fill: did=4 iova=0x1000 paddr=0x2000 dev=0000:00:05.0
+                """ + "\n" + Self.sync("0xa", at: 3) + """
+                    0 0 4 iotlb_fill: domain=0xa iova=0x1fff
+                    0 7 5 qi_submit: iotlb_inv dmar0: 0x400f2 0x1000 0x0 0x0
+                    """)
+        #expect(log.all(.access).map(\.domain) == [0, 1])
+        #expect(log.all(.access).map(\.device) == [1, 0])
+        #expect(log.all(.access).map(\.iova) == [0x1000, 0x1fff])
+        #expect(log.all(.access).map(\.paddr) == [0x2000, nil])
+        #expect(log.all(.access).map(\.detail) == [4, nil])
+        #expect(log.layers.map(\.cause) == [.flush])
+        #expect(log.domains[0].mode == .strict)
+    }
+
     // MARK: - Generations
 
     @Test("an address that is allocated again after its free is another domain")

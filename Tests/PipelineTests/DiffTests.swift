@@ -1,4 +1,6 @@
 import Foundation
+import IOMMUModel
+import Replay
 import Reporting
 import TestSupport
 import Testing
@@ -6,7 +8,8 @@ import TraceStore
 
 /// A small log, a question and the expected answer, all three to be read: `Diff/NAME.txt`, `.sql` and `.csv`.
 ///
-/// The log is imported and replayed under the default policies, the question is asked, the answer compared as CSV.
+/// The log is imported and replayed under the default policies, the question is asked, the answer compared as CSV. A
+/// question that begins with `-- iotlb GEOMETRY ACCESSES` gets a simulated IOTLB, under VT-d's commands, and `recorded` too.
 struct DiffTests {
     private static let folder = Bundle.module.resourceURL?.appending(path: "Diff")
 
@@ -18,8 +21,17 @@ struct DiffTests {
         let folder = try #require(Self.folder)
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(folder.appending(path: "\(name).txt").path, into: store)
-        try Pipeline.replay(in: store)
         let sql = try String(contentsOf: folder.appending(path: "\(name).sql"), encoding: .utf8)
+        let words = (sql.split(separator: "\n").first ?? "").split(separator: " ")
+        if words.count == 4, words[1] == "iotlb" {
+            let accesses = try #require(AccessAssumption(rawValue: String(words[3])))
+            let model = CacheModel(try CacheGeometry(parsing: String(words[2])), accesses: accesses)
+            let options = ReplayOptions(hardware: Hardware(.vtd61), iotlb: model)
+            let requests = (Policy.defaults + [.recorded]).map { Replay.Request($0) }
+            _ = try Replay(requests, options: options).run(in: store, trace: nil)
+        } else {
+            try Pipeline.replay(in: store)
+        }
         let expected = try String(contentsOf: folder.appending(path: "\(name).csv"), encoding: .utf8)
         let answer = try Pipeline.csv(sql, in: store)
         #expect(answer == expected)

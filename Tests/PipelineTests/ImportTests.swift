@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import IOMMUModel
 import Ingest
 import Replay
 import Reporting
@@ -177,7 +178,8 @@ struct ImportTests {
         try Pipeline.replay(in: store)
         let before = try Pipeline.contents(of: store)
         try Pipeline.importLog(folder.write(Self.log(2), to: "second.txt"), into: store)
-        try Pipeline.replay("second", in: store)
+        let cache = CacheModel(try CacheGeometry(parsing: "64x8"))
+        try Pipeline.replay("second", in: store, options: ReplayOptions(hardware: Hardware(.vtd61), iotlb: cache))
         _ = try Validation().run(in: store, trace: "second")
         let between = try Pipeline.contents(of: store)
         for (table, rows) in between

@@ -377,4 +377,50 @@ struct LabTests {
         let batches = try #require(try commands(.batch(calls: 64), phase: 0))
         #expect(try batches + 2 == commands(.recorded, phase: 2))
     }
+
+    // MARK: - IOTLB
+
+    /// Stale entries in the laboratory's table of what a perfect observer saw: how many, and the median in us where it is
+    /// not that of emulated instructions.
+    private static let staleEntries: [String: (count: Int64, median: Double?)] = [
+        "6.1-strict/nvme": (18405, nil), "6.1-strict/net": (20048, nil), "6.1-strict/vblk": (23200, nil),
+        "6.1-lazy/nvme": (18058, 6280.2), "6.1-lazy/net": (18022, 6073.0), "6.1-lazy/vblk": (22715, 4991.9),
+        "6.12-strict/nvme": (18402, nil), "6.12-strict/net": (20010, nil),
+    ]
+
+    @Test(
+        "with the emulator's cache and the entries that it loaded as accesses, as many entries are stale as it had",
+        arguments: SharedTraces.labWatched)
+    func iotlb(log: URL) throws {
+        let folder = try TemporaryFolder()
+        let merged = URL(filePath: try folder.write("", to: "merged.txt"))
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [
+            "python3", SharedTraces.packageRoot.appending(path: "tools/qemu-accesses").path, log.path,
+            SharedTraces.watcher(of: log).path,
+        ]
+        process.standardOutput = try FileHandle(forWritingTo: merged)
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(merged.path, into: store)
+        let model = CacheModel(try CacheGeometry(parsing: "qemu-vtd"), accesses: .recorded)
+        _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: Hardware(.vtd61), iotlb: model))
+            .run(in: store, trace: nil)
+        let kernel = log.deletingLastPathComponent().lastPathComponent
+        let workload = log.lastPathComponent.prefix { $0 != "." }
+        let expected = try #require(Self.staleEntries["\(kernel)/\(workload)"])
+        let found = try #require(try Pipeline.number("SELECT stale_entries FROM replay", in: store))
+        #expect(abs(Double(found - expected.count)) <= 0.02 * Double(expected.count), "\(found)")
+        if let median = expected.median {
+            let length = try #require(
+                try Pipeline.number("SELECT p50_ns FROM stale_entry_total WHERE told_by = 'trace'", in: store))
+            #expect(abs(Double(length) / 1000 - median) <= 0.02 * median)
+        }
+        // Nothing that the emulated device loaded was a stale use.
+        #expect(try Pipeline.number("SELECT stale_hits FROM replay", in: store) == 0)
+    }
 }

@@ -15,8 +15,10 @@ enum Pipeline {
     }
 
     /// Replays a trace under the default policies.
-    static func replay(_ trace: String? = nil, in store: TraceStore) throws {
-        _ = try Replay(Policy.defaults.map { Replay.Request($0) }).run(in: store, trace: trace)
+    static func replay(
+        _ trace: String? = nil, in store: TraceStore, options: ReplayOptions = ReplayOptions()
+    ) throws {
+        _ = try Replay(Policy.defaults.map { Replay.Request($0) }, options: options).run(in: store, trace: trace)
     }
 
     /// The rows of a query as CSV.

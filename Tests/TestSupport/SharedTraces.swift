@@ -23,6 +23,17 @@ public enum SharedTraces {
     /// Its logs with tracepoints only.
     public static let labOthers = lab([".events.txt.gz", ".dma.txt.gz"])
 
+    /// Those of them beside which there is what the hypervisor's IOTLB did meanwhile.
+    public static let labWatched = labOthers.filter { log in
+        FileManager.default.fileExists(atPath: watcher(of: log).path)
+    }
+
+    /// What the hypervisor wrote while a log was recorded, `X.events.qemu.txt.gz` beside `X.events.txt.gz`.
+    public static func watcher(of log: URL) -> URL {
+        log.deletingLastPathComponent()
+            .appending(path: log.lastPathComponent.replacing(".txt.gz", with: ".qemu.txt.gz"))
+    }
+
     private static func lab(_ endings: [String]) -> [URL] {
         guard let lab = folder?.appending(path: "lab") else { return [] }
         return files(in: lab).filter(isFolder).flatMap { files(in: $0) }

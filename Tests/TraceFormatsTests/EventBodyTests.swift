@@ -93,6 +93,17 @@ struct EventBodyTests {
         #expect(event[.word3] == .max)
     }
 
+    @Test("a line of what a hypervisor's IOTLB loaded has whose it is, the address and what it translates to")
+    func iotlbFill() throws {
+        let event = try #require(
+            try ReadLog.event("iotlb_fill: did=0x6 iova=0xfffff000 paddr=0x10828a000 dev=0000:00:05.0"))
+        #expect(event.texts[.device] == "0000:00:05.0")
+        #expect(event[.hardwareDomain] == 6)
+        #expect(event[.iova] == 0xffff_f000)
+        #expect(event[.paddr] == 0x1_0828_a000)
+        #expect(try ReadLog.event("iotlb_fill: iova=4096")?[.paddr] == nil)
+    }
+
     @Test("a cache tag's range flush has the inclusive range and the operand")
     func cacheTagRange() throws {
         for name in ["cache_tag_flush_range", "cache_tag_flush_range_np"] {

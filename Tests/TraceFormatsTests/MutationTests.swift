@@ -14,6 +14,7 @@ struct MutationTests {
         "attach_device_to_domain: IOMMU: device=0000:01:00.0", "add_device_to_group: IOMMU: groupID=17 device=a:b",
         "io_page_fault: IOMMU:ath12k_pci 0000:c2:00.0 iova=0x00000000fe980000 flags=0x0001",
         "qi_submit: iotlb_inv dmar0: 0x800f2 0xf9a00005 0x0 0x0",
+        "iotlb_fill: did=0x6 iova=0xfffff000 paddr=0x10828a000 dev=0000:00:05.0",
         "cache_tag_flush_range: dmar1 0000:00:1b.0[0] type iotlb did 9 [0xeab00000-0xeab1afff] addr 0xeab00000 pages 0x20 mask 0x5",
         "cache_tag_flush_all: dmar6/0000:8a:00.0 type iotlb did 7 pasid 0 ref 1",
         "map: (__iommu_map+0x5/0x2a0) domain=0xff2caa95c1103290 iova=0xfff7e000 paddr=0x113817000 size=4096 prot=0x6",

@@ -1,6 +1,8 @@
 -- How many flushes does each policy cost, and how many does it save against a sync for each unmap?
 -- by: trace, domain
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'.
+-- The iotlb columns are those of a simulated cache (replay --iotlb) and rest on the assumption that accesses names: what devices
+-- access. They bound nothing; the bound is in the report windows.
 -- Reads the replays' summaries only. saved_flushes = unmap_calls - flushes, since sync flushes once for each unmap call.
 WITH
 wanted_trace AS (
@@ -25,6 +27,8 @@ counted AS (
         replay.unmap_calls, replay.pages_unmapped, replay.flushes, replay.flushes_pending, replay.evidence,
         replay.hardware, replay.commands, replay.domain_commands, replay.waits, replay.pages_invalidated,
         replay.over_invalidated_pages,
+        replay.iotlb, replay.accesses, replay.iotlb_hits, replay.iotlb_misses, replay.iotlb_faults, replay.stale_hits,
+        replay.stale_entries, replay.entries_killed, replay.live_entries_killed,
         (SELECT group_concat(reason, '; ') FROM (
             SELECT DISTINCT reason FROM replay_domain WHERE replay = replay.id AND reason <> '' AND unmap_calls > 0
         )) AS reason
@@ -39,7 +43,11 @@ counted AS (
         replay_domain.unmap_calls, replay_domain.pages_unmapped, replay_domain.flushes, replay_domain.flushes_pending,
         replay_domain.evidence,
         replay.hardware, replay_domain.commands, replay_domain.domain_commands, replay_domain.waits,
-        replay_domain.pages_invalidated, replay_domain.over_invalidated_pages, nullif(replay_domain.reason, '')
+        replay_domain.pages_invalidated, replay_domain.over_invalidated_pages,
+        replay.iotlb, replay.accesses, replay_domain.iotlb_hits, replay_domain.iotlb_misses, replay_domain.iotlb_faults,
+        replay_domain.stale_hits, replay_domain.stale_entries, replay_domain.entries_killed,
+        replay_domain.live_entries_killed,
+        nullif(replay_domain.reason, '')
     FROM replay_domain
     JOIN replay ON replay.id = replay_domain.replay
     JOIN domain ON domain.id = replay_domain.domain
@@ -67,6 +75,16 @@ SELECT
     pages_invalidated,
     over_invalidated_pages,
     CASE WHEN commands IS NOT NULL THEN 'modelled' END AS hardware_evidence,
+    iotlb,
+    accesses,
+    iotlb_hits,
+    iotlb_misses,
+    iotlb_faults,
+    stale_hits,
+    stale_entries,
+    entries_killed,
+    live_entries_killed,
+    CASE WHEN iotlb_hits IS NOT NULL THEN 'modelled' END AS iotlb_evidence,
     layer,
     options,
     reason

@@ -13,13 +13,13 @@ CREATE TABLE operation (
     cpu            INTEGER NOT NULL,                   -- the CPU of time_ns
     task           INTEGER NOT NULL REFERENCES task,   -- the task that ran there
     domain         INTEGER REFERENCES domain,          -- the domain; NULL if the operation has none, or a device moves to one that the log does not name
-    device         INTEGER REFERENCES device,          -- the device of an attach, detach, fault or group change
+    device         INTEGER REFERENCES device,          -- the device of an attach, detach, fault, access or group change
     iova           INTEGER,                            -- first byte, by bit pattern
     size           INTEGER,                            -- bytes asked for; for a sync the bytes of its range, 0 for an empty gather, NULL if the log does not tell
     result         INTEGER,                            -- bytes done: unmapped, or mapped if success was seen; 0 for a failed map; NULL if not recorded
-    paddr          INTEGER,                            -- physical address of a map, by bit pattern
+    paddr          INTEGER,                            -- physical address of a map, or what an access was translated to, by bit pattern
     since_entry_ns INTEGER,                            -- from the call's entry to time_ns; NULL if the entry was not recorded apart
-    detail         INTEGER,                            -- fault: access flags; group change: group id; flush_all: 1 a flush queue's timer, 2 a full ring; domain_alloc: the type asked for
+    detail         INTEGER,                            -- fault: access flags; group change: group id; flush_all: 1 a flush queue's timer, 2 a full ring; domain_alloc: the type asked for; access: the domain id that the hardware knows
     flags          INTEGER NOT NULL,                   -- sum of 1 flush is queued by the caller, 2 part of VFIO's attach probe, 4 tracepoint seen, 8 detach within an attach, 16 return missing, 32 map failed, 64 the function itself was probed
     line           INTEGER NOT NULL                    -- line of the log that gave time_ns, from 1
 ) STRICT;

@@ -4,7 +4,7 @@ CREATE TABLE replay (
     trace            INTEGER NOT NULL REFERENCES trace, -- the log
     requested        TEXT NOT NULL,                     -- the policy as it was asked for, such as 'fast' or 'strict'
     policy           TEXT NOT NULL,                     -- its canonical form, such as 'queue=256,10ms'; for fast all that it chose, joined by '+'
-    options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz, hardware, from and to of a part
+    options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz, hardware, iotlb, accesses, from and to of a part
     hardware         TEXT,                              -- the hardware profile whose commands are counted below; NULL if none was asked for
     layer            TEXT NOT NULL,                     -- where its flushes are counted: 'api', or 'hardware' for recorded flushes of a log without API events
     first_ns         INTEGER NOT NULL,                  -- begin of what was replayed, trace clock
@@ -20,6 +20,15 @@ CREATE TABLE replay (
     waits            INTEGER,                           -- completion waits of those commands
     pages_invalidated INTEGER,                          -- 4096-byte pages that the commands cover which do not name a domain
     over_invalidated_pages INTEGER,                     -- those of them that nobody had asked for
+    iotlb            TEXT,                              -- the simulated IOTLB that the commands empty (design §4 22): entries, ways, replacement; NULL if none was asked for
+    accesses         TEXT,                              -- the assumption on what fills it: 'none', 'touch-on-map', 'recorded'
+    iotlb_hits       INTEGER,                           -- accesses that found an entry (modelled); NULL without an IOTLB, or if the log cannot tell the flushes
+    iotlb_misses     INTEGER,                           -- accesses that found none and loaded one
+    iotlb_faults     INTEGER,                           -- accesses to what was neither cached nor mapped
+    stale_hits       INTEGER,                           -- those of iotlb_hits whose entry an unmap had made stale
+    stale_entries    INTEGER,                           -- entries that outlived the unmap call of their page; their lengths are in stale_entry_total
+    entries_killed   INTEGER,                           -- entries that the commands removed
+    live_entries_killed INTEGER,                        -- those of them whose translation was still good: each may miss once more
     evidence         TEXT NOT NULL,                     -- weakest evidence that flushes rests on: 'recorded', 'inferred', 'modelled', 'assumed'
     UNIQUE (trace, requested, options)
 ) STRICT;
@@ -44,6 +53,13 @@ CREATE TABLE replay_domain (
     waits               INTEGER,                        -- completion waits of those commands
     pages_invalidated   INTEGER,                        -- 4096-byte pages that the commands cover which do not name the domain
     over_invalidated_pages INTEGER,                     -- those of them that nobody had asked for
+    iotlb_hits          INTEGER,                        -- accesses that found an entry in the simulated IOTLB (modelled); NULL without one
+    iotlb_misses        INTEGER,                        -- accesses that found none and loaded one
+    iotlb_faults        INTEGER,                        -- accesses to what was neither cached nor mapped
+    stale_hits          INTEGER,                        -- those of iotlb_hits whose entry an unmap had made stale
+    stale_entries       INTEGER,                        -- entries that outlived the unmap call of their page
+    entries_killed      INTEGER,                        -- entries that the commands removed
+    live_entries_killed INTEGER,                        -- those of them whose translation was still good
     evidence            TEXT NOT NULL,                  -- how flushes is known
     PRIMARY KEY (replay, domain)
 ) STRICT, WITHOUT ROWID;

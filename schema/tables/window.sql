@@ -82,7 +82,7 @@ CREATE TABLE hazard_summary (
     device INTEGER REFERENCES device,                  -- the device that could reach it; NULL if the log does not show it, or shows several
     task   INTEGER REFERENCES task,                    -- the task that had unmapped
     kind   INTEGER NOT NULL REFERENCES hazard_kind,    -- what happened
-    pages  INTEGER NOT NULL                            -- 4096-byte pages; for 'access' faults
+    pages  INTEGER NOT NULL                            -- 4096-byte pages; for 'access' faults and accesses
 ) STRICT;
 
 CREATE TABLE hazard (

@@ -16,6 +16,8 @@ public struct IOTLB: Sendable {
         public let range: AddressRange
         /// What the first byte of the page translates to.
         public let target: UInt64
+        /// Whatever the owner of the cache wants to know of the entry; 0 unless it says so.
+        public var note: Int64 = 0
 
         /// Bytes of the page, a power of two.
         public var size: UInt64 { range.size }
@@ -27,6 +29,8 @@ public struct IOTLB: Sendable {
         public let target: UInt64
         /// Bytes of the page that the entry covers.
         public let size: UInt64
+        /// The entry's ``Entry/note``.
+        public var note: Int64 = 0
     }
 
     /// An entry's storage, or the head of one set's list.
@@ -37,6 +41,7 @@ public struct IOTLB: Sendable {
         /// First address of the page and, in bits that are zero there, log2 of its size; 0 if there is no entry.
         var tag: UInt64 = 0
         var target: UInt64 = 0
+        var note: Int64 = 0
         var domain: Int32 = 0
         var newer: Int32 = 0
         var older: Int32 = 0
@@ -106,7 +111,8 @@ public struct IOTLB: Sendable {
             if slot != Self.none {
                 counters.hits &+= 1
                 if movesOnHit { moveToNewest(slot, head: head(ofSet: set(shift, iova))) }
-                return Hit(target: slots[Int(slot)].target &+ (iova & mask), size: mask &+ 1)
+                return Hit(
+                    target: slots[Int(slot)].target &+ (iova & mask), size: mask &+ 1, note: slots[Int(slot)].note)
             }
         }
         counters.misses &+= 1
@@ -132,11 +138,13 @@ public struct IOTLB: Sendable {
     /// - Parameters:
     ///   - target: what `iova` itself translates to.
     ///   - size: bytes of the page.
+    ///   - note: what ``Entry/note`` begins with.
     ///   - evicted: called with each entry that makes room, in no order to rely on.
     /// - Returns: whether it was cached; `false`, and nothing has changed, unless `size` is a power of two from 4096 up.
     @discardableResult
     public mutating func fill(
-        domain: Int32, iova: UInt64, target: UInt64, size: UInt64, evicted: (Entry) -> Void = { _ in }
+        domain: Int32, iova: UInt64, target: UInt64, size: UInt64, note: Int64 = 0,
+        evicted: (Entry) -> Void = { _ in }
     ) -> Bool {
         let shift = size.trailingZeroBitCount
         guard size & (size &- 1) == 0, (Self.smallestShift..<64).contains(shift) else { return false }
@@ -152,6 +160,7 @@ public struct IOTLB: Sendable {
         let found = find(domain, tag)
         if found != Self.none {
             slots[Int(found)].target = base
+            slots[Int(found)].note = note
             if movesOnHit { moveToNewest(found, head: head(ofSet: set(UInt64(shift), iova))) }
             return true
         }
@@ -162,7 +171,7 @@ public struct IOTLB: Sendable {
             evicted(entry(victim))
             remove(victim)
         }
-        insert(Slot(tag: tag, target: base, domain: domain), set: set)
+        insert(Slot(tag: tag, target: base, note: note, domain: domain), set: set)
         return true
     }
 
@@ -239,6 +248,34 @@ public struct IOTLB: Sendable {
         return before
     }
 
+    /// Gives each entry of `domain` that shares a byte with `range` a new note: no lookup, and nothing else changes.
+    ///
+    /// - Parameter note: called with each of them, in no order to rely on; returns its ``Entry/note`` from now on.
+    public mutating func updateNotes(domain: Int32, overlapping range: AddressRange, _ note: (Entry) -> Int64) {
+        guard count > 0 else { return }
+        guard pages(in: range, upTo: count) < count else {
+            for slot in slots.indices
+            where slots[slot].tag != 0 && slots[slot].domain == domain
+                && Self.range(of: slots[slot].tag).overlaps(range)
+            {
+                slots[slot].note = note(entry(Int32(truncatingIfNeeded: slot)))
+            }
+            return
+        }
+        var sizes = sizesInUse
+        while sizes != 0 {
+            let shift = UInt64(truncatingIfNeeded: sizes.trailingZeroBitCount)
+            sizes &= sizes &- 1
+            var page = range.start >> shift
+            let last = range.last >> shift
+            while page <= last {
+                let slot = find(domain, page << shift | shift)
+                if slot != Self.none { slots[Int(slot)].note = note(entry(slot)) }
+                page &+= 1
+            }
+        }
+    }
+
     /// Calls `body` with each entry, in no order to rely on.
     public func forEachEntry(_ body: (Entry) -> Void) {
         guard count > 0 else { return }
@@ -282,7 +319,7 @@ public struct IOTLB: Sendable {
 
     private func entry(_ slot: Int32) -> Entry {
         let slot = slots[Int(slot)]
-        return Entry(domain: slot.domain, range: Self.range(of: slot.tag), target: slot.target)
+        return Entry(domain: slot.domain, range: Self.range(of: slot.tag), target: slot.target, note: slot.note)
     }
 
     /// The set of a page of 2^shift bytes.

@@ -46,6 +46,8 @@ struct RecordedFlush {
     /// A sync of an empty gather, which covers nothing.
     var isEmpty: Bool
     var isSync: Bool
+    /// The only one that the flush is for, by the hardware's id; -1 if that is not known.
+    var hardwareDomain: Int64
 }
 
 /// A domain is freed.

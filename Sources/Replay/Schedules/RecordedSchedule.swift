@@ -45,7 +45,7 @@ final class RecordedSchedule: FlushSchedule {
         let cause: FlushRow.Cause = flush.isSync ? .recordedSync : .recordedFlushAll
         lane.record(domain: domain, at: PolicyLane.Occasion(flush), cause: cause, flushes: 1, calls: covered)
         waiting -= covered
-        lane.withInvalidator(of: domain) {
+        lane.withInvalidator(of: domain, at: flush.time, hardwareDomain: flush.hardwareDomain) {
             if let range = flush.range { $0.sync(range) } else if flush.isEmpty { $0.sync() } else { $0.flushAll() }
         }
         lane.windows.complete(flush, domain: domain, .flush(cause))
@@ -53,6 +53,7 @@ final class RecordedSchedule: FlushSchedule {
     }
 
     override func continued(_ flush: RecordedFlush) {
+        lane.invalidateFurther(flush, domain: domain)
         lane.windows.extend(flush, domain: domain, .flush(flush.isSync ? .recordedSync : .recordedFlushAll))
     }
 
@@ -81,6 +82,10 @@ final class RecordedSchedule: FlushSchedule {
             && sync.pid == call.pid
         {
             parts = sync.range.map { range in parts.flatMap { $0.subtracting(range) } } ?? []
+            // Nothing can have been loaded between that sync and the tracepoint: the entries were clear.
+            if let cache = lane.cache, let synced = sync.range.map({ window.range.intersection($0) }) ?? window.range {
+                cache.apply(synced, domain, hardwareDomain: sync.hardwareDomain, at: call.time)
+            }
         }
         lane.windows.open(window, domain: domain, parts: parts)
     }

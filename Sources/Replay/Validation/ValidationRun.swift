@@ -222,7 +222,7 @@ final class ValidationRun {
         }
         guard var recorded = places.take(layer), hardware != nil else { return }
         if let block = layer.block {
-            engine.endMaps(of: layer.pid, in: block)
+            engine.endMaps(of: layer.pid, in: block, at: layer.time)
             for flush in observer.takeFlushes() { predicted(flush, line: layer.line) }
         }
         recorded.domain = domain(of: layer)

@@ -46,6 +46,9 @@ struct EventBody {
             set(.device, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
             try readPairs(&body, into: event, symbols: &symbols)
             try require(.iova, in: event)
+        case .iotlbFill:
+            try readPairs(&body, into: event, symbols: &symbols)
+            try require(.iova, in: event)
         case .qiSubmit:
             try readDescriptor(&body, into: event, symbols: &symbols)
         case .cacheTagFlushRange, .cacheTagFlushRangeNotPresent, .cacheTagFlushAll, .cacheTagAssign, .cacheTagUnassign:
