@@ -270,7 +270,12 @@ final class PolicyLane {
     @inline(__always)
     func gather(_ call: UnmapCall, domain: Int32) {
         guard !invalidators.isEmpty, let range = AddressRange(start: call.iova, size: call.result) else { return }
-        guard isAttached(domain) else { return }
+        let isAttached = isAttached(domain)
+        if let observer {
+            observer.take(domain, isAttached: isAttached) { $0.unmap(range, leaves: windows.stale.removed ?? []) }
+            return
+        }
+        guard isAttached else { return }
         invalidators[Int(domain) - 1].unmap(range, leaves: windows.stale.removed ?? [])
         // The contract's range_adds only record: they take effect at the sync.
         if let cache, options.hardware?.profile != .contract {
@@ -404,6 +409,7 @@ extension HardwareCounts {
     init(_ counts: InvalidationCounts) {
         self.init(
             commands: counts.commands, domainCommands: counts.domainCommands, waits: counts.waits,
-            pages: Int64(clamping: counts.pages), overPages: Int64(clamping: counts.overPages))
+            deviceTLBCommands: counts.deviceTLBCommands, pages: Int64(clamping: counts.pages),
+            overPages: Int64(clamping: counts.overPages))
     }
 }

@@ -35,16 +35,19 @@ public enum Answer {
     private static func writeCommands(_ rows: [Row], _ output: TextOutput) {
         guard !rows.isEmpty else { return }
         output.say("")
-        output.say("Invalidation commands that these flushes become (one IOMMU, no device TLB; modelled)")
+        output.say(
+            "Invalidation commands that these flushes become (of one IOMMU and no device TLB, unless the hardware says so; modelled)"
+        )
         output.say("")
         var renderer = OutputFormat.table.renderer(output)
         renderer.begin(columns: [
-            "hardware", "policy", "commands", "of them domain", "waits", "pages named", "of them not asked for",
+            "hardware", "policy", "commands", "of them domain", "waits", "to device TLBs", "pages named",
+            "of them not asked for",
         ])
         for row in rows {
             renderer.row([
                 row["hardware"], label(row).databaseValue, row["commands"], row["domain_commands"], row["waits"],
-                row["pages_invalidated"], row["over_invalidated_pages"],
+                row["device_tlb_commands"], row["pages_invalidated"], row["over_invalidated_pages"],
             ])
         }
         renderer.end()

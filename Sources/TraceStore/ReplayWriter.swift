@@ -119,13 +119,19 @@ public struct HardwareCounts: Sendable {
     public var domainCommands: Int64
     /// Completion waits.
     public var waits: Int64
+    /// Commands to devices with a TLB of their own.
+    public var deviceTLBCommands: Int64
     /// 4096-byte pages that the other commands cover.
     public var pages: Int64
     /// Those of them that nobody had asked for.
     public var overPages: Int64
 
     /// Creates counts.
-    public init(commands: Int64, domainCommands: Int64, waits: Int64, pages: Int64, overPages: Int64) {
+    public init(
+        commands: Int64, domainCommands: Int64, waits: Int64, deviceTLBCommands: Int64 = 0, pages: Int64,
+        overPages: Int64
+    ) {
+        self.deviceTLBCommands = deviceTLBCommands
         self.commands = commands
         self.domainCommands = domainCommands
         self.waits = waits
@@ -140,13 +146,18 @@ public struct HardwareCounts: Sendable {
             HardwareCounts(
                 commands: $0.commands.addingSaturated($1.commands),
                 domainCommands: $0.domainCommands.addingSaturated($1.domainCommands),
-                waits: $0.waits.addingSaturated($1.waits), pages: $0.pages.addingSaturated($1.pages),
+                waits: $0.waits.addingSaturated($1.waits),
+                deviceTLBCommands: $0.deviceTLBCommands.addingSaturated($1.deviceTLBCommands),
+                pages: $0.pages.addingSaturated($1.pages),
                 overPages: $0.overPages.addingSaturated($1.overPages))
         }
     }
 
     fileprivate static func arguments(_ counts: HardwareCounts?) -> StatementArguments {
-        [counts?.commands, counts?.domainCommands, counts?.waits, counts?.pages, counts?.overPages]
+        [
+            counts?.commands, counts?.domainCommands, counts?.waits, counts?.deviceTLBCommands, counts?.pages,
+            counts?.overPages,
+        ]
     }
 }
 
@@ -316,7 +327,7 @@ public struct ReplayWriter {
         let isKnown = domains.allSatisfy { $0.flushes != nil }
         try database.execute(
             sql: """
-                INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 replays[replay], trace.id, header.requested, header.policy, header.options, header.hardware,
@@ -330,7 +341,7 @@ public struct ReplayWriter {
                 + [header.evidence])
         let statement = try database.makeStatement(
             sql: """
-                INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO replay_domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """)
         for domain in domains {
             try statement.execute(

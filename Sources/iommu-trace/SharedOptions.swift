@@ -153,7 +153,8 @@ struct PolicyOptions: ParsableArguments {
             policies.isEmpty ? Policy.defaults.map(Replay.Request.init) : try policies.map(Self.request)
         return Replay(
             requests,
-            options: ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: hardware, iotlb: iotlb, windows: windows,
+            options: ReplayOptions(
+                pageSizes: sizes, wheel: wheel, hardware: hardware, iotlb: iotlb, windows: windows,
                 part: part))
     }
 
@@ -227,5 +228,6 @@ extension Hardware: ExpressibleByArgument {
     fileprivate static let cachingHelp = """
         vtd-…,caching-mode and amd-…,np-cache: an emulated IOMMU that may cache absent translations. Maps flush too, and \
         what fast defers is strict.
+        …,iommus=N and …,ats=N: each domain has N IOMMUs (otherwise 1), N devices with a TLB of their own (otherwise 0).
         """
 }

@@ -218,4 +218,57 @@ import Testing
         #expect(together.counts.commands <= apart.counts.commands)
         #expect(together.counts.waits <= apart.counts.waits)
     }
+
+    // MARK: - More IOMMUs, device TLBs
+
+    /// Commands, waits and commands to device TLBs of two flushes under two IOMMUs and three devices with a TLB (model.md §4).
+    @Test(
+        arguments: [
+            (.vtd419, [4, 10, 6]), (.vtd61, [4, 10, 6]), (.vtd612, [4, 4, 6]), (.amd419, [4, 4, 6]),
+            (.amd6, [4, 4, 6]),
+            (.smmuv3, [4, 8, 6]), (.smmuv3RIL, [4, 8, 6]),
+        ] as [(HardwareProfile, [Int64])])
+    func everyIOMMUAndDeviceIsTold(profile: HardwareProfile, expected: [Int64]) throws {
+        let hardware = try #require(Hardware(profile, cachesAbsent: false, units: 2, deviceTLBs: 3))
+        var invalidator = Invalidator(hardware, pageSizes: profile.pageSizes)
+        invalidator.unmap(try range(0x1000, 1))
+        invalidator.sync()
+        invalidator.flushAll()
+        let counts = invalidator.counts
+        #expect([counts.commands, counts.waits, counts.deviceTLBCommands] == expected)
+        #expect(counts.pages == (profile == .amd419 ? 0 : 1))
+    }
+
+    /// Batches of 16 descriptors: the 16th device needs a wait of its own.
+    @Test(arguments: [(0, 1), (15, 1), (16, 2), (31, 2), (32, 3)]) func descriptorsGoInBatches(
+        devices: Int, waits: Int64
+    ) throws {
+        let hardware = try #require(Hardware(.vtd612, cachesAbsent: false, deviceTLBs: devices))
+        var invalidator = Invalidator(hardware, pageSizes: .fourK)
+        invalidator.flushAll()
+        #expect(invalidator.counts.waits == waits)
+        #expect(invalidator.counts.deviceTLBCommands == Int64(devices))
+    }
+
+    @Test func aMapLeavesDeviceTLBsAlone() throws {
+        let hardware = try #require(Hardware(.vtd61, cachesAbsent: true, units: 2, deviceTLBs: 1))
+        var invalidator = Invalidator(hardware, pageSizes: .fourK)
+        invalidator.map(try range(0x1000, 1))
+        #expect(invalidator.counts.deviceTLBCommands == 0)
+        #expect(invalidator.counts.waits == 2)
+        #expect(invalidator.counts.commands == 2)
+    }
+
+    @Test func hardwareIsReadAsItIsWritten() throws {
+        for text in ["vtd-6.1", "vtd-6.12,caching-mode", "amd-6,np-cache,iommus=2,ats=1", "smmuv3,iommus=1024"] {
+            #expect(Hardware(parsing: text)?.canonical == text)
+        }
+        #expect(Hardware(parsing: "vtd-6.1,ats=2,iommus=1")?.canonical == "vtd-6.1,ats=2")
+        for text in [
+            "", "vtd", "vtd-6.1,", "vtd-6.1,np-cache", "smmuv3,caching-mode", "vtd-6.1,ats", "vtd-6.1,ats=",
+            "vtd-6.1,ats=-1",
+            "vtd-6.1,iommus=0", "vtd-6.1,iommus=1025", "vtd-6.1,ats=1,ats=2", "contract,ats=1", "vtd-6.1,ats=1=1",
+            "contract,",
+        ] { #expect(Hardware(parsing: text) == nil, "\(text)") }
+    }
 }

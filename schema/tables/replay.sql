@@ -18,6 +18,7 @@ CREATE TABLE replay (
     commands         INTEGER,                           -- invalidation commands that the flushes become under the hardware profile (modelled); NULL without one
     domain_commands  INTEGER,                           -- those of them that name a whole domain
     waits            INTEGER,                           -- completion waits of those commands
+    device_tlb_commands INTEGER,                        -- commands to devices with a TLB of their own (ats= in the profile)
     pages_invalidated INTEGER,                          -- 4096-byte pages that the commands cover which do not name a domain
     over_invalidated_pages INTEGER,                     -- those of them that nobody had asked for
     iotlb            TEXT,                              -- the simulated IOTLB that the commands empty (design §4 22): entries, ways, replacement; NULL if none was asked for
@@ -51,6 +52,7 @@ CREATE TABLE replay_domain (
     commands            INTEGER,                        -- invalidation commands that the flushes become (modelled); NULL without a hardware profile
     domain_commands     INTEGER,                        -- those of them that name the whole domain
     waits               INTEGER,                        -- completion waits of those commands
+    device_tlb_commands INTEGER,                        -- commands to devices with a TLB of their own
     pages_invalidated   INTEGER,                        -- 4096-byte pages that the commands cover which do not name the domain
     over_invalidated_pages INTEGER,                     -- those of them that nobody had asked for
     iotlb_hits          INTEGER,                        -- accesses that found an entry in the simulated IOTLB (modelled); NULL without one

@@ -7,33 +7,68 @@ public struct Hardware: Hashable, Sendable {
     /// Only emulated IOMMUs say so, so that each map is seen by the hypervisor. The driver then flushes what it maps, and
     /// defers nothing: DMA domains are strict, whatever the command line asked for (model.md §2.7, §4.1, §4.2).
     public let cachesAbsent: Bool
+    /// IOMMUs that each domain is attached to, at least one: each is told of each flush.
+    public let units: Int
+    /// Devices of each domain that have a TLB of their own (ATS): each is told of each flush.
+    public let deviceTLBs: Int
 
-    /// Hardware that caches no absent translation.
+    /// More of either than this is no machine.
+    public static let maximumCount = 1024
+
+    /// One IOMMU that caches no absent translation, and no device with a TLB.
     public init(_ profile: HardwareProfile) {
-        self.profile = profile
-        cachesAbsent = false
+        self.init(uncheckedProfile: profile, cachesAbsent: false, units: 1, deviceTLBs: 0)
     }
 
-    /// `nil` if the profile's hardware has nothing like that.
-    public init?(_ profile: HardwareProfile, cachesAbsent: Bool) {
-        guard !cachesAbsent || profile.cachingWord != nil else { return nil }
+    /// `nil` if the profile's hardware has nothing like that, or numbers are out of range: 1 to ``maximumCount`` units, at most so
+    /// many devices.
+    public init?(_ profile: HardwareProfile, cachesAbsent: Bool, units: Int = 1, deviceTLBs: Int = 0) {
+        guard !cachesAbsent || profile.cachingWord != nil, (1...Self.maximumCount).contains(units),
+            (0...Self.maximumCount).contains(deviceTLBs),
+            profile != .contract || units == 1 && deviceTLBs == 0
+        else { return nil }
+        self.init(uncheckedProfile: profile, cachesAbsent: cachesAbsent, units: units, deviceTLBs: deviceTLBs)
+    }
+
+    private init(uncheckedProfile profile: HardwareProfile, cachesAbsent: Bool, units: Int, deviceTLBs: Int) {
         self.profile = profile
         self.cachesAbsent = cachesAbsent
+        self.units = units
+        self.deviceTLBs = deviceTLBs
     }
 
-    /// All that there is, as it is typed: each profile, and each with its word for absent translations that are cached.
+    /// All that there is, as it is typed, but for numbers: each profile, and each with its word for absent translations that are
+    /// cached.
     public static let all: [Hardware] = HardwareProfile.allCases.flatMap { profile in
         [Hardware(profile)] + (Hardware(profile, cachesAbsent: true).map { [$0] } ?? [])
     }
 
-    /// Reads `vtd-6.1` or `vtd-6.1,caching-mode`; `nil` if it is none of ``all``.
+    /// Reads `vtd-6.1`, `vtd-6.1,caching-mode`, `amd-6,iommus=2,ats=1`; `nil` if it is nothing like that.
     public init?(parsing text: String) {
-        guard let hardware = Self.all.first(where: { $0.canonical == text }) else { return nil }
-        self = hardware
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+        guard let profile = HardwareProfile(rawValue: String(parts[0])) else { return nil }
+        var (cachesAbsent, units, deviceTLBs) = (false, 1, 0)
+        var seen: Set<Substring> = []
+        for part in parts.dropFirst() {
+            let words = part.split(separator: "=", omittingEmptySubsequences: false)
+            guard seen.insert(words[0]).inserted else { return nil }
+            let number = words.count == 2 && words[1].allSatisfy { $0.isASCII && $0.isNumber } ? Int(words[1]) : nil
+            switch (words[0], number) {
+            case ("iommus", let number?): units = number
+            case ("ats", let number?): deviceTLBs = number
+            case (let word, nil) where words.count == 1 && word == profile.cachingWord ?? "": cachesAbsent = true
+            default: return nil
+            }
+        }
+        self.init(profile, cachesAbsent: cachesAbsent, units: units, deviceTLBs: deviceTLBs)
     }
 
-    /// As it is typed.
+    /// The one way of writing it.
     public var canonical: String {
-        cachesAbsent ? "\(profile.rawValue),\(profile.cachingWord ?? "")" : profile.rawValue
+        var text = profile.rawValue
+        if cachesAbsent, let word = profile.cachingWord { text += ",\(word)" }
+        if units > 1 { text += ",iommus=\(units)" }
+        if deviceTLBs > 0 { text += ",ats=\(deviceTLBs)" }
+        return text
     }
 }

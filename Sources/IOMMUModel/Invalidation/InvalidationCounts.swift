@@ -6,6 +6,8 @@ public struct InvalidationCounts: Hashable, Sendable {
     public var domainCommands: Int64 = 0
     /// Completion waits: VT-d wait descriptors, COMPLETION_WAIT, CMD_SYNC; under the contract syncs.
     public var waits: Int64 = 0
+    /// Commands to devices with a TLB of their own: VT-d device-TLB descriptors, AMD INVALIDATE_IOTLB_PAGES, SMMUv3 ATC_INV.
+    public var deviceTLBCommands: Int64 = 0
     /// 4096-byte pages that the other commands cover.
     public var pages: UInt64 = 0
     /// Those of them that nobody had asked for: ranges are rounded to what a command can name.
@@ -38,5 +40,38 @@ public struct InvalidationCounts: Hashable, Sendable {
         add(commands: 1)
         pages &+= covered
         overPages &+= covered &- asked
+    }
+
+    /// The same flushes for a domain with more IOMMUs, and with devices that have TLBs.
+    ///
+    /// Each wait here is one submission. VT-d up to 6.11 waits for each descriptor by itself; from 6.12 on descriptors of one
+    /// IOMMU go in batches of 16, with one wait each (all devices are taken to be behind one IOMMU); AMD waits once for each
+    /// IOMMU; SMMUv3 syncs once more behind the device commands (model.md §4.1 to §4.3). Maps do not touch device TLBs.
+    ///
+    /// - Parameter mapWaits: those of ``waits`` that maps asked for.
+    func multiplied(for hardware: Hardware, ofMaps mapWaits: Int64) -> InvalidationCounts {
+        let (units, devices) = (Int64(hardware.units), Int64(hardware.deviceTLBs))
+        guard hardware.profile != .contract, units > 1 || devices > 0 else { return self }
+        func product(_ left: Int64, _ right: Int64) -> Int64 {
+            let (product, overflow) = left.multipliedReportingOverflow(by: right)
+            return overflow ? .max : product
+        }
+        let flushes = waits &- mapWaits
+        let waitsOfFlush: Int64 =
+            switch hardware.profile {
+            case .contract: 1
+            case .vtd419, .vtd61: units + devices
+            case .vtd612: units - 1 + (1 + devices + 15) / 16
+            case .amd419, .amd6: units
+            case .smmuv3, .smmuv3RIL: devices > 0 ? units * 2 : units
+            }
+        var all = self
+        all.commands = product(commands, units)
+        all.domainCommands = product(domainCommands, units)
+        all.deviceTLBCommands = product(flushes, devices)
+        all.waits = 0
+        all.add(waits: product(flushes, waitsOfFlush))
+        all.add(waits: product(mapWaits, units))
+        return all
     }
 }

