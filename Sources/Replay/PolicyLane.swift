@@ -251,7 +251,7 @@ final class PolicyLane {
 
     private func send(to cache: LaneCache, _ domain: Int32, hardwareDomain: Int64, at time: Int64) {
         invalidators[Int(domain) - 1].takeCommands {
-            cache.apply($0.range, domain, hardwareDomain: hardwareDomain, at: time)
+            cache.apply($0.range, domain, hint: $0.hint, hardwareDomain: hardwareDomain, at: time)
         }
     }
 

@@ -4,6 +4,8 @@ public struct CacheCounts: Hashable, Sendable {
     public var hits: Int64
     /// Accesses that found none and loaded one.
     public var misses: Int64
+    /// Tables that those read in memory.
+    public var walkReads: Int64
     /// Accesses to what was neither cached nor mapped.
     public var faults: Int64
     /// Those of the hits whose entry an unmap had made stale.
@@ -17,11 +19,13 @@ public struct CacheCounts: Hashable, Sendable {
 
     /// Creates counts.
     public init(
-        hits: Int64, misses: Int64, faults: Int64, staleHits: Int64, killed: Int64, liveKilled: Int64,
+        hits: Int64, misses: Int64, walkReads: Int64 = 0, faults: Int64, staleHits: Int64, killed: Int64,
+        liveKilled: Int64,
         staleEntries: Int64
     ) {
         self.hits = hits
         self.misses = misses
+        self.walkReads = walkReads
         self.faults = faults
         self.staleHits = staleHits
         self.killed = killed
@@ -35,6 +39,7 @@ public struct CacheCounts: Hashable, Sendable {
         return counts.dropFirst().reduce(first) {
             CacheCounts(
                 hits: $0.hits.addingSaturated($1.hits), misses: $0.misses.addingSaturated($1.misses),
+                walkReads: $0.walkReads.addingSaturated($1.walkReads),
                 faults: $0.faults.addingSaturated($1.faults), staleHits: $0.staleHits.addingSaturated($1.staleHits),
                 killed: $0.killed.addingSaturated($1.killed),
                 liveKilled: $0.liveKilled.addingSaturated($1.liveKilled),
@@ -45,7 +50,8 @@ public struct CacheCounts: Hashable, Sendable {
     /// In the order of the columns.
     static func columns(_ counts: CacheCounts?) -> [Int64?] {
         [
-            counts?.hits, counts?.misses, counts?.faults, counts?.staleHits, counts?.staleEntries, counts?.killed,
+            counts?.hits, counts?.misses, counts?.walkReads, counts?.faults, counts?.staleHits, counts?.staleEntries,
+            counts?.killed,
             counts?.liveKilled,
         ]
     }

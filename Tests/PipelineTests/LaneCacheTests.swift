@@ -6,7 +6,7 @@ import Testing
 @testable import Replay
 @testable import TraceStore
 
-/// A finite IOTLB beside the policies (design §4 18, 20; model.md §9 items 33, 34).
+/// A finite IOTLB beside the policies (design §4 18, 22; model.md §9 items 33, 34).
 @Suite struct LaneCacheTests {
     private static let page: UInt64 = 4096
 
@@ -100,6 +100,19 @@ import Testing
             #expect(counts.liveKilled == killed, "\(profile)")
             #expect(counts.killed == 3 + killed, "\(profile)")
         }
+    }
+
+    /// A hint that tables stay saves the walks after a flush their upper levels.
+    @Test(arguments: [(.vtd61, 8), (.vtd612, 5)] as [(HardwareProfile, Int64)])
+    func walksReadWhatIsNotCached(profile: HardwareProfile, reads: Int64) throws {
+        let operations = [
+            // Four tables; then the leaf's alone.
+            Self.map(0x10000, to: 0x70000, at: 1), Self.map(0x11000, to: 0x90000, at: 2),
+            Self.unmap(0x10000, at: 3), Self.map(0x12000, to: 0xb0000, at: 4),
+        ]
+        let counts = try Self.counts(try Self.replay(["sync"], operations, profile: profile)[0])
+        #expect(counts.misses == 3)
+        #expect(counts.walkReads == 1 + reads)
     }
 
     @Test func recordedAccessesFillFromThePageTableOrFromWhatTheySay() throws {

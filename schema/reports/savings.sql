@@ -28,7 +28,7 @@ counted AS (
         replay.hardware, replay.commands, replay.domain_commands, replay.waits, replay.device_tlb_commands,
         replay.pages_invalidated,
         replay.over_invalidated_pages,
-        replay.iotlb, replay.accesses, replay.iotlb_hits, replay.iotlb_misses, replay.iotlb_faults, replay.stale_hits,
+        replay.iotlb, replay.accesses, replay.iotlb_hits, replay.iotlb_misses, replay.walk_reads, replay.iotlb_faults, replay.stale_hits,
         replay.stale_entries, replay.entries_killed, replay.live_entries_killed,
         (SELECT group_concat(reason, '; ') FROM (
             SELECT DISTINCT reason FROM replay_domain WHERE replay = replay.id AND reason <> '' AND unmap_calls > 0
@@ -45,7 +45,7 @@ counted AS (
         replay_domain.evidence,
         replay.hardware, replay_domain.commands, replay_domain.domain_commands, replay_domain.waits,
         replay_domain.device_tlb_commands, replay_domain.pages_invalidated, replay_domain.over_invalidated_pages,
-        replay.iotlb, replay.accesses, replay_domain.iotlb_hits, replay_domain.iotlb_misses, replay_domain.iotlb_faults,
+        replay.iotlb, replay.accesses, replay_domain.iotlb_hits, replay_domain.iotlb_misses, replay_domain.walk_reads, replay_domain.iotlb_faults,
         replay_domain.stale_hits, replay_domain.stale_entries, replay_domain.entries_killed,
         replay_domain.live_entries_killed,
         nullif(replay_domain.reason, '')
@@ -81,6 +81,7 @@ SELECT
     accesses,
     iotlb_hits,
     iotlb_misses,
+    walk_reads,
     iotlb_faults,
     stale_hits,
     stale_entries,

@@ -25,6 +25,7 @@ CREATE TABLE replay (
     accesses         TEXT,                              -- the assumption on what fills it: 'none', 'touch-on-map', 'recorded'
     iotlb_hits       INTEGER,                           -- accesses that found an entry (modelled); NULL without an IOTLB, or if the log cannot tell the flushes
     iotlb_misses     INTEGER,                           -- accesses that found none and loaded one
+    walk_reads       INTEGER,                           -- page tables that the misses read in memory, with paging-structure caches of 32 entries at each level above the leaves (assumed)
     iotlb_faults     INTEGER,                           -- accesses to what was neither cached nor mapped
     stale_hits       INTEGER,                           -- those of iotlb_hits whose entry an unmap had made stale
     stale_entries    INTEGER,                           -- entries that outlived the unmap call of their page; their lengths are in stale_entry_total
@@ -57,6 +58,7 @@ CREATE TABLE replay_domain (
     over_invalidated_pages INTEGER,                     -- those of them that nobody had asked for
     iotlb_hits          INTEGER,                        -- accesses that found an entry in the simulated IOTLB (modelled); NULL without one
     iotlb_misses        INTEGER,                        -- accesses that found none and loaded one
+    walk_reads          INTEGER,                        -- page tables that the misses read in memory
     iotlb_faults        INTEGER,                        -- accesses to what was neither cached nor mapped
     stale_hits          INTEGER,                        -- those of iotlb_hits whose entry an unmap had made stale
     stale_entries       INTEGER,                        -- entries that outlived the unmap call of their page

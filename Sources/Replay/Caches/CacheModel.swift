@@ -1,6 +1,6 @@
 import IOMMUModel
 
-/// Which accesses of devices fill an IOTLB: an assumption, for few logs tell of them (design §4 18, 20).
+/// Which accesses of devices fill an IOTLB: an assumption, for few logs tell of them (design §4 18, 22).
 public enum AccessAssumption: String, CaseIterable, Sendable {
     /// None: the cache stays empty.
     case none

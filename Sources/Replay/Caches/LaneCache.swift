@@ -10,6 +10,8 @@ final class LaneCache {
     struct Counts {
         var hits: Int64 = 0
         var misses: Int64 = 0
+        /// Tables that these read in memory.
+        var walkReads: Int64 = 0
         var faults: Int64 = 0
         var staleHits: Int64 = 0
         var killed: Int64 = 0
@@ -57,6 +59,8 @@ final class LaneCache {
 
     let accesses: AccessAssumption
     @exclusivity(unchecked) private var tlb: IOTLB
+    /// Beside it, paging-structure caches of a size that nobody knows: an assumption.
+    @exclusivity(unchecked) private var walks = WalkCache(WalkCache.assumedGeometries)
     /// By domain - 1.
     @exclusivity(unchecked) private var counts: ContiguousArray<Counts>
     /// By domain and bucket of the length.
@@ -142,6 +146,7 @@ final class LaneCache {
             return
         }
         counts[index].misses += 1
+        counts[index].walkReads &+= Int64(walks.walk(domain: tag, iova: iova, size: found.size).memoryReads)
         tlb.fill(domain: tag, iova: iova, target: found.target, size: found.size, note: Note.live) {
             ended($0, .madeRoom, at: time)
         }
@@ -241,13 +246,20 @@ final class LaneCache {
 
     /// A command of a flush of the domain.
     ///
-    /// - Parameter hardwareDomain: what the log's own command names; -1 for one of the model, which is of all.
-    func apply(_ range: AddressRange?, _ domain: Int32, hardwareDomain: Int64, at time: Int64) {
+    /// - Parameters:
+    ///   - hint: whether tables that lead to the range are forgotten too.
+    ///   - hardwareDomain: what the log's own command names; -1 for one of the model, which is of all.
+    func apply(
+        _ range: AddressRange?, _ domain: Int32, hint: InvalidationHint = .tablesToo, hardwareDomain: Int64,
+        at time: Int64
+    ) {
         forEachTag(domain, hardwareDomain) { tag in
             if let range {
                 tlb.invalidate(domain: tag, range) { ended($0, .invalidated, at: time) }
+                walks.invalidate(domain: tag, range, hint: hint)
             } else {
                 tlb.invalidateDomain(tag) { ended($0, .invalidated, at: time) }
+                walks.invalidateDomain(tag)
             }
         }
         // The flush came before what happened since the run's last call: those devices found nothing.
@@ -274,7 +286,10 @@ final class LaneCache {
     /// No device is left in the domain: the driver empties caches of it, whatever the policy.
     func detach(_ domain: Int32, at time: Int64) {
         runGoesOn(in: domain)
-        forEachTag(domain) { tag in tlb.invalidateDomain(tag) { ended($0, .detached, at: time) } }
+        forEachTag(domain) { tag in
+            tlb.invalidateDomain(tag) { ended($0, .detached, at: time) }
+            walks.invalidateDomain(tag)
+        }
     }
 
     private func ended(_ entry: IOTLB.Entry, _ end: End, at time: Int64) {
@@ -305,7 +320,8 @@ final class LaneCache {
     func counts(of domain: Int32) -> CacheCounts {
         let counts = counts[Int(domain) - 1]
         return CacheCounts(
-            hits: counts.hits, misses: counts.misses, faults: counts.faults, staleHits: counts.staleHits,
+            hits: counts.hits, misses: counts.misses, walkReads: counts.walkReads, faults: counts.faults,
+            staleHits: counts.staleHits,
             killed: counts.killed, liveKilled: counts.liveKilled, staleEntries: counts.stale)
     }
 
