@@ -20,7 +20,7 @@ struct FtraceLineTests {
         var text = text
         let result = text.withUTF8 { bytes -> Result<Parsed, LineError> in
             do throws(LineError) {
-                let line = try FtraceLine(UnsafeRawBufferPointer(bytes))
+                let line = try FtraceLine.read(UnsafeRawBufferPointer(bytes))
                 let body = UnsafeBufferPointer(start: line.body.position, count: line.body.remaining)
                 return .success(
                     Parsed(
