@@ -60,7 +60,7 @@ struct CutLogTests {
         }
     }
 
-    @Test("a bit of every byte flipped", arguments: [0, 3, 5, 6])
+    @Test("a bit of every byte flipped", arguments: [0, 5])
     func flips(bit: Int) {
         for index in Self.sample.indices {
             var bytes = Self.sample
