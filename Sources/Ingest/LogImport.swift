@@ -54,7 +54,8 @@ public struct LogImport {
     ///   - progress: called after every few thousand events.
     ///   - isCancelled: asked as often; true ends the import with ``StoreError/interrupted``.
     public init(
-        path: String, name: String? = nil, options: Options = Options(), progress: @escaping (Progress) -> Void = { _ in },
+        path: String, name: String? = nil, options: Options = Options(),
+        progress: @escaping (Progress) -> Void = { _ in },
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
         self.path = path

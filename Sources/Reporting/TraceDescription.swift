@@ -122,7 +122,8 @@ public enum TraceDescription {
             database, sql: "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND evidence = 'inferred')",
             arguments: [id])
         if named == true {
-            gaps.append("which devices share a domain: a domain is taken for that of the device it is named after (inferred)")
+            gaps.append(
+                "which devices share a domain: a domain is taken for that of the device it is named after (inferred)")
         }
         let untimed = try Int64.fetchOne(
             database, sql: "SELECT sum(count) FROM parse_issue_count WHERE trace = ? AND reason = ?",

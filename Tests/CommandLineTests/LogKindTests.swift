@@ -69,7 +69,9 @@ import Testing
         let result = try Tool.run(command, directory: folder)
         #expect(result.exitCode == 4)
         #expect(result.output == "")
-        #expect(result.errors.hasPrefix("iommu-trace: tsc.txt:1: the times are bare counts, as of the trace clock x86-tsc,"))
+        #expect(
+            result.errors.hasPrefix("iommu-trace: tsc.txt:1: the times are bare counts, as of the trace clock x86-tsc,")
+        )
         #expect(result.errors.contains("--ticks-per-second N"))
         #expect(try folder.files == ["tsc.txt"])
     }

@@ -75,7 +75,8 @@ struct CutLogTests {
         for length in 1...max(bytes.count, 1) where bytes.count < 4096 { Self.check(Array(bytes.prefix(length))) }
     }
 
-    @Test("laboratory logs, cut at every 997th byte", arguments: SharedTraces.shapes.filter { $0.pathExtension == "txt" })
+    @Test(
+        "laboratory logs, cut at every 997th byte", arguments: SharedTraces.shapes.filter { $0.pathExtension == "txt" })
     func laboratory(file: URL) throws {
         let bytes = [UInt8](try Data(contentsOf: file))
         for length in stride(from: 1, through: bytes.count, by: 997) { Self.check(Array(bytes[..<length])) }

@@ -16,7 +16,10 @@ struct OtherSourceTests {
             0 7 4 unmap_single: dev=0000:00:1f.2 dev_addr=0xfff00ff0 size=32
             """)
         #expect(log.kinds == ["map", "map", "map", "unmap"])
-        #expect(log.operations.map { log.domainName($0) } == ["0000:00:1f.2", "0000:00:02.0", "0000:00:02.0", "0000:00:1f.2"])
+        #expect(
+            log.operations.map { log.domainName($0) } == [
+                "0000:00:1f.2", "0000:00:02.0", "0000:00:02.0", "0000:00:1f.2",
+            ])
         #expect(log.operations.map(\.iova) == [0xfff0_0000, 0xffe0_0000, 0xffe0_1000, 0xfff0_0000])
         #expect(log.operations.map(\.size) == [8192, 4096, 4096, 8192])
         #expect(log.operations.map(\.result) == [8192, 4096, 4096, 8192])

@@ -72,7 +72,8 @@ struct SharedLogTests {
 
     @Test("each shared log goes in or is refused as it should", arguments: logs)
     func outcome(log: URL) throws {
-        let expected = try #require(Self.outcomes[log.lastPathComponent], "\(log.lastPathComponent) is not in the table")
+        let expected = try #require(
+            Self.outcomes[log.lastPathComponent], "\(log.lastPathComponent) is not in the table")
         let store = try TraceStore(path: "", access: .create)
         switch expected {
         case .imported(let maps, let unmaps, let issues):
@@ -106,7 +107,8 @@ struct SharedLogTests {
                     FROM operation WHERE kind <> 13 ORDER BY id
                     """)
             let layers = try Row.fetchAll(
-                database, sql: "SELECT \(time), kind, cpu, hardware_domain, granularity, address, mask FROM layer ORDER BY id")
+                database,
+                sql: "SELECT \(time), kind, cpu, hardware_domain, granularity, address, mask FROM layer ORDER BY id")
             return (operations + layers).map { row in row.databaseValues.map { "\($0)" }.joined(separator: "|") }
         }
     }
@@ -135,7 +137,9 @@ struct SharedLogTests {
                 == Self.calls("6.1-shapes/shape.tc-default.report.txt", microseconds: false))
     }
 
-    @Test("the kernel's text and the report of one buffer are the same operations", .enabled(if: SharedTraces.folder != nil))
+    @Test(
+        "the kernel's text and the report of one buffer are the same operations",
+        .enabled(if: SharedTraces.folder != nil))
     func kernelAndReport() throws {
         #expect(
             try Self.calls("6.1-shapes/shape.overrun.txt.gz") == Self.calls("6.1-shapes/shape.overrun.report.txt.gz"))

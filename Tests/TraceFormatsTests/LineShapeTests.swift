@@ -129,7 +129,9 @@ struct LineShapeTests {
             """ + "\n")
         #expect(log.events.map(\.name) == ["tracing_mark_write", "map", "unmap", "unmap", "qi_submit", "sched_switch"])
         #expect(log.events.map(\.time) == [0, 0] + [Int64](repeating: 25_241_793_000, count: 4))
-        #expect(log.events.map(\.comm) == ["(not recorded)", "(not recorded)", "fio"] + Array(repeating: "(not recorded)", count: 3))
+        #expect(
+            log.events.map(\.comm) == ["(not recorded)", "(not recorded)", "fio"]
+                + Array(repeating: "(not recorded)", count: 3))
         #expect(log.issues.map(\.reason) == Array(repeating: .noTime, count: 5))
         #expect(log.issues.map(\.line) == [1, 2, 4, 5, 6])
     }
@@ -279,7 +281,8 @@ struct LineShapeTests {
             Issue.record("raw")
             return
         }
-        let hex = "# tracer: nop\n" + String(repeating: "00000124 00000001 00000007067dfce7 type: 1149\n\n", count: count)
+        let hex =
+            "# tracer: nop\n" + String(repeating: "00000124 00000001 00000007067dfce7 type: 1149\n\n", count: count)
         guard case .numbersOnly(_, "hex")? = Self.refusal(hex) else {
             Issue.record("hex")
             return

@@ -60,10 +60,12 @@ struct OtherBodyTests {
         #expect(fault[.iova] == 0xfe98_0123)
     }
 
-    @Test("a descriptor's raw fields say its type", arguments: [
-        (0x400e2, "iotlb_inv"), (0x4_0009_0031, "cc_inv"), (0x10_0000_0003, "dev_tlb_inv"), (0x5, "inv_wait"),
-        (0xf, "UNKNOWN"),
-    ] as [(UInt64, String)])
+    @Test(
+        "a descriptor's raw fields say its type",
+        arguments: [
+            (0x400e2, "iotlb_inv"), (0x4_0009_0031, "cc_inv"), (0x10_0000_0003, "dev_tlb_inv"), (0x5, "inv_wait"),
+            (0xf, "UNKNOWN"),
+        ] as [(UInt64, String)])
     func rawDescriptor(word: UInt64, type: String) throws {
         let raw = try #require(
             try ReadLog.event("qi_submit: qw0=0x\(String(word, radix: 16)) qw1=0x1 qw2=0x0 qw3=0x0 iommu=dmar0"))
@@ -92,7 +94,8 @@ struct OtherBodyTests {
     @Test(
         "the DMA API's maps and unmaps have device, address and direction",
         arguments: [
-            "dma_map_page", "dma_map_resource", "dma_map_phys", "dma_unmap_page", "dma_unmap_resource", "dma_unmap_phys",
+            "dma_map_page", "dma_map_resource", "dma_map_phys", "dma_unmap_page", "dma_unmap_resource",
+            "dma_unmap_phys",
         ])
     func dma(name: String) throws {
         let physical = name.contains("unmap") ? "" : "phys_addr=100f54676 "
