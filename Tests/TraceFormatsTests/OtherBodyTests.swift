@@ -151,6 +151,7 @@ struct OtherBodyTests {
             ("dma_map_page: d dma_addr=1 size=18446744073709551615", .sizeOutOfRange),
             ("dma_map_sg: d sizes={0xffffffffffffffff,0x1}", .badNumber),
             ("dma_map_sg: d dma_addrs={x}", .badNumber), ("swiotlb_bounced: size=1", .missingField),
+            ("swiotlb_bounced: dev_name: d size=288880888888888088", .sizeOutOfRange),
         ])
     func damagedDMA(text: String, reason: ParseIssue.Reason) throws {
         #expect(try ReadLog.issue(text) == reason)

@@ -54,6 +54,7 @@ struct EventBody {
             try checkRange(of: event)
         case .bounced:
             try DMABody.readBounce(&body, into: event, symbols: &symbols)
+            try checkRange(of: event)
         case .mapSingle, .mapList, .unmapSingle, .unmapList, .bounceMapSingle, .bounceMapList, .bounceUnmapSingle:
             guard body.startsWith("dev=") || body.startsWith("dev_name=") else { return false }
             try readPairs(&body, into: event, symbols: &symbols)

@@ -3,8 +3,8 @@ import Glibc
 import TraceFormats
 
 /// One file in memory that each input goes through, and one batch: what a run costs is the reading.
-nonisolated(unsafe) let descriptor = memfd_create("log", 0)
-nonisolated(unsafe) let batch = EventBatch()
+let descriptor = openMemoryFile()
+let batch = EventBatch()
 
 /// Reads one made-up log to its end. Refusals and issues are fine; a crash, a hang or a broken promise is not.
 func read(_ bytes: UnsafeRawBufferPointer, ticksPerSecond: UInt64?) {
