@@ -51,6 +51,7 @@ struct LineShapeTests {
             ("       CPU 0/KVM    4575/4580    [008]   438.308478:          iommu:unmap: ", "CPU 0/KVM", 4580),
             ("         swapper     0 [008]   438.308478000: iommu:unmap: ", "swapper", 0),
             ("kworker/u16:3-ev   190 [008]   438.308478:          1 iommu:unmap: ", "kworker/u16:3-ev", 190),
+            ("            beef  4580 [008]   438.308478: iommu:unmap: ", "beef", 4580),
             ("a [x] 7 b 12 [008] 438.308478: iommu:unmap: ", "a [x] 7 b", 12),
         ] as [(String, String, Int32)])
     func perf(prefix: String, comm: String, pid: Int32) throws {
