@@ -28,8 +28,23 @@ public struct LogImport {
 
     private let path: String
     private let name: String
+    private let options: Options
     private let isCancelled: @Sendable () -> Bool
     private let progress: (Progress) -> Void
+
+    /// How a log is to be taken.
+    public struct Options: Sendable {
+        /// What a tick of the trace clock is worth, for a log whose times are bare counts.
+        public var ticksPerSecond: UInt64?
+        /// Whether the first thing in the log that cannot be taken as it stands refuses all of it.
+        public var isStrict: Bool
+
+        /// Times in seconds, whatever can be taken.
+        public init(ticksPerSecond: UInt64? = nil, isStrict: Bool = false) {
+            self.ticksPerSecond = ticksPerSecond
+            self.isStrict = isStrict
+        }
+    }
 
     /// Prepares an import.
     ///
@@ -39,11 +54,13 @@ public struct LogImport {
     ///   - progress: called after every few thousand events.
     ///   - isCancelled: asked as often; true ends the import with ``StoreError/interrupted``.
     public init(
-        path: String, name: String? = nil, progress: @escaping (Progress) -> Void = { _ in },
+        path: String, name: String? = nil, options: Options = Options(),
+        progress: @escaping (Progress) -> Void = { _ in },
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
         self.path = path
         self.name = name ?? Self.traceName(of: path)
+        self.options = options
         self.progress = progress
         self.isCancelled = isCancelled
     }
@@ -67,7 +84,8 @@ public struct LogImport {
     }
 
     private func runToTheEnd(openStore: () throws -> TraceStore) throws -> Outcome {
-        let reader = SharedReader(try TraceReader(LogFile(path: path, isCancelled: isCancelled)))
+        let reader = SharedReader(
+            try TraceReader(LogFile(path: path, isCancelled: isCancelled), ticksPerSecond: options.ticksPerSecond))
         let channel = BatchChannel(batches: 4)
         var builder = OperationBuilder()
         var state = ImportState()
@@ -86,7 +104,7 @@ public struct LogImport {
         defer { join() }
 
         while state.rows(builder) < Self.rowsBeforeOpening, let batch = try channel.next() {
-            take(batch, &builder, &state)
+            try take(batch, &builder, &state)
             channel.giveBack(batch)
             if isCancelled() { throw StoreError.interrupted }
         }
@@ -103,7 +121,7 @@ public struct LogImport {
                 defer { writer.close() }
                 try write(&builder, &state, to: &writer)
                 while let batch = try channel.next() {
-                    take(batch, &builder, &state)
+                    try take(batch, &builder, &state)
                     channel.giveBack(batch)
                     try write(&builder, &state, to: &writer)
                     if isCancelled() { throw StoreError.interrupted }
@@ -136,6 +154,8 @@ public struct LogImport {
         /// Issues beyond those that become rows, not yet told to the writer.
         var omitted: [ParseIssue.Reason: Int64] = [:]
         var progress = ReadProgress()
+        /// Announcements of lost events.
+        var losses: Int64 = 0
 
         func rows(_ builder: OperationBuilder) -> Int {
             builder.operations.count + builder.layers.count + builder.losses.count
@@ -148,9 +168,10 @@ public struct LogImport {
         var name: String
     }
 
-    private func take(_ batch: EventBatch, _ builder: inout OperationBuilder, _ state: inout ImportState) {
+    private func take(_ batch: EventBatch, _ builder: inout OperationBuilder, _ state: inout ImportState) throws {
         builder.add(batch)
         for issue in batch.issues + builder.takeIssues() {
+            if options.isStrict { throw ImportError.issue(path: Self.displayed(path), issue) }
             state.issueCounts[issue.reason, default: 0] += 1
             // The writer keeps no more rows than this; before there is one, neither may memory.
             if state.issueCounts[issue.reason, default: 0] <= TraceWriter.issueRowsPerReason {
@@ -159,6 +180,7 @@ public struct LogImport {
                 state.omitted[issue.reason, default: 0] += 1
             }
         }
+        state.losses += Int64(batch.losses.count)
         state.progress = batch.progress
         progress(
             Progress(
@@ -190,12 +212,13 @@ public struct LogImport {
         let layers = Layer.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
         guard operations + layers == 0 else { return }
         throw ImportError.nothingOfAnIOMMU(
-            path: path == "-" ? "standard input" : path,
+            path: Self.displayed(path),
             events: builder.eventCounts.sorted { ($1.count, $0.name) < ($0.count, $1.name) }.map {
                 ($0.name, $0.count)
             },
             issues: state.issueCounts.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
-                .map { ($0.key.rawValue, $0.value) })
+                .map { ($0.key.rawValue, $0.value) },
+            losses: state.losses)
     }
 
     private func finish(
@@ -214,6 +237,8 @@ public struct LogImport {
         return .imported(name: trace, isDamaged: state.isDamaged)
     }
 
+    private static func displayed(_ path: String) -> String { path == "-" ? "standard input" : path }
+
     /// A file's name without folder and the endings that say what format it has.
     static func traceName(of path: String) -> String {
         if path == "-" { return "stdin" }
@@ -228,17 +253,21 @@ public struct LogImport {
 /// Why a log that could be read is not imported.
 public enum ImportError: Error {
     /// It holds no event of an IOMMU.
-    case nothingOfAnIOMMU(path: String, events: [(String, Int64)], issues: [(String, Int64)])
+    case nothingOfAnIOMMU(path: String, events: [(String, Int64)], issues: [(String, Int64)], losses: Int64)
+    /// Something in it cannot be taken as it stands, and the import was to be strict.
+    case issue(path: String, ParseIssue)
 
     /// What the log does hold, and how to record the right thing.
     public var message: String {
         switch self {
-        case .nothingOfAnIOMMU(let path, let events, let issues):
+        case .nothingOfAnIOMMU(let path, let events, let issues, let losses):
             var lines = ["\(path): holds no event of an IOMMU; nothing was imported"]
+            if events.isEmpty, issues.isEmpty { lines.append("  it holds no event at all") }
             if !events.isEmpty {
                 let shown = events.prefix(5).map { "\($0.0) (\($0.1))" }.joined(separator: ", ")
                 lines.append("  events that it does hold: \(shown)\(events.count > 5 ? ", …" : "")")
             }
+            if losses > 0 { lines.append("  places where it says that events were lost: \(losses)") }
             if !issues.isEmpty {
                 let shown = issues.map { "\($0.0) (\($0.1))" }.joined(separator: ", ")
                 lines.append("  lines that were not understood: \(shown)")
@@ -246,6 +275,10 @@ public enum ImportError: Error {
             lines.append("  to record: echo 1 > /sys/kernel/tracing/events/iommu/enable, run the workload, then")
             lines.append("             gzip -c /sys/kernel/tracing/trace > log.txt.gz")
             return lines.joined(separator: "\n")
+        case .issue(let path, let issue):
+            let what = issue.excerpt.isEmpty ? "" : ": \(issue.excerpt)"
+            return "\(path):\(issue.line): \(issue.reason.rawValue)\(what)\n"
+                + "  nothing was imported: correct the log, or import it without --strict, which keeps the rest"
         }
     }
 }

@@ -40,6 +40,17 @@ struct Clear {
     }
 }
 
+/// An unmap of the kernel log, of which pieces are still to come.
+struct MessageCall {
+    /// Its place among the pending operations.
+    var slot: Int
+    /// Where the next piece must begin.
+    var next: UInt64
+    /// Bytes that are still to be removed, and those that were.
+    var left: UInt64
+    var removed: UInt64 = 0
+}
+
 /// Events of a flush queue that precede the flush_all that they cause.
 struct HeldLayers {
     var task: Int32
@@ -70,6 +81,8 @@ struct CPUState {
     var lastMap: Call?
     /// The call that a tracepoint closed last, in a log that has not shown returns so far.
     var returning: Call?
+    /// The unmap of the kernel log that is going on.
+    var message: MessageCall?
     var lastUnmap: (domain: Int32, start: UInt64, last: UInt64)?
     var lastAttach: (device: Int32, former: Int32, isProbe: Bool, task: Int32, isFresh: Bool)?
     /// The run of IOTLB invalidations going on.

@@ -27,8 +27,12 @@ public struct Domain: Sendable {
         case assumed
     }
 
-    /// The kernel's address; `nil` for the one domain that stands for all operations without an address.
+    /// The kernel's address; `nil` for a domain that is known by a device's name only, and for the one that stands for
+    /// all operations of which neither is known.
     public let pointer: UInt64?
+    /// The device that it is known by, if its events name that in place of an address. Devices of one group have one
+    /// domain each here.
+    public internal(set) var deviceName: String?
     /// How many domains had this address before.
     public let generation: Int
     /// What it is for.
@@ -57,13 +61,13 @@ public struct Domain: Sendable {
 
     /// What reports call it.
     public var name: String {
-        guard let pointer else { return "unresolved" }
+        guard let pointer else { return deviceName ?? "unresolved" }
         let address = "0x" + String(pointer, radix: 16)
         return generation == 0 ? address : "\(address)#\(generation)"
     }
 
     /// Whether its operations are known to be its own.
-    public var evidence: Evidence { pointer == nil ? .assumed : .recorded }
+    public var evidence: Evidence { pointer != nil ? .recorded : deviceName != nil ? .inferred : .assumed }
 
     /// What it did with its flushes.
     public var mode: Mode { census.mode }

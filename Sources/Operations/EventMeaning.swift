@@ -33,6 +33,22 @@ enum EventMeaning {
     case amdCommand
     case armCommands
     case marker
+    /// The DMA API gave a device an address, took it back, or did so with a list of them: names the device of the map or
+    /// unmap beside it.
+    case dmaMap
+    case dmaUnmap
+    case dmaMapList
+    case dmaUnmapList
+    /// A buffer was copied because the device cannot reach its place in memory.
+    case bounced
+    /// The old Intel driver mapped or unmapped for a device by itself, without `iommu_map`.
+    case deviceMap
+    case deviceUnmap
+    /// Tells again what another event told.
+    case repeated
+    /// A message at the entry of `__iommu_unmap`, and one for each piece that it has removed.
+    case unmapMessage
+    case unmappedMessage
     case unknown
 
     /// The meaning of a tracepoint, or of a probe with a known name; `nil` for probes of other names.
@@ -67,6 +83,14 @@ enum EventMeaning {
         case .cacheTagFlushAll: .cacheTagFlush(.cacheTagFlushAll)
         case .cacheTagAssign, .cacheTagUnassign: .cacheTagAssignment
         case .tracingMarkWrite, .print: .marker
+        case .dmaMapPage, .dmaMapResource, .dmaMapPhys, .dmaAlloc, .dmaAllocPages: .dmaMap
+        case .dmaUnmapPage, .dmaUnmapResource, .dmaUnmapPhys, .dmaFree, .dmaFreePages: .dmaUnmap
+        case .dmaMapList, .dmaAllocTable: .dmaMapList
+        case .dmaUnmapList, .dmaFreeTable: .dmaUnmapList
+        case .bounced: .bounced
+        case .mapSingle, .mapList, .bounceMapSingle: .deviceMap
+        case .unmapSingle, .unmapList, .bounceUnmapSingle: .deviceUnmap
+        case .bounceMapList: .repeated
         default: .unknown
         }
     }
@@ -91,6 +115,9 @@ enum EventMeaning {
         case .domainFree: .domainFree
         case .amdCommand: .amdCommand
         case .armCommands: .armCommands
+        case .unmapMessage: .unmapMessage
+        case .unmappedMessage: .unmappedMessage
+        case .mappingMessage: .repeated
         default: nil
         }
     }

@@ -45,8 +45,8 @@ extension OperationBuilder {
         operation.result = size
         operation.paddr = event.pointee[.paddr]
         operation.flags = .confirmed
-        operation.domain = domain(event.pointee[.domain])
         operation.device = device(event.pointee.symbol(.device))
+        operation.domain = domain(event.pointee[.domain], ofDevice: operation.device)
         domains[Int(operation.domain) - 1].probeCandidate.map(iova: iova, size: size)
         cpus[cpu].lastMapped = (task, iova)
         mapsSeen += 1
@@ -99,8 +99,8 @@ extension OperationBuilder {
         operation.size = size
         operation.result = result
         operation.flags = .confirmed
-        operation.domain = domain(event.pointee[.domain])
         operation.device = device(event.pointee.symbol(.device))
+        operation.domain = domain(event.pointee[.domain], ofDevice: operation.device)
         noteUnmap(&operation, iova: iova, size: size, cpu: cpu)
         append(operation)
         return true

@@ -105,6 +105,20 @@ extension OperationBuilder {
         return number
     }
 
+    /// The domain of an event that may name a device in place of an address: the one that the device is known to be
+    /// attached to, otherwise one that is called like it.
+    mutating func domain(_ pointer: UInt64?, ofDevice device: Int32) -> Int32 {
+        guard pointer == nil, device > 0 else { return domain(pointer) }
+        if let attached = domainOfDevice[device], attached > 0 { return attached }
+        let number = domainNamedAfter[device] ?? newDomain(pointer: nil, generation: 0)
+        if domainNamedAfter[device] == nil {
+            domainNamedAfter[device] = number
+            domains[Int(number) - 1].deviceName = deviceNames.names[Int(device) - 1]
+        }
+        domains[Int(number) - 1].isUsed = true
+        return number
+    }
+
     /// An address is allocated: a new generation, if the one before it was freed or used (its free was missed).
     mutating func allocate(_ pointer: UInt64) -> Int32 {
         lastPointer = (0, 0)

@@ -99,6 +99,8 @@ public struct OperationBuilder {
     var domainOfPointer: [UInt64: Int32] = [:]
     var lastPointer: (pointer: UInt64, domain: Int32) = (0, 0)
     var unresolvedDomain: Int32 = 0
+    /// Domains that are known by the name of a device only.
+    var domainNamedAfter: [Int32: Int32] = [:]
     var taskNumber: [TaskKey: Int32] = [:]
     var deviceNames = NameTable()
     var unitNames = NameTable()
@@ -177,6 +179,7 @@ public struct OperationBuilder {
     public mutating func finish() {
         for cpu in cpus.indices { closeCalls(onCPU: cpu) }
         for cpu in cpus.indices {
+            closeMessages(onCPU: cpu)
             releaseHeldLayers(onCPU: cpu)
             releaseSender(onCPU: cpu)
         }
@@ -214,6 +217,7 @@ public struct OperationBuilder {
         if case .unknown = meaning { return false }
         let cpu = cpuIndex(of: event)
         let task = task(of: event, onCPU: cpu)
+        if cpus[cpu].message != nil { endMessages(onCPU: cpu, before: meaning) }
         switch meaning {
         case .unknown: return false
         case .mapEntry: return mapEntry(event, cpu: cpu, task: task)
@@ -258,8 +262,12 @@ public struct OperationBuilder {
             let text = event.pointee[.text].map { Int(truncatingIfNeeded: $0) } ?? -1
             if texts.indices.contains(text) { waitingMarkers.append((pending.end, texts[text])) }
             append(operation)
-        case .cacheTagAssignment:
+        case .cacheTagAssignment, .dmaMap, .dmaUnmap, .dmaMapList, .dmaUnmapList, .bounced, .repeated:
             break
+        case .deviceMap: deviceMap(event, cpu: cpu, task: task)
+        case .deviceUnmap: deviceUnmap(event, cpu: cpu, task: task)
+        case .unmapMessage: unmapMessage(event, cpu: cpu, task: task)
+        case .unmappedMessage: return unmappedMessage(event, cpu: cpu)
         case .queueTimeout, .queueFlush, .hardwareFlush, .syncMap, .descriptor, .cacheTagFlush, .amdCommand,
             .armCommands:
             if let layer = decode(event, meaning) { add(layer, cpu: cpu, task: task) }
@@ -333,6 +341,7 @@ public struct OperationBuilder {
 
     private mutating func forget(_ cpu: Int) {
         closeCalls(onCPU: cpu)
+        closeMessages(onCPU: cpu)
         releaseHeldLayers(onCPU: cpu)
         releaseSender(onCPU: cpu)
         cpus[cpu].forget()

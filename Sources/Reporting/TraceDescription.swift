@@ -113,9 +113,25 @@ public enum TraceDescription {
     private static func gaps(_ trace: Row, _ id: Int64, _ database: Database) throws -> [String] {
         var gaps: [String] = []
         let unresolved = try Bool.fetchOne(
-            database, sql: "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND pointer IS NULL)", arguments: [id])
+            database, sql: "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND name = 'unresolved')",
+            arguments: [id])
         if unresolved == true {
             gaps.append("which domain its operations belong to: they are taken for one domain, 'unresolved' (assumed)")
+        }
+        let named = try Bool.fetchOne(
+            database, sql: "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND evidence = 'inferred')",
+            arguments: [id])
+        if named == true {
+            gaps.append(
+                "which devices share a domain: a domain is taken for that of the device it is named after (inferred)")
+        }
+        let untimed = try Int64.fetchOne(
+            database, sql: "SELECT sum(count) FROM parse_issue_count WHERE trace = ? AND reason = ?",
+            arguments: [id, "event without time, CPU and task"])
+        if let untimed {
+            gaps.append(
+                "when \(untimed) of its events happened: their lines have no time, so each is taken at that of the one before"
+            )
         }
         switch trace["flush_layer"] as String {
         case "hardware": gaps.append("flushes at the API: runs of IOTLB descriptors stand in for them (inferred)")

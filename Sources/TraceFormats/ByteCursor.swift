@@ -50,6 +50,13 @@ struct ByteCursor {
         return true
     }
 
+    /// Whether this text comes next.
+    @inline(__always)
+    func startsWith(_ text: StaticString) -> Bool {
+        var cursor = self
+        return cursor.skip(text)
+    }
+
     /// The bytes from here up to the first of `separator` or the end; stands on that separator afterwards.
     @inline(__always)
     mutating func token(until separator: UInt8) -> UnsafeRawBufferPointer {

@@ -38,6 +38,34 @@
     case armCommands
     // Of whoever watches the hardware from outside, such as a hypervisor; `tools/qemu-accesses` writes it.
     case iotlbFill
+    // Tracepoints of the DMA API (model.md §7.6), the `_phys` ones since 6.18.
+    case dmaMapPage
+    case dmaMapResource
+    case dmaMapPhys
+    case dmaUnmapPage
+    case dmaUnmapResource
+    case dmaUnmapPhys
+    case dmaAlloc
+    case dmaAllocPages
+    case dmaAllocTable
+    case dmaFree
+    case dmaFreePages
+    case dmaFreeTable
+    case dmaMapList
+    case dmaUnmapList
+    case bounced
+    // Tracepoints of the Intel driver's own DMA API, 5.4 to 5.11 (model.md §7.5); vendors have a map_sg too.
+    case mapSingle
+    case mapList
+    case unmapSingle
+    case unmapList
+    case bounceMapSingle
+    case bounceMapList
+    case bounceUnmapSingle
+    // Dynamic-debug messages of the IOMMU core, under names that are made up here.
+    case unmapMessage
+    case unmappedMessage
+    case mappingMessage
 
     /// The name as logs have it.
     public var text: String {
@@ -74,6 +102,31 @@
         case .amdCommand: "amd_cmd"
         case .armCommands: "cmdq"
         case .iotlbFill: "iotlb_fill"
+        case .dmaMapPage: "dma_map_page"
+        case .dmaMapResource: "dma_map_resource"
+        case .dmaMapPhys: "dma_map_phys"
+        case .dmaUnmapPage: "dma_unmap_page"
+        case .dmaUnmapResource: "dma_unmap_resource"
+        case .dmaUnmapPhys: "dma_unmap_phys"
+        case .dmaAlloc: "dma_alloc"
+        case .dmaAllocPages: "dma_alloc_pages"
+        case .dmaAllocTable: "dma_alloc_sgt"
+        case .dmaFree: "dma_free"
+        case .dmaFreePages: "dma_free_pages"
+        case .dmaFreeTable: "dma_free_sgt"
+        case .dmaMapList: "dma_map_sg"
+        case .dmaUnmapList: "dma_unmap_sg"
+        case .bounced: "swiotlb_bounced"
+        case .mapSingle: "map_single"
+        case .mapList: "map_sg"
+        case .unmapSingle: "unmap_single"
+        case .unmapList: "unmap_sg"
+        case .bounceMapSingle: "bounce_map_single"
+        case .bounceMapList: "bounce_map_sg"
+        case .bounceUnmapSingle: "bounce_unmap_single"
+        case .unmapMessage: "unmap_this"
+        case .unmappedMessage: "unmapped_part"
+        case .mappingMessage: "mapping"
         }
     }
 

@@ -2,10 +2,12 @@
 public struct ParseIssue: Hashable, Sendable {
     /// Why. The raw value is what reports group by.
     public enum Reason: String, CaseIterable, Sendable {
-        /// Not of the shape `task-pid [cpu] flags time: event: …`.
+        /// Of no shape that an event's line has.
         case notAnEvent = "not an event line"
         /// The time has no fraction: a counter clock, which counts no nanoseconds.
         case counterClock = "time is a bare count, not seconds"
+        /// The line has neither time nor CPU nor task. The event is taken, at the time of the one before it, on CPU 0.
+        case noTime = "event without time, CPU and task"
         /// The time is beyond what 64-bit nanoseconds hold.
         case timeOutOfRange = "time out of range"
         /// The CPU number is beyond what Linux can have.

@@ -59,6 +59,11 @@ struct SymbolTable: ~Copyable {
         return Symbol(rawValue: UInt32(count - 1))
     }
 
+    /// The symbol for a text of our own.
+    mutating func intern(_ text: StaticString) -> Symbol {
+        intern(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
     /// The texts that became symbols since the last call, in order of their numbers.
     mutating func takeAdded() -> [String] {
         defer { added = [] }

@@ -66,13 +66,13 @@
 @frozen public enum Field: UInt8, CaseIterable, Sendable {
     /// `domain`: address of the kernel's `struct iommu_domain`.
     case domain
-    /// `iova`: I/O virtual address.
+    /// `iova`: I/O virtual address; also `dma_addr`, `dev_addr`, of a scatter list the first one.
     case iova
     /// The second address of `iova=A - B`: one past the last byte.
     case end
-    /// `paddr`: physical address.
+    /// `paddr`: physical address; also `phys_addr`, of a scatter list the first one.
     case paddr
-    /// `size`: bytes asked for.
+    /// `size`: bytes asked for; of a scatter list all of them.
     case size
     /// `unmapped`, `unmapped_size`: bytes that an unmap removed.
     case unmapped
@@ -114,7 +114,7 @@
     case mask
     /// `prot` of a map.
     case protection
-    /// `n`: commands in one submission.
+    /// `n`: commands in one submission; `ents`: entries of a scatter list that were mapped.
     case count
     /// `sync`: 1 if a submission waits for its completion.
     case waits
@@ -124,6 +124,8 @@
     case text
     /// `pasid`.
     case pasid
+    /// `dir` of the DMA API, a symbol such as `TO_DEVICE`.
+    case direction
 }
 
 /// A text of the log, as a number into its ``SymbolTable``: names of tasks, events, functions and devices repeat.

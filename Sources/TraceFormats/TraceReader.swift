@@ -1,6 +1,7 @@
-/// Reads a log: a file or standard input, plain or gzip, in ftrace's text format (model.md §7.3).
+/// Reads a log: a file or standard input, plain or gzip, in any of the shapes of ``LineShape`` (model.md §7.3).
 ///
 /// Pulls one ``EventBatch`` at a time, in constant memory. Lines that cannot be understood become ``ParseIssue`` values.
+/// What a log is shows in its lines, never in its name.
 public struct TraceReader: ~Copyable {
     /// What messages call the log.
     public let path: String
@@ -10,6 +11,21 @@ public struct TraceReader: ~Copyable {
     private var symbols = SymbolTable()
     private let body = EventBody()
     private var isFinished = false
+    private let ticksPerSecond: UInt64?
+
+    /// The shape of the last line with an event: the next one's, as a rule.
+    private var shape = LineShape.ftrace
+    /// ns; the time of the last event.
+    private var lastTime: Int64 = 0
+    private var hasEvents = false
+    /// Why the log cannot be read on.
+    private var refusal: LogError?
+    /// Bare counts in place of times, before any event that could be taken.
+    private var firstTicks: [UInt64] = []
+    private var firstTicksLine: Int64 = 0
+    /// Lines of numbers only, before any event.
+    private var numberLines = 0
+    private var numberOption = NumberLine.Option.raw
 
     /// What the header says about the ring buffer, if there was one.
     public private(set) var bufferCounts: BufferCounts?
@@ -26,11 +42,18 @@ public struct TraceReader: ~Copyable {
     private static let textPerBatch: Int64 = 4 << 20
     private static let issuesPerBatch = 512
     private static let excerptLength = 160
+    private static let byteOrderMark: [UInt8] = [0xef, 0xbb, 0xbf]
     private static let markerLength = 512
+    /// So many lines of a kind that holds nothing for us, with no event before them, and the log is refused.
+    private static let linesToJudgeBy = 16
 
     /// Opens a log and looks at its first bytes.
-    public init(_ file: LogFile) throws(LogError) {
+    ///
+    /// - Parameter ticksPerSecond: what a tick of a counting clock is worth, for a log whose times are bare integers;
+    ///   without it such a log is refused. More than 0.
+    public init(_ file: LogFile, ticksPerSecond: UInt64? = nil) throws(LogError) {
         path = file.path
+        self.ticksPerSecond = ticksPerSecond
         text = try LogText(file)
         lines = LineSplitter(text)
         for name in EventName.allCases {
@@ -59,9 +82,16 @@ public struct TraceReader: ~Copyable {
                 break
             }
             switch line {
-            case .line(let bytes):
-                if lines.lineNumber == 1 { try FileMagic.checkIsText(bytes, path: path) }
-                if read(bytes, into: batch, at: count) { count += 1 }
+            case .line(var bytes):
+                if lines.lineNumber == 1 {
+                    try FileMagic.checkIsText(bytes, path: path)
+                    if bytes.starts(with: Self.byteOrderMark) { bytes = UnsafeRawBufferPointer(rebasing: bytes[3...]) }
+                }
+                if read(bytes, into: batch, at: count) {
+                    count += 1
+                } else if let refusal {
+                    throw refusal
+                }
             case .tooLong(let bytes): report(.lineTooLong, bytes, in: batch)
             }
         }
@@ -74,7 +104,12 @@ public struct TraceReader: ~Copyable {
         return !isFinished
     }
 
-    private func finish(_ batch: EventBatch) throws(LogError) {
+    private mutating func finish(_ batch: EventBatch) throws(LogError) {
+        if !hasEvents {
+            if !firstTicks.isEmpty { refuseTicks() }
+            if numberLines > 0 { refuseNumbers() }
+            if let refusal { throw refusal }
+        }
         if var damage = text.damage {
             if text.textBytes == 0 { throw .damagedFromTheStart(path: path, reason: damage.reason.rawValue) }
             damage.line = lines.lineNumber
@@ -87,68 +122,140 @@ public struct TraceReader: ~Copyable {
     /// - Returns: whether the line was an event, which is now in the batch's slot `index`.
     private mutating func read(_ line: UnsafeRawBufferPointer, into batch: EventBatch, at index: Int) -> Bool {
         guard let first = line.first else { return false }
-        if first == UInt8(ascii: "#") || first == UInt8(ascii: "C") || first == UInt8(ascii: "c")
-            || first == UInt8(ascii: "v")
-        {
-            if readPreface(line, into: batch, at: index) { return false }
-        }
-        do {
-            let parsed = try FtraceLine(line)
-            let event = batch.storage + index
-            event.pointee.line = lines.lineNumber
-            event.pointee.time = parsed.time
-            event.pointee.cpu = parsed.cpu
-            event.pointee.pid = parsed.pid
-            event.pointee.comm = symbols.intern(parsed.comm)
-            event.pointee.name = symbols.intern(parsed.name)
-            let isKnown = try body.read(parsed.body, into: event, symbols: &symbols)
-            event.pointee.isKnown = isKnown
-            if isKnown,
-                event.pointee.name == EventName.tracingMarkWrite.symbol || event.pointee.name == EventName.print.symbol
-            {
-                let bytes = UnsafeRawBufferPointer(
-                    start: parsed.body.position, count: min(parsed.body.remaining, Self.markerLength))
-                event.pointee[.text] = UInt64(batch.texts.count)
-                batch.texts.append(String(decoding: bytes, as: UTF8.self))
+        // The lines that matter begin with spaces in most logs.
+        if first != UInt8(ascii: " ") {
+            if first == UInt8(ascii: ">") {
+                let rest = Preface.unquoted(line)
+                return rest.first == UInt8(ascii: ">") ? false : read(rest, into: batch, at: index)
             }
+            if let preface = Preface(line) {
+                take(preface, in: batch, at: index)
+                return false
+            }
+        }
+        do throws(LineError) {
+            let parsed = try shape.read(line)
+            try take(parsed, into: batch, at: index)
             return true
         } catch {
+            if error.reason == .notAnEvent { return readOther(line, into: batch, at: index) }
             report(error.reason, line, in: batch)
             return false
         }
     }
 
-    /// Headers, annotations and announcements of lost events.
-    ///
-    /// - Returns: whether the line was one.
-    private mutating func readPreface(
-        _ line: UnsafeRawBufferPointer, into batch: EventBatch, at index: Int
-    ) -> Bool {
-        let bytes = line.assumingMemoryBound(to: UInt8.self)
-        guard let base = bytes.baseAddress else { return false }
-        var cursor = ByteCursor(position: base, end: base + bytes.count)
-        if cursor.skip("#") {
-            if cursor.skip(" entries-in-buffer/entries-written: "), let entries = cursor.decimal(),
-                cursor.skip(UInt8(ascii: "/")), let written = cursor.decimal(),
-                let entries = Int64(exactly: entries), let written = Int64(exactly: written)
-            {
-                bufferCounts = BufferCounts(entries: entries, written: written)
-            }
-            return true
+    /// Reads a line that is not of the shape of those before it.
+    private mutating func readOther(_ line: UnsafeRawBufferPointer, into batch: EventBatch, at index: Int) -> Bool {
+        if let preface = Preface(line) {
+            take(preface, in: batch, at: index)
+            return false
         }
-        if cursor.skip("CPU:"), let cpu = cursor.decimal(), cursor.skip(" [") {
-            let isLost = cursor.skip("LOST ")
-            let count = cursor.decimal()
-            if count != nil { cursor.skipSpaces() }
-            guard cursor.skip(isLost ? "EVENTS]" : "EVENTS DROPPED]") else { return false }
+        do throws(LineError) {
+            let parsed = try shape.readAnother(line)
+            guard parsed.clock == .none else {
+                try take(parsed, into: batch, at: index)
+                return true
+            }
+            try takeUntimed(parsed, into: batch, at: index)
+            report(.noTime, line, in: batch)
+            return true
+        } catch {
+            if error.reason == .notAnEvent {
+                // After the shapes: a task may be called like an address, `beef`.
+                if CallChain.contains(line) { return false }
+                if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) { return false }
+                if let record = PerfLine.record(line) {
+                    if case .lost(let cpu, let count) = record {
+                        take(.lost(cpu: cpu, count: count), in: batch, at: index)
+                    }
+                    return false
+                }
+                if !hasEvents, let option = NumberLine.option(line) { noteNumbers(option) }
+            }
+            report(error.reason, line, in: batch)
+            return false
+        }
+    }
+
+    @inline(__always)
+    private mutating func take(_ parsed: EventLine, into batch: EventBatch, at index: Int) throws(LineError) {
+        let event = batch.storage + index
+        let time = parsed.clock == .time ? parsed.time : try time(of: parsed)
+        event.pointee.line = lines.lineNumber
+        event.pointee.time = time
+        event.pointee.cpu = parsed.cpu
+        event.pointee.pid = parsed.pid
+        event.pointee.comm = symbols.intern(parsed.comm)
+        event.pointee.name = symbols.intern(parsed.name)
+        let isKnown = try body.read(parsed.body, into: event, symbols: &symbols)
+        event.pointee.isKnown = isKnown
+        if isKnown,
+            event.pointee.name == EventName.tracingMarkWrite.symbol || event.pointee.name == EventName.print.symbol
+        {
+            let bytes = UnsafeRawBufferPointer(
+                start: parsed.body.position, count: min(parsed.body.remaining, Self.markerLength))
+            event.pointee[.text] = UInt64(batch.texts.count)
+            batch.texts.append(String(decoding: bytes, as: UTF8.self))
+        }
+        lastTime = time
+        hasEvents = true
+    }
+
+    /// Takes an event of which only name and text are there: it must be one that is known by them, or at least be
+    /// called like an event, for anything may be written in a letter.
+    private mutating func takeUntimed(
+        _ parsed: EventLine, into batch: EventBatch, at index: Int
+    ) throws(LineError) {
+        let isCalledLikeAnEvent = parsed.name.contains(UInt8(ascii: "_"))
+        let known = EventName(symbols.intern(parsed.name))
+        guard known != nil && known != .print || isCalledLikeAnEvent else { throw LineError(.notAnEvent) }
+        try take(parsed, into: batch, at: index)
+        if !isCalledLikeAnEvent, !batch.storage[index].isKnown { throw LineError(.notAnEvent) }
+    }
+
+    /// The moment of an event whose line gives none in seconds.
+    private mutating func time(of parsed: EventLine) throws(LineError) -> Int64 {
+        guard parsed.clock == .ticks else { return lastTime }
+        let ticks = UInt64(bitPattern: parsed.time)
+        guard let ticksPerSecond else {
+            if !hasEvents, refusal == nil {
+                if firstTicks.isEmpty { firstTicksLine = lines.lineNumber }
+                firstTicks.append(ticks)
+                if firstTicks.count == Self.linesToJudgeBy { refuseTicks() }
+            }
+            throw LineError(.counterClock)
+        }
+        guard let time = TickClock.nanoseconds(ticks, perSecond: ticksPerSecond) else {
+            throw LineError(.timeOutOfRange)
+        }
+        return time
+    }
+
+    private mutating func refuseTicks() {
+        refusal = .tickClock(path: path, line: firstTicksLine, clock: TickClock(guessedFrom: firstTicks))
+    }
+
+    private mutating func noteNumbers(_ option: NumberLine.Option) {
+        numberLines += 1
+        numberOption = option
+        if numberLines == Self.linesToJudgeBy { refuseNumbers() }
+    }
+
+    private mutating func refuseNumbers() {
+        refusal = .numbersOnly(path: path, option: numberOption.rawValue)
+    }
+
+    private mutating func take(_ preface: Preface, in batch: EventBatch, at index: Int) {
+        switch preface {
+        case .header: break
+        case .counts(let counts): bufferCounts = counts
+        case .lost(let cpu, let count):
             // A number that no buffer can have lost is none; sums over the column must stay sums.
             let plausible = count.flatMap { $0 < 1 << 48 ? Int64($0) : nil }
-            let loss = LostEvents(line: lines.lineNumber, cpu: Int32(exactly: cpu), count: plausible)
+            let loss = LostEvents(
+                line: lines.lineNumber, cpu: cpu.flatMap { Int32(exactly: $0) }, count: plausible)
             batch.losses.append((loss, precedingEvents: index))
-            return true
         }
-        // First lines of a trace-cmd report.
-        return cursor.skip("cpus=") || cursor.skip("version = ")
     }
 
     private func report(_ reason: ParseIssue.Reason, _ line: UnsafeRawBufferPointer, in batch: EventBatch) {

@@ -8,8 +8,10 @@ struct Import: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Imports logs into the database.",
         discussion: """
-            A log is ftrace's text, as `cat /sys/kernel/tracing/trace` prints it, plain or gzip, from a file or - for \
-            standard input. Each log becomes a trace; the same log twice changes nothing.
+            A log is text, plain or gzip, from a file or - for standard input: ftrace's, as \
+            `cat /sys/kernel/tracing/trace` prints it, in any of its formats; what `trace-cmd report` or `perf script` \
+            prints; the kernel log with dynamic debug; or a mail that quotes them. Each log becomes a trace; the same \
+            log twice changes nothing.
 
               iommu-trace import nvme.txt.gz
               ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name host
@@ -23,6 +25,10 @@ struct Import: ParsableCommand {
     @Option(help: ArgumentHelp("What to call the trace (default: the file's name without .txt.gz).", valueName: "name"))
     var name: String?
 
+    @Flag(help: "Refuse a log at the first thing in it that cannot be taken as it stands (exit code 4).")
+    var strict = false
+
+    @OptionGroup var clock: ClockOptions
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var progress: ProgressOptions
 
@@ -31,11 +37,12 @@ struct Import: ParsableCommand {
     }
 
     func run() throws {
+        let options = LogImport.Options(ticksPerSecond: try clock.ticks, isStrict: strict)
         var store: TraceStore?
         var worst = ExitStatus.success
         for log in logs {
             do {
-                let outcome = try ImportStep.run(log, name: name, progress: progress.progress) {
+                let outcome = try ImportStep.run(log, name: name, options: options, progress: progress.progress) {
                     let opened = try store ?? database.open(.create)
                     store = opened
                     return opened
@@ -72,12 +79,13 @@ struct Import: ParsableCommand {
 /// An import with its progress line.
 enum ImportStep {
     static func run(
-        _ log: String, name: String?, progress: ProgressLine.Mode, openStore: () throws -> TraceStore
+        _ log: String, name: String?, options: LogImport.Options, progress: ProgressLine.Mode,
+        openStore: () throws -> TraceStore
     ) throws -> LogImport.Outcome {
         let line = ProgressLine("import", progress)
         defer { line.finish() }
         let logImport = LogImport(
-            path: log, name: name,
+            path: log, name: name, options: options,
             progress: { line.show(done: $0.bytes, of: $0.totalBytes, items: $0.events, named: "events") },
             isCancelled: { Interrupt.hasCome })
         return try logImport.run(openStore: openStore)

@@ -18,6 +18,7 @@ struct OneShot: ParsableCommand {
     @Argument(help: ArgumentHelp("The log; - is standard input.", valueName: "log"))
     var log: String?
 
+    @OptionGroup var clock: ClockOptions
     @OptionGroup var policies: PolicyOptions
     @OptionGroup var progress: ProgressOptions
 
@@ -25,7 +26,8 @@ struct OneShot: ParsableCommand {
         guard let log else { throw CleanExit.helpRequest(IOMMUTrace.self) }
         let replay = try policies.makeReplay()
         var temporary: TraceStore?
-        let outcome = try ImportStep.run(log, name: nil, progress: progress.progress) {
+        let options = LogImport.Options(ticksPerSecond: try clock.ticks)
+        let outcome = try ImportStep.run(log, name: nil, options: options, progress: progress.progress) {
             let store = try TraceStore(path: "", access: .create)
             Interrupt.onSignal { store.interrupt() }
             temporary = store

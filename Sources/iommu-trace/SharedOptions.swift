@@ -178,6 +178,26 @@ struct PolicyOptions: ParsableArguments {
     }
 }
 
+/// `--ticks-per-second`
+struct ClockOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "For a log whose times are bare counts (trace clocks counter, uptime, x86-tsc): how many make a second.",
+            valueName: "n"))
+    var ticksPerSecond: String?
+
+    /// The number; `nil` if none was given.
+    var ticks: UInt64? {
+        get throws {
+            guard let ticksPerSecond else { return nil }
+            guard let ticks = UInt64(ticksPerSecond), (1...1_000_000_000_000).contains(ticks) else {
+                throw UsageError(message: "--ticks-per-second \(ticksPerSecond): give a whole number from 1 to 10^12")
+            }
+            return ticks
+        }
+    }
+}
+
 /// `--format` and `-o`
 struct OutputOptions: ParsableArguments {
     @Option(help: "table, json, csv or markdown.")

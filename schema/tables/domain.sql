@@ -2,10 +2,10 @@ CREATE TABLE domain (
     -- An IOMMU domain of a log: a kernel pointer and a generation, since the kernel reuses pointers.
     id              INTEGER PRIMARY KEY,               -- number over all traces
     trace           INTEGER NOT NULL REFERENCES trace, -- the log that it occurs in
-    name            TEXT NOT NULL,                     -- pointer, with #generation from the second domain of one pointer on; 'unresolved' stands for all operations whose domain the log does not name
-    pointer         INTEGER,                           -- address of the kernel's struct iommu_domain, by bit pattern; NULL for 'unresolved'
+    name            TEXT NOT NULL,                     -- pointer, with #generation from the second domain of one pointer on; 'unresolved' stands for all operations whose domain the log does not name; a device's name where the log names that in place of a domain
+    pointer         INTEGER,                           -- address of the kernel's struct iommu_domain, by bit pattern; NULL for 'unresolved' and for one that is named after a device
     generation      INTEGER NOT NULL,                  -- how many domains had this pointer before
-    evidence        TEXT NOT NULL,                     -- how its operations are known to be its own: 'recorded', 'assumed'
+    evidence        TEXT NOT NULL,                     -- how its operations are known to be its own: 'recorded', 'inferred' (named after a device), 'assumed'
     kind            TEXT NOT NULL,                     -- 'dma', 'unmanaged', 'identity', 'blocked', 'unknown'
     kind_evidence   TEXT NOT NULL,                     -- how kind is known: 'recorded', 'inferred', 'assumed'
     mode            TEXT NOT NULL,                     -- what it did with its flushes: 'strict', 'deferred', 'unknown' (design §4 2)

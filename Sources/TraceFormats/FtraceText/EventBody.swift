@@ -28,24 +28,17 @@ struct EventBody {
         }
         switch name {
         case .map, .unmap:
-            guard body.skip("IOMMU:") else { return false }
+            guard try readMapping(&body, into: event, symbols: &symbols) else { return false }
+        case .mapList where body.skip("IOMMU:"):
+            try readVendorName(&body, into: event, symbols: &symbols)
             try readPairs(&body, into: event, symbols: &symbols)
-            try require(.iova, in: event)
-            try require(.size, in: event)
-            if name == .map { try require(.paddr, in: event) }
-            try checkRange(of: event)
+            try requireMap(event)
         case .attachDeviceToDomain, .detachDeviceFromDomain, .addDeviceToGroup, .removeDeviceFromGroup:
-            guard body.skip("IOMMU:") else { return false }
+            guard body.skip("IOMMU:") || body.startsWith("device=") || body.startsWith("gid=") else { return false }
             try readPairs(&body, into: event, symbols: &symbols)
             try require(.device, in: event)
         case .ioPageFault:
-            guard body.skip("IOMMU:") else { return false }
-            body.skipSpaces()
-            set(.driver, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
-            body.skipSpaces()
-            set(.device, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
-            try readPairs(&body, into: event, symbols: &symbols)
-            try require(.iova, in: event)
+            guard try readFault(&body, into: event, symbols: &symbols) else { return false }
         case .iotlbFill:
             try readPairs(&body, into: event, symbols: &symbols)
             try require(.iova, in: event)
@@ -53,10 +46,116 @@ struct EventBody {
             try readDescriptor(&body, into: event, symbols: &symbols)
         case .cacheTagFlushRange, .cacheTagFlushRangeNotPresent, .cacheTagFlushAll, .cacheTagAssign, .cacheTagUnassign:
             try readCacheTag(&body, into: event, symbols: &symbols)
+        case .dmaMapPage, .dmaMapResource, .dmaMapPhys, .dmaUnmapPage, .dmaUnmapResource, .dmaUnmapPhys, .dmaAlloc,
+            .dmaAllocPages, .dmaFree, .dmaFreePages:
+            try DMABody.read(&body, into: event, symbols: &symbols)
+            try require(.iova, in: event)
+            try require(.size, in: event)
+            try checkRange(of: event)
+        case .dmaMapList, .dmaUnmapList, .dmaAllocTable, .dmaFreeTable:
+            try DMABody.read(&body, into: event, symbols: &symbols)
+            try checkRange(of: event)
+        case .bounced:
+            try DMABody.readBounce(&body, into: event, symbols: &symbols)
+            try checkRange(of: event)
+        case .mapSingle, .mapList, .unmapSingle, .unmapList, .bounceMapSingle, .bounceMapList, .bounceUnmapSingle:
+            guard body.startsWith("dev=") || body.startsWith("dev_name=") else { return false }
+            try readPairs(&body, into: event, symbols: &symbols)
+            try require(.device, in: event)
+            try require(.iova, in: event)
+            try require(.size, in: event)
+            try checkRange(of: event)
+        case .unmapMessage, .unmappedMessage, .mappingMessage:
+            guard body.startsWith("iova ") else { return false }
+            try readMessage(&body, into: event, symbols: &symbols)
+            try require(.iova, in: event)
+            if name != .mappingMessage { try require(.size, in: event) }
+            try checkRange(of: event)
         default:
             return false
         }
         return true
+    }
+
+    // MARK: - Core
+
+    /// `IOMMU: iova=A - B paddr=C size=D` and its like: a vendor's with a name, raw fields, and the kernel log's message.
+    ///
+    /// - Returns: whether it is one; other subsystems have events called map and unmap.
+    @inline(__always)
+    private func readMapping(
+        _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>, symbols: inout SymbolTable
+    ) throws(LineError) -> Bool {
+        let isMap = event.pointee.name == EventName.map.symbol
+        if body.skip("IOMMU:") {
+            if body.byte != UInt8(ascii: " ") { try readVendorName(&body, into: event, symbols: &symbols) }
+        } else if isMap, body.startsWith("iova ") {
+            try readMessage(&body, into: event, symbols: &symbols)
+            try requireMap(event)
+            return true
+        } else if !body.startsWith("iova=") {
+            return false
+        }
+        try readPairs(&body, into: event, symbols: &symbols)
+        try require(.iova, in: event)
+        try require(.size, in: event)
+        if isMap { try require(.paddr, in: event) }
+        try checkRange(of: event)
+        return true
+    }
+
+    private func requireMap(_ event: UnsafeMutablePointer<TraceEvent>) throws(LineError) {
+        try require(.iova, in: event)
+        try require(.size, in: event)
+        try require(.paddr, in: event)
+        try checkRange(of: event)
+    }
+
+    /// Vendor kernels name the device or the domain right behind `IOMMU:`.
+    private func readVendorName(
+        _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>, symbols: inout SymbolTable
+    ) throws(LineError) {
+        var name = body
+        let text = name.token(until: UInt8(ascii: " "))
+        guard !text.isEmpty, !text.contains(UInt8(ascii: "=")) else { return }
+        set(.device, to: symbols.intern(text), in: event)
+        body = name
+    }
+
+    /// `IOMMU:driver device iova=A flags=B`
+    private func readFault(
+        _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>, symbols: inout SymbolTable
+    ) throws(LineError) -> Bool {
+        if !body.startsWith("device=") && !body.startsWith("driver=") && !body.startsWith("iova=") {
+            guard body.skip("IOMMU:") else { return false }
+            body.skipSpaces()
+            set(.driver, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
+            body.skipSpaces()
+            set(.device, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
+        }
+        try readPairs(&body, into: event, symbols: &symbols)
+        try require(.iova, in: event)
+        return true
+    }
+
+    /// A message of the kernel log: `iova 0xfcbbf000 pa 0x00000008b2f33000 size 0x1000`. It stands at the entry of the
+    /// function, like a probe.
+    private func readMessage(
+        _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>, symbols: inout SymbolTable
+    ) throws(LineError) {
+        event.pointee.form = .probe
+        event.pointee.location = symbols.intern("dynamic debug")
+        while true {
+            body.skipSpaces()
+            guard !body.isAtEnd else { return }
+            let field = FieldKeys.field(for: body.token(until: UInt8(ascii: " ")))
+            body.skipSpaces()
+            guard let field else { continue }
+            guard let value = body.number(), body.isAtEnd || body.byte == UInt8(ascii: " ") else {
+                throw LineError(.badNumber)
+            }
+            set(field, to: value, in: event)
+        }
     }
 
     // MARK: - Probes
@@ -118,7 +217,7 @@ struct EventBody {
             if body.skip(UInt8(ascii: "\"")) {
                 set(field, to: symbols.intern(body.token(until: UInt8(ascii: "\""))), in: event)
                 _ = body.skip(UInt8(ascii: "\""))
-            } else if field == .device {
+            } else if field == .device || field == .driver || field == .unit || field == .direction {
                 set(field, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
             } else {
                 guard let value = body.number(), body.isAtEnd || body.byte == UInt8(ascii: " ") else {
@@ -135,6 +234,12 @@ struct EventBody {
     private func readDescriptor(
         _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>, symbols: inout SymbolTable
     ) throws(LineError) {
+        if body.startsWith("qw0=") {
+            try readPairs(&body, into: event, symbols: &symbols)
+            for field in [Field.unit, .word0, .word1, .word2, .word3] { try require(field, in: event) }
+            set(.type, to: symbols.intern(Self.descriptorName(event.pointee[.word0] ?? 0)), in: event)
+            return
+        }
         set(.type, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
         body.skipSpaces()
         set(.unit, to: symbols.intern(body.token(until: UInt8(ascii: ":"))), in: event)
@@ -143,6 +248,22 @@ struct EventBody {
         try readWord(&body, as: .word1, into: event)
         try readWord(&body, as: .word2, into: event)
         try readWord(&body, as: .word3, into: event)
+    }
+
+    /// What the event's text calls a descriptor of this first word (`show_fields` in drivers/iommu/intel/trace.h).
+    private static func descriptorName(_ word: UInt64) -> StaticString {
+        switch word & 0xf {
+        case 1: "cc_inv"
+        case 2: "iotlb_inv"
+        case 3: "dev_tlb_inv"
+        case 4: "iec_inv"
+        case 5: "inv_wait"
+        case 6: "p_iotlb_inv"
+        case 7: "pc_inv"
+        case 8: "p_dev_tlb_inv"
+        case 9: "page_grp_resp"
+        default: "UNKNOWN"
+        }
     }
 
     private func readWord(
@@ -158,6 +279,19 @@ struct EventBody {
     private func readCacheTag(
         _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>, symbols: inout SymbolTable
     ) throws(LineError) {
+        if body.startsWith("iommu=") {
+            try readPairs(&body, into: event, symbols: &symbols)
+            try require(.hardwareDomain, in: event)
+            let type: StaticString =
+                switch event.pointee[.type] {
+                case 0: "iotlb"
+                case 1: "devtlb"
+                case 2: "nesting_iotlb"
+                default: "nesting_devtlb"
+                }
+            set(.type, to: symbols.intern(type), in: event)
+            return
+        }
         var unit = ByteCursor(position: body.position, end: body.end)
         _ = body.token(until: UInt8(ascii: " "))
         unit = ByteCursor(position: unit.position, end: body.position)

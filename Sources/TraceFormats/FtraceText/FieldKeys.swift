@@ -7,7 +7,13 @@ enum FieldKeys {
         ("dev", .device), ("device", .device), ("groupID", .group), ("flags", .flags), ("prot", .protection),
         ("c0", .word0), ("c1", .word1), ("c2", .word2), ("c3", .word3), ("cmd0", .word0), ("cmd1", .word1),
         ("n", .count), ("sync", .waits), ("smmu", .object), ("cookie", .object), ("timer", .object),
-        ("pages", .pages), ("mask", .mask), ("pasid", .pasid),
+        ("pages", .pages), ("mask", .mask), ("pasid", .pasid), ("driver", .driver),
+        // Raw fields, as `trace-cmd report -R` prints them.
+        ("gid", .group), ("iommu", .unit), ("domain_id", .hardwareDomain),
+        ("qw0", .word0), ("qw1", .word1), ("qw2", .word2), ("qw3", .word3),
+        ("dev_addr", .iova), ("phys_addr", .paddr), ("dma_addr", .iova), ("dir", .direction),
+        // Dynamic-debug messages.
+        ("pa", .paddr),
     ]
 
     private struct Slot {

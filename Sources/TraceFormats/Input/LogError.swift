@@ -14,6 +14,10 @@ public enum LogError: Error, Hashable, Sendable {
     case binary(path: String)
     /// The archive was damaged before its first line.
     case damagedFromTheStart(path: String, reason: String)
+    /// Its times are bare counts of a clock, and nobody said how long a tick lasts.
+    case tickClock(path: String, line: Int64, clock: TickClock)
+    /// It was written with one of ftrace's options `raw` and `hex`.
+    case numbersOnly(path: String, option: String)
 
     /// What happened, to which file, and what to do.
     public var message: String {
@@ -27,9 +31,16 @@ public enum LogError: Error, Hashable, Sendable {
         case .unsupported(let path, let format, let advice):
             "\(path): is \(format), which cannot be read; \(advice)"
         case .binary(let path):
-            "\(path): is binary data, not a text log; import what `cat /sys/kernel/tracing/trace` printed, plain or gzip"
+            "\(path): is binary data, not a text log; import what `cat /sys/kernel/tracing/trace` printed, plain or gzip "
+                + "(with the trace options bin, hex and raw off)"
         case .damagedFromTheStart(let path, let reason):
             "\(path): \(reason) before its first line; nothing can be recovered"
+        case .tickClock(let path, let line, let clock):
+            "\(path):\(line): the times are bare counts, as of the trace clock \(clock.name), \(clock.advice) after: "
+                + "echo mono > /sys/kernel/tracing/trace_clock"
+        case .numbersOnly(let path, let option):
+            "\(path): was written with ftrace's option \(option), which leaves numbers only: what they mean is not in it; "
+                + "record again after: echo 0 > /sys/kernel/tracing/options/\(option)"
         }
     }
 }
