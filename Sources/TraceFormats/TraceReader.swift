@@ -1,4 +1,4 @@
-/// Reads a log: a file or standard input, plain or gzip, in ftrace's text format (model.md §7.3).
+/// Reads a log in ftrace's text format (model.md §7.3): a file or standard input, plain or compressed.
 ///
 /// Pulls one ``EventBatch`` at a time, in constant memory. Lines that cannot be understood become ``ParseIssue`` values.
 public struct TraceReader: ~Copyable {
@@ -29,16 +29,13 @@ public struct TraceReader: ~Copyable {
     private static let markerLength = 512
 
     /// Opens a log and looks at its first bytes.
-    public init(_ file: LogFile) throws(LogError) {
-        path = file.path
-        text = try LogText(file)
+    public init(_ file: LogFile) throws(LogError) { self.init(try LogText(file)) }
+
+    init(_ text: LogText) {
+        path = text.path
+        self.text = text
         lines = LineSplitter(text)
-        for name in EventName.allCases {
-            let symbol = name.text.utf8CString.withUnsafeBytes { bytes in
-                symbols.intern(UnsafeRawBufferPointer(rebasing: bytes.dropLast()))
-            }
-            assert(symbol == name.symbol)
-        }
+        symbols.addEventNames()
     }
 
     /// Hash and length of the text read so far: of the whole log once ``read(into:)`` has returned false.

@@ -14,6 +14,10 @@ public enum LogError: Error, Hashable, Sendable {
     case binary(path: String)
     /// The archive was damaged before its first line.
     case damagedFromTheStart(path: String, reason: String)
+    /// A recording whose own description is damaged, without which its events cannot be read.
+    case brokenRecording(path: String, reason: String)
+    /// An archive must be unpacked to a file, and there is no room for it: `errno`.
+    case cannotUnpack(path: String, folder: String, code: Int32)
 
     /// What happened, to which file, and what to do.
     public var message: String {
@@ -27,9 +31,14 @@ public enum LogError: Error, Hashable, Sendable {
         case .unsupported(let path, let format, let advice):
             "\(path): is \(format), which cannot be read; \(advice)"
         case .binary(let path):
-            "\(path): is binary data, not a text log; import what `cat /sys/kernel/tracing/trace` printed, plain or gzip"
+            "\(path): is binary data, no log; import what `cat /sys/kernel/tracing/trace` printed or a trace.dat, plain or compressed"
         case .damagedFromTheStart(let path, let reason):
             "\(path): \(reason) before its first line; nothing can be recovered"
+        case .brokenRecording(let path, let reason):
+            "\(path): is a trace-cmd recording that \(reason); nothing can be recovered"
+        case .cannotUnpack(let path, let folder, let code):
+            "\(path): cannot be unpacked into \(folder): \(String(cString: strerror(code))); "
+                + "set TMPDIR to a folder with more room"
         }
     }
 }
