@@ -218,7 +218,8 @@ public struct LogImport {
     static func traceName(of path: String) -> String {
         if path == "-" { return "stdin" }
         var name = path.split(separator: "/").last.map(String.init) ?? path
-        for ending in [".gz", ".xz", ".zst", ".txt", ".log", ".trace", ".dat"] where name.count > ending.count && name.hasSuffix(ending) {
+        for ending in [".gz", ".xz", ".zst", ".txt", ".log", ".trace", ".dat"]
+        where name.count > ending.count && name.hasSuffix(ending) {
             name.removeLast(ending.count)
         }
         return name

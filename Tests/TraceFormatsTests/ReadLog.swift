@@ -40,7 +40,7 @@ struct ReadLog {
     }
 
     init(path: String) throws {
-        var reader = try TraceReader(LogFile(path: path))
+        let reader = try LogSource.open(LogFile(path: path))
         let batch = EventBatch()
         var symbols: [String] = []
         var issues: [ParseIssue] = []

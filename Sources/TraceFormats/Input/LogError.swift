@@ -31,7 +31,7 @@ public enum LogError: Error, Hashable, Sendable {
         case .unsupported(let path, let format, let advice):
             "\(path): is \(format), which cannot be read; \(advice)"
         case .binary(let path):
-            "\(path): is binary data, no log; import what `cat /sys/kernel/tracing/trace` printed or a trace.dat, plain or compressed"
+            "\(path): is binary data, not a text log; import what `cat /sys/kernel/tracing/trace` printed, or a trace.dat"
         case .damagedFromTheStart(let path, let reason):
             "\(path): \(reason) before its first line; nothing can be recovered"
         case .brokenRecording(let path, let reason):

@@ -58,7 +58,9 @@ struct TraceDatHeader {
             guard ["6", "7"].contains(version) else {
                 throw .wrong("the file version \(version); 6 and 7 are read (trace-cmd convert makes one of the other)")
             }
-            guard endianness == 0 else { throw .wrong("the byte order of a big-endian machine, which is not read here") }
+            guard endianness == 0 else {
+                throw .wrong("the byte order of a big-endian machine, which is not read here")
+            }
             guard longSize == 8 || longSize == 4 else { throw .wrong("a word of \(longSize) bytes") }
             layout = PageLayout(
                 commitSize: Int(longSize), dataOffset: 8 + Int(longSize), pageSize: try Self.checkedPageSize(pageSize))
@@ -391,7 +393,9 @@ struct DatClock {
         let isNegative = digits.hasPrefix("-")
         if isNegative || digits.hasPrefix("+") { digits = digits.dropFirst() }
         let isHexadecimal = digits.hasPrefix("0x") || digits.hasPrefix("0X")
-        let value = isHexadecimal ? Int64(digits.dropFirst(2).prefix { $0.isHexDigit }, radix: 16)
+        let value =
+            isHexadecimal
+            ? Int64(digits.dropFirst(2).prefix { $0.isHexDigit }, radix: 16)
             : Int64(digits.prefix { $0.isNumber })
         guard let value else { return }
         let (scaled, overflow) = value.multipliedReportingOverflow(by: isNegative ? -unit : unit)
