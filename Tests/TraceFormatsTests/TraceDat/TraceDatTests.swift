@@ -315,7 +315,7 @@ struct TraceDatTests {
     func cut(index: Int) throws {
         let bytes = Self.sample(index)
         var kept: Set<Int> = []
-        for count in stride(from: 1, to: bytes.count, by: 97) {
+        for count in stride(from: 98, to: bytes.count, by: 97) {
             guard let log = try Self.readAnything(Array(bytes[..<count])) else { continue }
             kept.insert(log.events.count)
             #expect(log.events.count <= 360)
@@ -378,14 +378,15 @@ struct TraceDatTests {
                         [200, 1, 0, 0, 7, 0, 0, 0], [44, 1, 0, 0, 7, 0, 0, 0, 1, 2, 3, 4], [1, 2, 3, 4],
                         RecordedEvent.aMap(0x1000),
                     ]),
-                Self.page(.max - 5, [RecordedEvent.aMap(0x1000)]),
+                Self.page(.max - 50, [RecordedEvent.aMap(0x1000)]),
             ]
         ])
         let log = try ReadLog(bytes: file.bytes())
         #expect(
             log.issues.map(\.reason) == [
                 .sizeOutOfRange, .rangeOutOfRange, .badNumber, .corruptRecording, .missingField, .corruptRecording,
-            ] || log.issues.count >= 6)
-        #expect(log.events.filter { $0.time < 1000 }.count == 1)
+                .timeOutOfRange,
+            ])
+        #expect(log.events.map(\.time) == [71])
     }
 }
