@@ -6,6 +6,9 @@ final class LogBytes {
     /// Bytes that there are.
     let size: Int64
 
+    /// Whether somebody gave up waiting for this log.
+    let isCancelled: @Sendable () -> Bool
+
     private let file: LogFile?
     /// Of the unpacked copy, which has no name any more; it is gone when this is closed.
     private let copy: Int32
@@ -21,13 +24,14 @@ final class LogBytes {
     /// - Returns: the bytes and what kept a part of them out, if anything did.
     static func open(_ text: LogText) throws(LogError) -> (bytes: LogBytes, damage: ParseIssue?) {
         if text.file.isSeekable, !text.isArchive {
-            return (LogBytes(path: text.path, size: text.fileSize ?? 0, file: text.file, copy: -1), nil)
+            return (LogBytes(text, size: text.fileSize ?? 0, file: text.file, copy: -1), nil)
         }
         return try unpack(text)
     }
 
-    private init(path: String, size: Int64, file: LogFile?, copy: Int32) {
-        self.path = path
+    private init(_ text: LogText, size: Int64, file: LogFile?, copy: Int32) {
+        path = text.path
+        isCancelled = text.file.isCancelled
         self.size = size
         self.file = file
         self.copy = copy
@@ -87,7 +91,7 @@ final class LogBytes {
             close(descriptor)
             throw error
         }
-        return (LogBytes(path: text.path, size: size, file: nil, copy: descriptor), limit ?? text.damage)
+        return (LogBytes(text, size: size, file: nil, copy: descriptor), limit ?? text.damage)
     }
 
     private static func hasRoom(_ descriptor: Int32) -> Bool {
@@ -100,7 +104,7 @@ final class LogBytes {
         _ bytes: UnsafeRawBufferPointer, to descriptor: Int32, at offset: Int64, _ text: LogText, _ folder: String
     ) throws(LogError) {
         // A run of zeros, which is what an archive can make most of, becomes a hole.
-        guard bytes.contains(where: { $0 != 0 }) else { return }
+        if let base = bytes.baseAddress, bytes[0] == 0, memcmp(base, base + 1, bytes.count - 1) == 0 { return }
         var written = 0
         while written < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])

@@ -76,7 +76,9 @@ final class CPUStream {
     /// Pieces of compressed data that are still to come; `nil` before their number was read.
     private var piecesLeft: UInt32?
     private var page = RingPage()
-    private var pageOffset: Int64 = 0
+    /// Where in the file the record's page is, or the piece that it is compressed in.
+    private(set) var pageOffset: Int64 = 0
+    private var damagedPages = 0
     private var block = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     private var blockFilled = 0
     private var blockPosition = 0
@@ -119,11 +121,12 @@ final class CPUStream {
                 record = next
                 return true
             }
-            if page.isDamaged, !(isCut && blockPosition >= blockFilled) {
-                pages.report(.corruptRecording, at: pageOffset, "CPU \(cpu): a page of events contradicts itself")
-            }
+            if page.isDamaged, !(isCut && blockPosition >= blockFilled) { reportPage() }
             page = RingPage()
-            if blockPosition >= blockFilled, try !loadBlock() { return false }
+            if blockPosition >= blockFilled, try !loadBlock() {
+                reportUntold()
+                return false
+            }
             let count = min(layout.pageSize, blockFilled - blockPosition)
             pageOffset = blockOffset + (compression == nil ? Int64(blockPosition) : 0)
             page = RingPage(
@@ -131,6 +134,22 @@ final class CPUStream {
             blockPosition += count
             add(page.missed)
         }
+    }
+
+    /// Damaged pages that are told one by one.
+    private static let pagesTold = 64
+
+    private func reportPage() {
+        damagedPages += 1
+        guard damagedPages <= Self.pagesTold else { return }
+        pages.report(.corruptRecording, at: pageOffset, "CPU \(cpu): a page of events contradicts itself")
+    }
+
+    private func reportUntold() {
+        guard damagedPages > Self.pagesTold else { return }
+        let more = damagedPages - Self.pagesTold
+        pages.report(.corruptRecording, at: pageOffset, "CPU \(cpu): \(more) further pages contradict themselves")
+        damagedPages = 0
     }
 
     /// Pages without records hand on what they miss.
@@ -148,7 +167,7 @@ final class CPUStream {
     private func loadBlock() throws(LogError) -> Bool {
         blockPosition = 0
         blockFilled = 0
-        guard offset >= 0, offset < end else { return false }
+        guard offset >= 0, offset < end, !pages.bytes.isCancelled() else { return false }
         blockOffset = offset
         return compression == nil ? try loadPages() : try loadPiece()
     }

@@ -41,6 +41,8 @@ final class EventDecoder {
         /// Where the address of the probed function is, and of its caller.
         var location: Int?
         var caller: Int?
+        /// Bytes of such an address.
+        var addressSize = 8
         var steps: Range<Int> = 0..<0
         /// Bytes that a record must have at least.
         var size = 8
@@ -136,7 +138,7 @@ final class EventDecoder {
         var plan = Plan(name: symbols.intern(format.name))
         let required = tracepoints[format.system + ":" + format.name]
         let probed = format.field("__probe_func") ?? format.field("__probe_ip")
-        guard required != nil || probed != nil || format.printFormat.hasPrefix("\" ") else { return plan }
+        guard required != nil || probed != nil || format.isEventProbe else { return plan }
         let first = steps.count
         if format.system == "ftrace" {
             guard let text = format.field("buf") else { return plan }
@@ -159,12 +161,13 @@ final class EventDecoder {
             plan.isDescriptor = format.name == "qi_submit"
         } else {
             plan.form = format.field("__probe_func") != nil ? .probeReturn : .probe
-            plan.location = probed.flatMap { $0.size == 8 || $0.size == 4 ? $0.offset : nil }
-            plan.caller = format.field("__probe_ret_ip").flatMap { $0.size == 8 || $0.size == 4 ? $0.offset : nil }
+            plan.addressSize = probed?.size == 4 ? 4 : 8
+            plan.location = probed.flatMap { $0.size == plan.addressSize ? $0.offset : nil }
+            plan.caller = format.field("__probe_ret_ip").flatMap { $0.size == plan.addressSize ? $0.offset : nil }
         }
         plan.hasRange = steps[plan.steps].contains { $0.field == .size || $0.field == .unmapped }
         plan.size = steps[plan.steps].reduce(8) { max($0, $1.offset + $1.size) }
-        for place in [plan.location, plan.caller] { plan.size = max(plan.size, (place ?? 0) + 8) }
+        for place in [plan.location, plan.caller] { plan.size = max(plan.size, (place ?? 0) + plan.addressSize) }
         plan.isKnown = true
         return plan
     }
@@ -235,8 +238,12 @@ final class EventDecoder {
         if plan.hasRange {
             do throws(LineError) { try checks.checkRange(of: event) } catch { return error.reason }
         }
-        if let offset = plan.location { event.pointee.location = place(record, offset, &symbols) }
-        if let offset = plan.caller { event.pointee.caller = place(record, offset, &symbols) }
+        if let offset = plan.location {
+            event.pointee.location = place(Self.number(record, offset, plan.addressSize), &symbols)
+        }
+        if let offset = plan.caller {
+            event.pointee.caller = place(Self.number(record, offset, plan.addressSize), &symbols)
+        }
         return nil
     }
 
@@ -284,10 +291,7 @@ final class EventDecoder {
     }
 
     /// The name of the function at an address.
-    private func place(
-        _ record: UnsafeRawBufferPointer, _ offset: Int, _ symbols: inout SymbolTable
-    ) -> Symbol {
-        let address = record.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+    private func place(_ address: UInt64, _ symbols: inout SymbolTable) -> Symbol {
         if let known = places[address] { return known }
         guard let name = kernelSymbols.name(of: address) else { return .none }
         let symbol = name.withUnsafeBytes { symbols.intern($0) }

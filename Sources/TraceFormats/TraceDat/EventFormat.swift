@@ -23,6 +23,8 @@ struct EventFormat {
     var printFormat: String = ""
 
     private static let mostFields = 128
+    private static let longestName = 64
+    private static let longestPrint = 4096
 
     /// Reads a text; `nil` if it is none of an event.
     ///
@@ -38,7 +40,7 @@ struct EventFormat {
             let line = rest[rest.startIndex..<end].drop { $0 == 32 || $0 == 9 }
             rest = rest[min(end + 1, rest.endIndex)...]
             if line.starts(with: "name: ".utf8) {
-                name = String(decoding: line.dropFirst(6), as: UTF8.self)
+                name = String(decoding: line.dropFirst(6).prefix(Self.longestName), as: UTF8.self)
             } else if line.starts(with: "ID: ".utf8) {
                 id = UInt16(String(decoding: line.dropFirst(4), as: UTF8.self))
             } else if line.starts(with: "field:".utf8) {
@@ -46,7 +48,7 @@ struct EventFormat {
                 guard wantsFields == true, fields.count < Self.mostFields else { continue }
                 if let field = Field(line.dropFirst(6)), !field.name.hasPrefix("common_") { fields.append(field) }
             } else if line.starts(with: "print fmt: ".utf8), wantsFields == true {
-                printFormat = String(decoding: line.dropFirst(11), as: UTF8.self)
+                printFormat = String(decoding: line.dropFirst(11).prefix(Self.longestPrint), as: UTF8.self)
             }
         }
         guard let id, !name.isEmpty else { return nil }
@@ -54,11 +56,16 @@ struct EventFormat {
     }
 
     func field(_ name: String) -> Field? { fields.first { $0.name == name } }
+
+    /// Whether this is a probe on another event, which prints its first argument by name where tracepoints have a text of
+    /// their own.
+    var isEventProbe: Bool { fields.first.map { printFormat.hasPrefix("\" \($0.name)=") } ?? false }
 }
 
 extension EventFormat.Field {
     /// Reads `unsigned long long iova;	offset:8;	size:8;	signed:0;`
     init?(_ line: ArraySlice<UInt8>) {
+        guard line.count < 256 else { return nil }
         let parts = line.split(separator: UInt8(ascii: ";")).map { part in
             String(decoding: part.drop { $0 == 32 || $0 == 9 }, as: UTF8.self)
         }

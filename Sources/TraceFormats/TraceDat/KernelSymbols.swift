@@ -12,6 +12,9 @@ struct KernelSymbols {
     /// No function is longer; an address that far from a symbol is in one that the recording does not name.
     private static let longestFunction: UInt64 = 64 << 10
 
+    /// Kernels have a quarter of that, modules included.
+    private static let mostSymbols = 1 << 20
+
     init() { text = [] }
 
     /// Reads `ffffffff81a2b3c0 T iommu_map` and so on; what is no such line is passed over.
@@ -21,7 +24,7 @@ struct KernelSymbols {
         text.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
             var cursor = ByteCursor(position: base, end: base + bytes.count)
-            while !cursor.isAtEnd {
+            while !cursor.isAtEnd, entries.count < Self.mostSymbols {
                 let lineStart = cursor.position
                 _ = cursor.token(until: 10)
                 var line = ByteCursor(position: lineStart, end: cursor.position)

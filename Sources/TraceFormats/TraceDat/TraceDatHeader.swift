@@ -31,13 +31,19 @@ struct TraceDatHeader {
     /// Where version 6 keeps its instances.
     private var instances: [(name: String, offset: UInt64)] = []
     private var hasClockText = false
+    /// Sections that were read: each counts once, however often it is named.
+    private var sectionsRead: Set<UInt16> = []
+    private var fieldsRead = 0
 
     private static let magic: [UInt8] = [0x17, 0x08, 0x44] + Array("tracing".utf8)
     /// Linux can be built for that many; each buffer has its own.
     private static let mostCPUs: UInt32 = 8192
     private static let mostStreams = 1 << 15
     private static let mostBuffers = 256
-    private static let mostSections = 256
+    private static let mostSections = 64
+    private static let mostTasks = 1 << 17
+    private static let mostFields = 1 << 18
+    private static let largestOption = 1 << 20
     private static let largestText = 64 << 20
     private static let largestFormat = 1 << 20
     private static let largestPage: UInt32 = 4 << 20
@@ -209,6 +215,7 @@ struct TraceDatHeader {
     }
 
     private mutating func readSection(_ id: UInt16, at offset: UInt64) throws(DatDamage) {
+        guard sectionsRead.insert(id).inserted else { return }
         switch id {
         case 16:
             var cursor = try section(at: offset, part: "its page header", expected: id).cursor
@@ -259,7 +266,12 @@ struct TraceDatHeader {
             let id = try cursor.u16()
             if id == 0, !isVersion7 { return 0 }
             let size = try cursor.u32()
-            let data = try cursor.bytes(UInt64(size), limit: Self.largestText)
+            if size > Self.largestOption {
+                // Of those that are needed none is so large.
+                cursor.seek(to: cursor.offset + Int64(size))
+                continue
+            }
+            let data = try cursor.bytes(UInt64(size), limit: Self.largestOption)
             switch id {
             case 0:
                 var data = DatCursor(data, part: "its options")
@@ -344,7 +356,7 @@ struct TraceDatHeader {
         cursor.part = "its event formats"
         let systems = try cursor.u32()
         for _ in 0..<systems {
-            let system = String(decoding: try cursor.string(), as: UTF8.self)
+            let system = String(decoding: try cursor.string(limit: 128), as: UTF8.self)
             let count = try cursor.u32()
             for _ in 0..<count { try readFormat(&cursor, system: system) }
         }
@@ -354,15 +366,22 @@ struct TraceDatHeader {
         let text = try cursor.bytes(try cursor.u64(), limit: Self.largestFormat)
         // As many as there are types; a file that has more of them repeats itself.
         guard formats.count < 1 << 16,
-            let format = EventFormat(text, system: system, needsFields: EventDecoder.needsFields)
+            let format = EventFormat(
+                text, system: system,
+                needsFields: { fieldsRead < Self.mostFields && EventDecoder.needsFields($0, $1, $2) })
         else { return }
+        fieldsRead += format.fields.count
         formats.append(format)
     }
 
     private mutating func readCommandLines(_ cursor: inout DatCursor) throws(DatDamage) {
         cursor.part = "its task names"
         let text = try cursor.bytes(try cursor.u64(), limit: Self.largestText)
-        for line in text.split(separator: 10) {
+        var rest = text[...]
+        while !rest.isEmpty, comms.count < Self.mostTasks {
+            let end = rest.firstIndex(of: 10) ?? rest.endIndex
+            let line = rest[..<end]
+            rest = rest[min(end + 1, rest.endIndex)...]
             guard let space = line.firstIndex(of: 32),
                 let pid = Int32(String(decoding: line[..<space], as: UTF8.self))
             else { continue }

@@ -88,7 +88,7 @@ final class TraceDatReader: EventSource {
             let record = stream.record
             let event = batch.storage + count
             if let reason = fill(event, from: record, cpu: stream.cpu, batch, unknown) {
-                report(reason, record, in: batch)
+                report(reason, record, at: stream.pageOffset, in: batch)
             } else {
                 count += 1
             }
@@ -130,14 +130,15 @@ final class TraceDatReader: EventSource {
         batch.losses.append((LostEvents(line: recordNumber, cpu: stream.cpu, count: count), precedingEvents: index))
     }
 
-    private func report(_ reason: ParseIssue.Reason, _ record: RingPage.Record, in batch: EventBatch) {
+    private func report(_ reason: ParseIssue.Reason, _ record: RingPage.Record, at offset: Int64, in batch: EventBatch)
+    {
         let bytes = record.bytes.prefix(24).map { byte in
             let digits = String(byte, radix: 16)
             return digits.count < 2 ? "0" + digits : digits
         }
         batch.issues.append(
             ParseIssue(
-                reason: reason, line: recordNumber, offset: 0, excerpt: "record: \(bytes.joined(separator: " "))"))
+                reason: reason, line: recordNumber, offset: offset, excerpt: "record: \(bytes.joined(separator: " "))"))
     }
 
     private func takeIssues(_ batch: EventBatch) {
