@@ -15,9 +15,11 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CZlib", path: "Sources/CZlib"),
+        .systemLibrary(name: "CZstd", path: "Sources/CZstd"),
+        .systemLibrary(name: "CLzma", path: "Sources/CLzma"),
 
         .target(name: "IOMMUModel"),
-        .target(name: "TraceFormats", dependencies: ["CZlib"]),
+        .target(name: "TraceFormats", dependencies: ["CZlib", "CZstd", "CLzma"]),
         .target(name: "Operations", dependencies: ["TraceFormats"]),
         .target(
             name: "Schema",
@@ -48,7 +50,7 @@ let package = Package(
             ]
         ),
 
-        .target(name: "TestSupport", dependencies: ["CZlib"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["CZlib", "CZstd", "CLzma"], path: "Tests/TestSupport"),
         .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"]),
         .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats", "TestSupport"]),
         .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats", "TestSupport"]),

@@ -26,13 +26,13 @@ final class BatchChannel: Sendable {
     // MARK: - The reader
 
     /// Reads a log to its end, in the thread that calls it.
-    func fill(from reader: inout TraceReader) {
+    func fill(from source: any EventSource) {
         while true {
             isFree.wait()
             let batch = state.withLock { $0.isCancelled ? nil : $0.free.popLast() }
             guard let batch else { break }
             do {
-                let goesOn = try reader.read(into: batch)
+                let goesOn = try source.read(into: batch)
                 state.withLock { $0.filled.append(batch) }
                 isFilled.signal()
                 if !goesOn { break }

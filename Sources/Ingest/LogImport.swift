@@ -84,14 +84,14 @@ public struct LogImport {
     }
 
     private func runToTheEnd(openStore: () throws -> TraceStore) throws -> Outcome {
-        let reader = SharedReader(
-            try TraceReader(LogFile(path: path, isCancelled: isCancelled), ticksPerSecond: options.ticksPerSecond))
+        let file = try LogFile(path: path, isCancelled: isCancelled)
+        let shared = SharedSource(try LogSource.open(file, ticksPerSecond: options.ticksPerSecond))
         let channel = BatchChannel(batches: 4)
         var builder = OperationBuilder()
         var state = ImportState()
         let isRead = DispatchSemaphore(value: 0)
         Thread.detachNewThread {
-            channel.fill(from: &reader.value)
+            channel.fill(from: shared.source)
             isRead.signal()
         }
         var isJoined = false
@@ -131,18 +131,18 @@ public struct LogImport {
                 try write(&builder, &state, to: &writer)
                 try refuseIfEmpty(builder, state)
                 join()
-                return try finish(reader.value, builder, state, &writer)
+                return try finish(shared.source, builder, state, &writer)
             }
         } catch let duplicate as Duplicate {
             return .alreadyThere(name: duplicate.name)
         }
     }
 
-    /// The reader, used by the reading thread alone until that has signalled its end.
-    private final class SharedReader: @unchecked Sendable {
-        var value: TraceReader
+    /// The log, used by the reading thread alone until that has signalled its end.
+    private final class SharedSource: @unchecked Sendable {
+        let source: any EventSource
 
-        init(_ reader: consuming TraceReader) { value = reader }
+        init(_ source: any EventSource) { self.source = source }
     }
 
     // MARK: - Steps
@@ -222,18 +222,18 @@ public struct LogImport {
     }
 
     private func finish(
-        _ reader: borrowing TraceReader, _ builder: OperationBuilder, _ state: ImportState,
+        _ log: any EventSource, _ builder: OperationBuilder, _ state: ImportState,
         _ writer: inout TraceWriter
     ) throws -> Outcome {
-        let hash = reader.contentHash
+        let hash = log.contentHash
         let content = TraceWriter.Content(hash: hash.value, bytes: Int64(clamping: hash.length))
         if let name = try writer.existingTrace(content) { throw Duplicate(name: name) }
         let trace = try writer.finish(
             builder,
             TraceWriter.Description(
-                name: name, source: reader.path, content: content, fileBytes: state.progress.fileBytes,
-                lines: state.progress.lines, bufferEntries: reader.bufferCounts?.entries,
-                bufferWritten: reader.bufferCounts?.written))
+                name: name, source: log.path, content: content, fileBytes: state.progress.fileBytes,
+                lines: state.progress.lines, bufferEntries: log.bufferCounts?.entries,
+                bufferWritten: log.bufferCounts?.written))
         return .imported(name: trace, isDamaged: state.isDamaged)
     }
 
@@ -243,7 +243,8 @@ public struct LogImport {
     static func traceName(of path: String) -> String {
         if path == "-" { return "stdin" }
         var name = path.split(separator: "/").last.map(String.init) ?? path
-        for ending in [".gz", ".txt", ".log", ".trace"] where name.count > ending.count && name.hasSuffix(ending) {
+        for ending in [".gz", ".xz", ".zst", ".txt", ".log", ".trace", ".dat"]
+        where name.count > ending.count && name.hasSuffix(ending) {
             name.removeLast(ending.count)
         }
         return name

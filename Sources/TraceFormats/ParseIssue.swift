@@ -34,6 +34,10 @@ public struct ParseIssue: Hashable, Sendable {
         case trailingBytes = "bytes after the end of the archive"
         /// The file could not be read to its end.
         case readError = "read error"
+        /// A recording ends before the data that it speaks of.
+        case truncatedRecording = "recording is truncated"
+        /// A part of a recording is wrong: a page of events, or all that follows on that CPU.
+        case corruptRecording = "recording is corrupt"
     }
 
     /// Why the line was not taken.

@@ -41,6 +41,20 @@ struct SymbolTable: ~Copyable {
         slots.deallocate()
     }
 
+    /// Gives the names of ``EventName`` their fixed numbers; to be done first.
+    mutating func addEventNames() {
+        for name in EventName.allCases {
+            let symbol = intern(name.text)
+            assert(symbol == name.symbol)
+        }
+    }
+
+    /// The symbol for a text, new or old.
+    mutating func intern(_ text: String) -> Symbol {
+        var text = text
+        return text.withUTF8 { intern(UnsafeRawBufferPointer($0)) }
+    }
+
     /// The symbol for a text, new or old.
     mutating func intern(_ text: UnsafeRawBufferPointer) -> Symbol {
         guard text.count > 0 else { return .none }

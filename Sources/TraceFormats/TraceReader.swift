@@ -1,4 +1,4 @@
-/// Reads a log: a file or standard input, plain or gzip, in any of the shapes of ``LineShape`` (model.md §7.3).
+/// Reads a log of text: a file or standard input, plain or compressed, in any of the shapes of ``LineShape`` (model.md §7.3).
 ///
 /// Pulls one ``EventBatch`` at a time, in constant memory. Lines that cannot be understood become ``ParseIssue`` values.
 /// What a log is shows in its lines, never in its name.
@@ -52,16 +52,15 @@ public struct TraceReader: ~Copyable {
     /// - Parameter ticksPerSecond: what a tick of a counting clock is worth, for a log whose times are bare integers;
     ///   without it such a log is refused. More than 0.
     public init(_ file: LogFile, ticksPerSecond: UInt64? = nil) throws(LogError) {
-        path = file.path
+        self.init(try LogText(file), ticksPerSecond: ticksPerSecond)
+    }
+
+    init(_ text: LogText, ticksPerSecond: UInt64? = nil) {
+        path = text.path
         self.ticksPerSecond = ticksPerSecond
-        text = try LogText(file)
+        self.text = text
         lines = LineSplitter(text)
-        for name in EventName.allCases {
-            let symbol = name.text.utf8CString.withUnsafeBytes { bytes in
-                symbols.intern(UnsafeRawBufferPointer(rebasing: bytes.dropLast()))
-            }
-            assert(symbol == name.symbol)
-        }
+        symbols.addEventNames()
     }
 
     /// Hash and length of the text read so far: of the whole log once ``read(into:)`` has returned false.

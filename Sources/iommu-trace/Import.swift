@@ -8,12 +8,13 @@ struct Import: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Imports logs into the database.",
         discussion: """
-            A log is text, plain or gzip, from a file or - for standard input: ftrace's, as \
-            `cat /sys/kernel/tracing/trace` prints it, in any of its formats; what `trace-cmd report` or `perf script` \
-            prints; the kernel log with dynamic debug; or a mail that quotes them. Each log becomes a trace; the same \
-            log twice changes nothing.
+            A log is text or a trace.dat of trace-cmd; plain or compressed with gzip, zstd or xz; from a file or - for \
+            standard input. Text is ftrace's, as `cat /sys/kernel/tracing/trace` prints it, in any of its formats; what \
+            `trace-cmd report` or `perf script` prints; the kernel log with dynamic debug; or a mail that quotes them. Each log \
+            becomes a trace; the same log twice changes nothing. What must be unpacked first, a compressed trace.dat, goes to a \
+            temporary file in TMPDIR.
 
-              iommu-trace import nvme.txt.gz
+              iommu-trace import nvme.txt.gz trace.dat
               ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name host
 
             Exit code 3: imported, but a part of the log was damaged (see: iommu-trace report issues). 4: refused.
@@ -22,7 +23,7 @@ struct Import: ParsableCommand {
     @Argument(help: ArgumentHelp("The logs; - is standard input.", valueName: "log"))
     var logs: [String]
 
-    @Option(help: ArgumentHelp("What to call the trace (default: the file's name without .txt.gz).", valueName: "name"))
+    @Option(help: ArgumentHelp("What to call the trace (default: the file's name without endings).", valueName: "name"))
     var name: String?
 
     @Flag(help: "Refuse a log at the first thing in it that cannot be taken as it stands (exit code 4).")

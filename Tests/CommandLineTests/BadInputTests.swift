@@ -65,11 +65,7 @@ import Testing
     }
 
     private static let formats = [
-        Format(
-            magic: [0x17, 0x08, 0x44] + "tracing6\0\0".utf8, name: "a trace-cmd recording", advice: "trace-cmd report"),
         Format(magic: Array("PERFILE2\0\0".utf8), name: "a perf recording", advice: "perf script -i FILE"),
-        Format(magic: [0x28, 0xb5, 0x2f, 0xfd, 0x04], name: "a zstd archive", advice: "zstd -dc FILE"),
-        Format(magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], name: "an xz archive", advice: "xz -dc FILE"),
         Format(magic: Array("BZh91AY&SY".utf8), name: "a bzip2 archive", advice: "bzip2 -dc FILE"),
         Format(magic: Array("PK\u{3}\u{4}\0\0".utf8), name: "a zip archive", advice: "unpack it first"),
         Format(magic: Array("SQLite format 3\0".utf8), name: "an SQLite database", advice: "name it with --db"),

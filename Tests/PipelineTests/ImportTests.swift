@@ -84,7 +84,7 @@ struct ImportTests {
         "a trace is called as its file, without folder and endings",
         arguments: [
             ("nvme.txt.gz", "nvme"), ("a.b.log", "a.b"), ("x.trace", "x"), ("nvme.probes.txt", "nvme.probes"),
-            (".gz", ".gz"), ("plain", "plain"), ("x.dat", "x.dat"),
+            (".gz", ".gz"), ("plain", "plain"), ("x.dat", "x"), ("x.dat.zst", "x"), ("x.txt.xz", "x"),
         ])
     func names(file: String, name: String) throws {
         let folder = try TemporaryFolder()

@@ -38,6 +38,14 @@ public enum SharedTraces {
             .appending(path: log.lastPathComponent.replacing(".txt.gz", with: ".qemu.txt.gz"))
     }
 
+    /// Its recordings of trace-cmd, each beside the text of the same ring buffer or of `trace-cmd report`.
+    public static let labRecordings: [(recording: URL, text: URL)] = lab([".dat", ".dat.gz"]).flatMap { recording in
+        let stem = recording.lastPathComponent.replacing(".gz", with: "").replacing(".dat", with: "")
+        return [".report.txt.gz", ".txt.gz", ".report.txt", "-default.report.txt", "-t.report.txt"]
+            .map { recording.deletingLastPathComponent().appending(path: stem + $0) }
+            .filter { FileManager.default.fileExists(atPath: $0.path) }.map { (recording, $0) }
+    }
+
     private static func lab(_ endings: [String]) -> [URL] {
         guard let lab = folder?.appending(path: "lab") else { return [] }
         return files(in: lab).filter(isFolder).flatMap { files(in: $0) }

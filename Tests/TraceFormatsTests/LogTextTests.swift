@@ -227,10 +227,9 @@ struct LogTextTests {
             }
         }
         let formats: [([UInt8], String)] = [
-            ([0x17, 0x08, 0x44] + Array("tracing6".utf8), "trace-cmd"), (Array("PERFILE2".utf8), "perf"),
-            ([0x28, 0xb5, 0x2f, 0xfd, 0], "zstd"), ([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0], "xz"),
-            (Array("BZh91AY".utf8), "bzip2"), ([0x50, 0x4b, 3, 4, 0], "zip"),
-            (Array("SQLite format 3\0".utf8), "SQLite"),
+            (Array("PERFILE2".utf8), "perf"), (Array("BZh91AY".utf8), "bzip2"), ([0x50, 0x4b, 3, 4, 0], "zip"),
+            (Array("SQLite format 3\0".utf8), "SQLite"), (Gzip.member(Array("PERFILE2".utf8)), "archive of a perf"),
+            (Gzip.member(Gzip.member(Self.text)), "archive inside an archive"),
         ]
         for (magic, word) in formats {
             guard case .unsupported(_, let format, let advice) = try error(magic) else {

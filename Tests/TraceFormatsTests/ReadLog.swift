@@ -42,7 +42,7 @@ struct ReadLog {
     }
 
     init(path: String, ticksPerSecond: UInt64? = nil) throws {
-        var reader = try TraceReader(LogFile(path: path), ticksPerSecond: ticksPerSecond)
+        let reader = try LogSource.open(LogFile(path: path), ticksPerSecond: ticksPerSecond)
         let batch = EventBatch()
         var symbols: [String] = []
         var issues: [ParseIssue] = []

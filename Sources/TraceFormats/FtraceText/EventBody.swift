@@ -348,7 +348,8 @@ struct EventBody {
         guard event.pointee.present & (1 << UInt64(field.rawValue)) != 0 else { throw LineError(.missingField) }
     }
 
-    private func checkRange(of event: UnsafeMutablePointer<TraceEvent>) throws(LineError) {
+    /// Whether the sizes of a map or unmap are such that an address space can hold.
+    func checkRange(of event: UnsafeMutablePointer<TraceEvent>) throws(LineError) {
         if let unmapped = event.pointee[.unmapped], unmapped > Self.largestSize { throw LineError(.sizeOutOfRange) }
         guard let size = event.pointee[.size] else { return }
         guard size <= Self.largestSize else { throw LineError(.sizeOutOfRange) }

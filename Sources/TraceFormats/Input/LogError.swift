@@ -18,6 +18,10 @@ public enum LogError: Error, Hashable, Sendable {
     case tickClock(path: String, line: Int64, clock: TickClock)
     /// It was written with one of ftrace's options `raw` and `hex`.
     case numbersOnly(path: String, option: String)
+    /// A recording whose own description is damaged, without which its events cannot be read.
+    case brokenRecording(path: String, reason: String)
+    /// An archive must be unpacked to a file, and there is no room for it: `errno`.
+    case cannotUnpack(path: String, folder: String, code: Int32)
 
     /// What happened, to which file, and what to do.
     public var message: String {
@@ -31,8 +35,8 @@ public enum LogError: Error, Hashable, Sendable {
         case .unsupported(let path, let format, let advice):
             "\(path): is \(format), which cannot be read; \(advice)"
         case .binary(let path):
-            "\(path): is binary data, not a text log; import what `cat /sys/kernel/tracing/trace` printed, plain or gzip "
-                + "(with the trace options bin, hex and raw off)"
+            "\(path): is binary data, not a text log; import what `cat /sys/kernel/tracing/trace` printed (with the trace "
+                + "options bin, hex and raw off), or a trace.dat"
         case .damagedFromTheStart(let path, let reason):
             "\(path): \(reason) before its first line; nothing can be recovered"
         case .tickClock(let path, let line, let clock):
@@ -41,6 +45,11 @@ public enum LogError: Error, Hashable, Sendable {
         case .numbersOnly(let path, let option):
             "\(path): was written with ftrace's option \(option), which leaves numbers only: what they mean is not in it; "
                 + "record again after: echo 0 > /sys/kernel/tracing/options/\(option)"
+        case .brokenRecording(let path, let reason):
+            "\(path): is a trace-cmd recording that \(reason); nothing can be recovered"
+        case .cannotUnpack(let path, let folder, let code):
+            "\(path): cannot be unpacked into \(folder): \(String(cString: strerror(code))); "
+                + "set TMPDIR to a folder with more room"
         }
     }
 }

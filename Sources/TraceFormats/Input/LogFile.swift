@@ -9,7 +9,8 @@ public final class LogFile: @unchecked Sendable {
 
     private let descriptor: Int32
     private let isRegular: Bool
-    private let isCancelled: @Sendable () -> Bool
+    /// Whether somebody gave up waiting for this log.
+    let isCancelled: @Sendable () -> Bool
 
     /// Opens a log.
     ///
@@ -59,5 +60,32 @@ public final class LogFile: @unchecked Sendable {
             if count >= 0 { return count }
             if errno != EINTR { throw .cannotRead(path: path, code: errno) }
         }
+    }
+
+    /// Whether ``read(into:at:)`` works. Standard input may be a file, but may also stand in the middle of it.
+    var isSeekable: Bool { isRegular && descriptor != STDIN_FILENO }
+
+    /// Reads at a place in the file, whatever ``read(into:)`` has read.
+    ///
+    /// - Returns: how many bytes; fewer than asked for only at the end of the file.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(LogError) -> Int {
+        try Self.read(descriptor, into: buffer, at: offset, path: path)
+    }
+
+    static func read(
+        _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: Int64, path: String
+    ) throws(LogError) -> Int {
+        var filled = 0
+        while filled < buffer.count {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[filled...])
+            let count = pread(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(filled))
+            if count == 0 { break }
+            if count > 0 {
+                filled += count
+            } else if errno != EINTR {
+                throw .cannotRead(path: path, code: errno)
+            }
+        }
+        return filled
     }
 }

@@ -1,0 +1,2 @@
+// The system's zstd, found by name as zlib is.
+#include <zstd.h>

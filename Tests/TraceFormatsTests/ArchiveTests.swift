@@ -1,0 +1,95 @@
+import TestSupport
+import Testing
+
+@testable import TraceFormats
+
+/// zstd and xz beside gzip: several members, damage, and what an archive may not do.
+struct ArchiveTests {
+    private static let text = Array(
+        FtraceText.expand(
+            (0..<3000).map {
+                "0 7 \($0) map: IOMMU: iova=0x\(String($0 * 7919 % 4096, radix: 16))000 paddr=0x2000 size=4096"
+            }
+            .joined(separator: "\n")
+        ).utf8)
+
+    private static let makers: [(name: String, make: @Sendable ([UInt8]) -> [UInt8])] = [
+        ("gzip", { Gzip.member($0) }), ("zstd", { Archives.zstd($0) }), ("xz", { Archives.xz($0) }),
+    ]
+
+    private static func read(_ bytes: [UInt8], chunk: Int = 4096) throws -> LogTextTests.Content {
+        let folder = try TemporaryFolder()
+        return try LogTextTests.Content(path: folder.write(bytes, to: "log"), chunk: chunk)
+    }
+
+    @Test("an archive gives the text that was put in, and its hash", arguments: 0..<3, [1, 7, 4096, 1 << 20])
+    func whole(maker: Int, chunk: Int) throws {
+        let content = try Self.read(Self.makers[maker].make(Self.text), chunk: chunk)
+        #expect(content.text == Self.text)
+        #expect(content.damage == nil)
+        #expect(content.hash == (try Self.read(Self.text)).hash)
+    }
+
+    @Test("several members are one text, with zeros between them too", arguments: 0..<3)
+    func members(maker: Int) throws {
+        let make = Self.makers[maker].make
+        let half = Self.text.count / 2
+        let (left, right) = (make(Array(Self.text[..<half])), make(Array(Self.text[half...])))
+        for bytes in [left + right, left + make([]) + right, left + [0, 0, 0, 0] + right + [0, 0, 0, 0]] {
+            let content = try Self.read(bytes)
+            #expect(content.text == Self.text)
+            #expect(content.damage == nil)
+        }
+        let trailing = try Self.read(left + right + Array("more".utf8))
+        #expect(trailing.text == Self.text)
+        #expect(trailing.damage?.reason == .trailingBytes)
+        #expect(trailing.damage?.offset == Int64(left.count + right.count))
+    }
+
+    @Test("a truncated archive keeps what came before and says so", arguments: 0..<3)
+    func truncated(maker: Int) throws {
+        let whole = Self.makers[maker].make(Self.text)
+        for count in stride(from: 20, to: whole.count, by: 499) {
+            let content = try Self.read(Array(whole[..<count]))
+            #expect(Self.text.starts(with: content.text))
+            #expect(content.damage?.reason == .truncatedArchive)
+            #expect(content.damage?.offset == Int64(count))
+        }
+    }
+
+    @Test("a corrupt archive keeps what came before", arguments: 0..<3)
+    func corrupt(maker: Int) throws {
+        let whole = Self.makers[maker].make(Self.text)
+        for place in stride(from: 40, to: whole.count - 40, by: 997) {
+            var bytes = whole
+            bytes[place] ^= 0x55
+            let content = try Self.read(bytes)
+            // A zstd frame need not carry a checksum.
+            if maker != 1 { #expect(content.damage != nil) }
+        }
+    }
+
+    @Test("frames to be skipped come before, between and after")
+    func skippableFrames() throws {
+        let skip: [UInt8] = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]
+        let frame = Archives.zstd(Self.text)
+        let content = try Self.read(skip + frame + skip)
+        #expect(content.text == Self.text)
+        #expect(content.damage == nil)
+    }
+
+    @Test("a log inside is read, line by line", arguments: 0..<3)
+    func log(maker: Int) throws {
+        let log = try ReadLog(bytes: Self.makers[maker].make(Self.text))
+        #expect(log.events.count == 3000)
+        #expect(log.issues.isEmpty)
+    }
+
+    @Test("an archive without a log is refused", arguments: 0..<3)
+    func noLog(maker: Int) throws {
+        let make = Self.makers[maker].make
+        #expect(throws: LogError.self) { try ReadLog(bytes: make([])) }
+        #expect(throws: LogError.self) { try ReadLog(bytes: Array(make(Self.text)[..<7])) }
+        #expect(throws: LogError.self) { try ReadLog(bytes: make(make(Self.text))) }
+    }
+}
