@@ -99,6 +99,7 @@ extension OperationBuilder {
             domains[Int(now) - 1].count(change.now.grade, 1)
             corrections.append(Correction(operation: change.id, domain: now, grade: change.now.grade))
         }
+        if resolver.namesDevices { nameDomains(count, clueCount) }
         takeCensus(count, clueCount)
         operations.append(contentsOf: waitingOperations[..<count])
         waitingOperations.removeSubrange(..<count)
@@ -134,6 +135,36 @@ extension OperationBuilder {
             domains[Int(number) - 1].isUsed = true
             domainOfHardware[id] = number
             return number
+        }
+    }
+
+    /// Learns the hardware's ids of domains that are known by their devices.
+    private mutating func nameDomains(_ count: Int, _ clueCount: Int) {
+        var clue = 0
+        var lastUnmap: [Int32: (domain: Int32, start: UInt64, last: UInt64)] = [:]
+        for operation in waitingOperations[..<count] {
+            while clue < clueCount, clues[clue].line < operation.line {
+                switch clues[clue].kind {
+                case .whole(let id): hardwareNames.flush(id, time: clues[clue].time)
+                case .range(let id, let first, let last):
+                    if let unmap = lastUnmap[clues[clue].cpu], first <= unmap.start, unmap.last <= last {
+                        hardwareNames.command(id, afterUnmapOf: unmap.domain)
+                    }
+                default: break
+                }
+                clue += 1
+            }
+            guard operation.grade == .dma, let iova = operation.iova else { continue }
+            if operation.kind == .map {
+                hardwareNames.map(operation.domain, iova)
+            } else {
+                hardwareNames.unmap(operation.domain, iova, time: operation.time)
+                lastUnmap[operation.cpu] = (operation.domain, iova, iova &+ (max(operation.size ?? 1, 1) - 1))
+            }
+        }
+        for name in hardwareNames.names where domainOfHardware[name.id] == nil {
+            domainOfHardware[name.id] = name.domain
+            domains[Int(name.domain) - 1].hardwareDomain = name.id
         }
     }
 

@@ -108,6 +108,7 @@ public struct OperationBuilder {
     /// Whether all operations that name no domain are to be taken for those of one.
     public let assumesSingleDomain: Bool
     var resolver = Resolver()
+    var hardwareNames = HardwareNames()
     /// What tells of the domains of operations that wait, and what waits for them to be known.
     var clues: ContiguousArray<Clue> = []
     var waitingOperations: ContiguousArray<Operation> = []

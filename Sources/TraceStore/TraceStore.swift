@@ -215,6 +215,9 @@ extension TraceStore {
                     arguments: [ids.lowerBound, ids.upperBound])
             }
             try database.execute(
+                sql: "DELETE FROM domain_grade WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
+                arguments: [trace.id])
+            try database.execute(
                 sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
                 arguments: [trace.id])
             for table in [

@@ -70,3 +70,34 @@ struct LiveMaps {
         if before >= 0 { entries[before].next = entries[index].next }
     }
 }
+
+/// Which labels have something mapped on each page, as far as it is known.
+struct Occupancy {
+    private var labelsOfPage: [UInt64: UInt32] = [:]
+
+    /// Larger operations do not count: they would cost too much, and flush queues hand out small ones.
+    private static let pageLimit: UInt64 = 64
+
+    private func pages(_ entry: Entry) -> Range<UInt64> {
+        let first = entry.iova >> 12
+        let count = (entry.size >> 12) &+ (entry.size & 4095 == 0 ? 0 : 1)
+        return first..<(first &+ min(count, Self.pageLimit))
+    }
+
+    mutating func add(_ label: Int, _ entry: Entry) {
+        guard labelsOfPage.count < Resolver.memoryLimit else { return }
+        for page in pages(entry) { labelsOfPage[page, default: 0] |= 1 << UInt32(label) }
+    }
+
+    mutating func remove(_ label: Int, _ entry: Entry) {
+        for page in pages(entry) {
+            guard let labels = labelsOfPage[page] else { continue }
+            let left = labels & ~(1 << UInt32(label))
+            labelsOfPage[page] = left == 0 ? nil : left
+        }
+    }
+
+    func labels(_ entry: Entry) -> UInt32 {
+        pages(entry).reduce(0) { $0 | (labelsOfPage[$1] ?? 0) }
+    }
+}

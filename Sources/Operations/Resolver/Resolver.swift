@@ -37,6 +37,8 @@ struct Resolver {
     /// Maps of earlier windows that may be live, by address.
     var carried: [UInt64: ContiguousArray<Entry>] = [:]
     var carriedCount = 0
+    /// Which labels have something mapped on each page.
+    var occupancy = Occupancy()
     private var featureIndex: [Feature: Int] = [:]
     /// How often each feature had each label: `feature * labelLimit + label`.
     var featureCounts: ContiguousArray<Float> = []

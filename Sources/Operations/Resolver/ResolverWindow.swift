@@ -325,6 +325,8 @@ struct ResolverWindow {
     /// Goes through the window once more and decides on each operation so that maps and unmaps fit together.
     private mutating func finish(_ resolver: inout Resolver) {
         var live = liveAtBegin(&entries)
+        swap(&occupancy, &resolver.occupancy)
+        defer { swap(&occupancy, &resolver.occupancy) }
         verdicts.reserveCapacity(count)
         for index in 0..<count {
             if entries[index].isMap {
@@ -344,6 +346,7 @@ struct ResolverWindow {
     }
 
     private var live = LiveMaps(slots: 0)
+    private var occupancy = Occupancy()
 
     private mutating func finishMap(_ index: Int, _ live: inout LiveMaps) {
         let entry = entries[index]
@@ -355,16 +358,12 @@ struct ResolverWindow {
         } else if labelCount > 0 {
             (label, lead) = (labels[entry.burst], leads[entry.burst])
             if lead < Resolver.leastLead { label = -1 }
-            if label >= 0, labelCount > 1 { label = free(label, entry, live) }
+            if label >= 0, labelCount > 1 { label = free(label, entry) }
             if label >= 0 { grade = .inferred }
         }
         if label >= 0 {
-            var other = live.heads[entry.slot]
-            while other >= 0 {
-                let next = entries[other].next
-                if entries[other].label == label { live.remove(other, &entries) }
-                other = next
-            }
+            if occupancy.labels(entry) >> UInt32(label) & 1 != 0 { evict(label, entry, &live) }
+            occupancy.add(label, entry)
         }
         entries[index].label = label
         entries[index].grade = grade
@@ -372,14 +371,33 @@ struct ResolverWindow {
         live.append(index, &entries)
     }
 
-    /// The label, if its domain has nothing at the map's address, otherwise the best other one of which that is true.
-    private func free(_ label: Int, _ entry: Entry, _ live: LiveMaps) -> Int {
-        var taken = entry.excluded
-        var other = live.heads[entry.slot]
-        while other >= 0 {
-            if entries[other].label >= 0 { taken |= 1 << UInt32(entries[other].label) }
-            other = entries[other].next
+    /// The domain maps what another map is still live at: one that was taken for one of this domain wrongly, or whose unmap
+    /// was not recognised.
+    private mutating func evict(_ label: Int, _ entry: Entry, _ live: inout LiveMaps) {
+        let reach: UInt64 = 32 << 12
+        var address = entry.iova > reach ? entry.iova - reach : 0
+        let end = entry.iova &+ min(entry.size, reach)
+        while address < end {
+            var other = slotOfAddress[address].map { live.heads[$0] } ?? -1
+            while other >= 0 {
+                let (next, former) = (entries[other].next, entries[other])
+                if former.label == label, former.iova &+ former.size > entry.iova || former.iova >= entry.iova {
+                    live.remove(other, &entries)
+                    if former.grade == .inferred, former.pair < 0, labelCount > 1 {
+                        correct(other, to: -1)
+                    } else {
+                        occupancy.remove(label, former)
+                    }
+                }
+                other = next
+            }
+            address = address &+ 4096
         }
+    }
+
+    /// The label, if its domain has nothing at the map's address, otherwise the best other one of which that is true.
+    private func free(_ label: Int, _ entry: Entry) -> Int {
+        let taken = entry.excluded | occupancy.labels(entry)
         if taken >> UInt32(label) & 1 == 0 { return label }
         var best = -1
         for label in 0..<labelCount where taken >> UInt32(label) & 1 == 0 {
@@ -415,6 +433,7 @@ struct ResolverWindow {
         }
         entries[index].label = label
         entries[index].grade = grade
+        if label >= 0 { occupancy.remove(label, entry) }
         if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot]) }
     }
 
@@ -422,9 +441,11 @@ struct ResolverWindow {
     private mutating func correct(_ map: Int, to label: Int) {
         let entry = entries[map]
         let former = Verdict(label: entry.label >= 0 ? entry.label : nil, grade: entry.grade)
-        let now = Verdict(label: label, grade: .inferred)
+        let now = Verdict(label: label >= 0 ? label : nil, grade: label >= 0 ? .inferred : .ambiguous)
+        if entry.label >= 0 { occupancy.remove(entry.label, entry) }
+        if label >= 0 { occupancy.add(label, entry) }
         entries[map].label = label
-        entries[map].grade = .inferred
+        entries[map].grade = now.grade
         if entry.burst < 0 {
             late.append((entry.id, former, now))
         } else {
