@@ -40,7 +40,9 @@ extension OperationBuilder {
         let device = device(event.pointee.symbol(.device))
         guard device > 0 else { return }
         let address = isList ? nil : event.pointee[.iova]
-        note(isMap ? .mapped(device: device, address: address) : .unmapped(device: device, address: address), event, task: task)
+        note(
+            isMap ? .mapped(device: device, address: address) : .unmapped(device: device, address: address), event,
+            task: task)
     }
 
     /// Takes operations and layers that have just been settled, hands on those that need not wait, and decides when enough

@@ -139,7 +139,8 @@ public enum TraceDescription {
             )
         }
         if count(.assumed) > 0 {
-            gaps.append("whether \(count(.assumed)) of \(all) maps and unmaps are of one domain, as it was told to assume")
+            gaps.append(
+                "whether \(count(.assumed)) of \(all) maps and unmaps are of one domain, as it was told to assume")
         }
         switch trace["flush_layer"] as String {
         case "hardware": gaps.append("flushes at the API: runs of IOTLB descriptors stand in for them (inferred)")

@@ -26,7 +26,8 @@ struct ResolverTests {
     @Test("a descriptor beside an unmap names the domain of both the unmap and its map")
     func descriptors() throws {
         let log = try BuiltLog(
-            Self.map("0x1000", at: 1) + Self.map("0x9000", at: 5_000_000, task: 8) + Self.unmap("0x1000", at: 10_000_000)
+            Self.map("0x1000", at: 1) + Self.map("0x9000", at: 5_000_000, task: 8)
+                + Self.unmap("0x1000", at: 10_000_000)
                 + Self.flush(4, "0x1000", at: 10_000_001) + Self.unmap("0x9000", at: 20_000_000, task: 9)
                 + Self.flush(6, "0x9000", at: 20_000_001, task: 9))
         #expect(log.all(.map, .unmap).map { log.domainName($0) } == ["hw:4", "hw:6", "hw:4", "hw:6"])
@@ -101,8 +102,10 @@ struct ResolverTests {
             let iova = "0x\(String(UInt64.random(in: 0..<8, using: &random) << 12, radix: 16))"
             let task = Int.random(in: 1..<40, using: &random)
             switch Int.random(in: 0..<4, using: &random) {
-            case 0, 1: text += Self.map(iova, at: time * 7, task: task, size: 4096 << Int.random(in: 0..<3, using: &random))
-            case 2: text += Self.unmap(iova, at: time * 7, task: task, size: 4096 << Int.random(in: 0..<3, using: &random))
+            case 0, 1:
+                text += Self.map(iova, at: time * 7, task: task, size: 4096 << Int.random(in: 0..<3, using: &random))
+            case 2:
+                text += Self.unmap(iova, at: time * 7, task: task, size: 4096 << Int.random(in: 0..<3, using: &random))
             default:
                 let granularity = Bool.random(using: &random) ? "f2" : "e2"
                 let id = String(Int.random(in: 0..<100, using: &random), radix: 16)

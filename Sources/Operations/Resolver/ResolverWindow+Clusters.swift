@@ -53,7 +53,9 @@ extension ResolverWindow {
             let weight = fitting == 1 ? Self.ofOneMapping : Self.ofOneMapping / 2 / Float(fitting)
             other = first
             while other >= 0 {
-                if entries[other].size == entry.size, let node = node(of: other) { graph.add(weight, entry.burst, node) }
+                if entries[other].size == entry.size, let node = node(of: other) {
+                    graph.add(weight, entry.burst, node)
+                }
                 other = entries[other].next
             }
             live.remove(first, &entries)
@@ -174,7 +176,8 @@ private struct BurstGraph {
             for (other, weight) in edges[node] where node < other && weight > 0 { push(weight, node, other) }
         }
         while let best = pop() {
-            guard parents[best.low] == best.low, parents[best.high] == best.high, edges[best.low][best.high] == best.weight
+            guard parents[best.low] == best.low, parents[best.high] == best.high,
+                edges[best.low][best.high] == best.weight
             else { continue }
             let keepsLow = edges[best.low].count >= edges[best.high].count
             let (kept, gone) = keepsLow ? (best.low, best.high) : (best.high, best.low)
@@ -217,7 +220,9 @@ private struct BurstGraph {
         var parent = 0
         while true {
             var first = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && precedes(child, first) { first = child }
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && precedes(child, first) {
+                first = child
+            }
             if first == parent { return top }
             heap.swapAt(parent, first)
             parent = first

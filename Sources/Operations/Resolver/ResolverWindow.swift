@@ -184,7 +184,11 @@ struct ResolverWindow {
             address = address &+ entries[best].size
             former = best
         }
-        if left == 0, let head = pieces.first { candidates.append(head) } else { pieces.removeAll(keepingCapacity: true) }
+        if left == 0, let head = pieces.first {
+            candidates.append(head)
+        } else {
+            pieces.removeAll(keepingCapacity: true)
+        }
     }
 
     private mutating func remove(_ map: Int, from live: inout LiveMaps) {
@@ -316,7 +320,7 @@ struct ResolverWindow {
                 }
             }
             leads[burst] = labelCount == 1 ? .infinity : first - second
-            labels[burst] = isFirst && leads[burst] < 1 ? -1 : best
+            labels[burst] = leads[burst] < (isFirst ? 1 : Resolver.leastLead) ? -1 : best
         }
     }
 
