@@ -151,6 +151,16 @@ struct FlushCensus: Sendable {
         unmapsSinceFlush = 0
     }
 
+    /// A flush of the whole domain that is for none of its unmaps in particular.
+    mutating func flushLater() {
+        for index in cpus.indices {
+            cpus[index].settle(flushAlls: flushAlls)
+            cpus[index].isOpen = false
+        }
+        closedLater += unmapsSinceFlush
+        unmapsSinceFlush = 0
+    }
+
     private mutating func index(of cpu: Int32) -> Int {
         if last.cpu == cpu { return last.index }
         let index = indexOfCPU[cpu] ?? cpus.count

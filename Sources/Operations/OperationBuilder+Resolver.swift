@@ -4,6 +4,8 @@ import TraceFormats
 extension OperationBuilder {
     /// What waits with them is let go at this many, however few operations there are.
     private static let waitingLimit = 1 << 17
+    /// Who flushes each unmap by itself has done so within this time, in ns.
+    private static let soonAfter: Int64 = 1_000_000
 
     /// Whether the domain of operations that are taken for this one is still to be found.
     func isUnresolved(_ domain: Int32) -> Bool {
@@ -108,7 +110,8 @@ extension OperationBuilder {
         clues.removeSubrange(..<clueCount)
         let layerCount = resolvedLayers.prefix { $0.line < limit }.count
         for var layer in resolvedLayers[..<layerCount] {
-            if layer.domain == 0 || layer.domain == unresolvedDomain, layer.flush == 0, let id = layer.hardwareDomain {
+            let isOpen = layer.domain == unresolvedDomain || layer.domain == 0 && layer.kind.invalidatesIOTLB
+            if isOpen, layer.flush == 0, layer.cause == nil, let id = layer.hardwareDomain {
                 if let domain = domainOfHardware[id] {
                     layer.domain = domain
                 } else if layer.domain > 0 {
@@ -187,7 +190,9 @@ extension OperationBuilder {
             domains[index].census.unmap(cpu: operation.cpu, isQueued: operation.flags.contains(.queued))
             let start = operation.iova ?? 0
             let last = start &+ (max(operation.size ?? 1, 1) - 1)
-            lastResolvedUnmap[operation.cpu] = (operation.domain, start, last)
+            lastResolvedUnmap[operation.cpu] = (
+                operation.domain, operation.task, operation.time, start, last
+            )
         }
         while clue < clueCount {
             takeCensus(clues[clue])
@@ -202,8 +207,17 @@ extension OperationBuilder {
                 domains[index].census.flush(cpu: clue.cpu, isFlushAll: true)
             }
         case .whole(let id):
-            let domain = domainOfHardware[id] ?? lastResolvedUnmap[clue.cpu]?.domain ?? unresolvedDomain
-            domains[Int(domain) - 1].census.flush(cpu: clue.cpu, isFlushAll: true)
+            let unmap = lastResolvedUnmap[clue.cpu]
+            let domain = domainOfHardware[id] ?? unmap?.domain ?? unresolvedDomain
+            if let unmap, unmap.domain == domain, unmap.task == clue.task,
+                clue.time < unmap.time
+                    || clue.time.subtractingReportingOverflow(unmap.time).partialValue < Self.soonAfter
+            {
+                domains[Int(domain) - 1].census.flush(cpu: clue.cpu, isFlushAll: true)
+            } else {
+                // Whoever flushes all of a domain by the way does not do it for one unmap.
+                domains[Int(domain) - 1].census.flushLater()
+            }
         case .range(_, let first, let last):
             guard let unmap = lastResolvedUnmap[clue.cpu], first <= unmap.start, unmap.last <= last else { return }
             domains[Int(unmap.domain) - 1].census.flush(cpu: clue.cpu, isFlushAll: false)

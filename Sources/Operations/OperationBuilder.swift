@@ -113,7 +113,7 @@ public struct OperationBuilder {
     var clues: ContiguousArray<Clue> = []
     var waitingOperations: ContiguousArray<Operation> = []
     var resolvedLayers: ContiguousArray<Layer> = []
-    var lastResolvedUnmap: [Int32: (domain: Int32, start: UInt64, last: UInt64)] = [:]
+    var lastResolvedUnmap: [Int32: (domain: Int32, task: Int32, time: Int64, start: UInt64, last: UInt64)] = [:]
     var taskNumber: [TaskKey: Int32] = [:]
     var deviceNames = NameTable()
     var unitNames = NameTable()

@@ -50,26 +50,34 @@ struct HardwareNames {
         counts[domain, default: [:]][id, default: Count()].ofUnmaps += 1
     }
 
-    /// The ids that are clear by now, by domain.
+    /// The ids that are clear by now, by domain: one is of one domain, so those that are clear leave fewer for the others.
     var names: [(domain: Int32, id: Int64)] {
-        let ids = lastFlush.keys.sorted()
-        let domains = reuses.keys.sorted()
-        if ids.count == 1, domains.count == 1, let id = ids.first, let domain = domains.first { return [(domain, id)] }
-        return domains.compactMap { domain in
-            let counts = counts[domain] ?? [:]
-            let ofUnmaps = ids.map { counts[$0]?.ofUnmaps ?? 0 }
-            if let most = ofUnmaps.max(), most >= 8, most * 10 >= ofUnmaps.reduce(0, +) * 9,
-                let index = ofUnmaps.firstIndex(of: most)
-            {
-                return (domain, ids[index])
-            }
-            let all = reuses[domain] ?? 0
-            guard all >= 30 else { return nil }
-            let shares = ids.map { (share: Double(counts[$0]?.withoutFlush ?? 0) / Double(all), id: $0) }
-                .sorted { ($0.share, $0.id) < ($1.share, $1.id) }
-            guard let first = shares.first, first.share < 0.05 else { return nil }
-            if shares.count > 1, shares[1].share < max(0.1, 4 * first.share) { return nil }
-            return (domain, first.id)
+        var ids = lastFlush.keys.sorted()
+        var domains = reuses.keys.sorted()
+        var names: [(domain: Int32, id: Int64)] = []
+        while let name = domains.lazy.compactMap({ domain in id(of: domain, ids).map { (domain, $0) } }).first {
+            names.append(name)
+            ids.removeAll { $0 == name.1 }
+            domains.removeAll { $0 == name.0 }
         }
+        if ids.count == 1, domains.count == 1 { names.append((domains[0], ids[0])) }
+        return names
+    }
+
+    private func id(of domain: Int32, _ ids: [Int64]) -> Int64? {
+        let counts = counts[domain] ?? [:]
+        let ofUnmaps = ids.map { counts[$0]?.ofUnmaps ?? 0 }
+        if let most = ofUnmaps.max(), most >= 8, most * 10 >= ofUnmaps.reduce(0, +) * 9,
+            let index = ofUnmaps.firstIndex(of: most)
+        {
+            return ids[index]
+        }
+        let all = reuses[domain] ?? 0
+        guard all >= 30 else { return nil }
+        let shares = ids.map { (share: Double(counts[$0]?.withoutFlush ?? 0) / Double(all), id: $0) }
+            .sorted { ($0.share, $0.id) < ($1.share, $1.id) }
+        guard let first = shares.first, first.share < 0.05 else { return nil }
+        if shares.count > 1, shares[1].share < max(0.1, 4 * first.share) { return nil }
+        return first.id
     }
 }
