@@ -57,7 +57,8 @@ public struct LogImport {
     ///   - progress: called after every few thousand events.
     ///   - isCancelled: asked as often; true ends the import with ``StoreError/interrupted``.
     public init(
-        path: String, name: String? = nil, options: Options = Options(), progress: @escaping (Progress) -> Void = { _ in },
+        path: String, name: String? = nil, options: Options = Options(),
+        progress: @escaping (Progress) -> Void = { _ in },
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
         self.path = path
@@ -156,6 +157,8 @@ public struct LogImport {
         /// Issues beyond those that become rows, not yet told to the writer.
         var omitted: [ParseIssue.Reason: Int64] = [:]
         var progress = ReadProgress()
+        /// Announcements of lost events.
+        var losses: Int64 = 0
 
         func rows(_ builder: OperationBuilder) -> Int {
             builder.operations.count + builder.layers.count + builder.losses.count
@@ -180,6 +183,7 @@ public struct LogImport {
                 state.omitted[issue.reason, default: 0] += 1
             }
         }
+        state.losses += Int64(batch.losses.count)
         state.progress = batch.progress
         progress(
             Progress(
@@ -216,7 +220,8 @@ public struct LogImport {
                 ($0.name, $0.count)
             },
             issues: state.issueCounts.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
-                .map { ($0.key.rawValue, $0.value) })
+                .map { ($0.key.rawValue, $0.value) },
+            losses: state.losses)
     }
 
     private func finish(
@@ -251,20 +256,21 @@ public struct LogImport {
 /// Why a log that could be read is not imported.
 public enum ImportError: Error {
     /// It holds no event of an IOMMU.
-    case nothingOfAnIOMMU(path: String, events: [(String, Int64)], issues: [(String, Int64)])
+    case nothingOfAnIOMMU(path: String, events: [(String, Int64)], issues: [(String, Int64)], losses: Int64)
     /// Something in it cannot be taken as it stands, and the import was to be strict.
     case issue(path: String, ParseIssue)
 
     /// What the log does hold, and how to record the right thing.
     public var message: String {
         switch self {
-        case .nothingOfAnIOMMU(let path, let events, let issues):
+        case .nothingOfAnIOMMU(let path, let events, let issues, let losses):
             var lines = ["\(path): holds no event of an IOMMU; nothing was imported"]
             if events.isEmpty, issues.isEmpty { lines.append("  it holds no event at all") }
             if !events.isEmpty {
                 let shown = events.prefix(5).map { "\($0.0) (\($0.1))" }.joined(separator: ", ")
                 lines.append("  events that it does hold: \(shown)\(events.count > 5 ? ", …" : "")")
             }
+            if losses > 0 { lines.append("  places where it says that events were lost: \(losses)") }
             if !issues.isEmpty {
                 let shown = issues.map { "\($0.0) (\($0.1))" }.joined(separator: ", ")
                 lines.append("  lines that were not understood: \(shown)")

@@ -142,6 +142,23 @@ public enum TraceDescription {
             gaps.append(
                 "whether \(count(.assumed)) of \(all) maps and unmaps are of one domain, as it was told to assume")
         }
+        let named = try Bool.fetchOne(
+            database,
+            sql:
+                "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND evidence = 'inferred' AND name NOT LIKE 'hw:%')",
+            arguments: [id])
+        if named == true {
+            gaps.append(
+                "which devices share a domain: a domain is taken for that of the device it is named after (inferred)")
+        }
+        let untimed = try Int64.fetchOne(
+            database, sql: "SELECT sum(count) FROM parse_issue_count WHERE trace = ? AND reason = ?",
+            arguments: [id, "event without time, CPU and task"])
+        if let untimed {
+            gaps.append(
+                "when \(untimed) of its events happened: their lines have no time, so each is taken at that of the one before"
+            )
+        }
         switch trace["flush_layer"] as String {
         case "hardware": gaps.append("flushes at the API: runs of IOTLB descriptors stand in for them (inferred)")
         case "none": gaps.append("when it flushed: it shows neither syncs nor descriptors, so recorded has no answer")

@@ -150,7 +150,6 @@ public struct TraceReader: ~Copyable {
             take(preface, in: batch, at: index)
             return false
         }
-        if CallChain.contains(line) { return false }
         do throws(LineError) {
             let parsed = try shape.readAnother(line)
             guard parsed.clock == .none else {
@@ -162,6 +161,8 @@ public struct TraceReader: ~Copyable {
             return true
         } catch {
             if error.reason == .notAnEvent {
+                // After the shapes: a task may be called like an address, `beef`.
+                if CallChain.contains(line) { return false }
                 if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) { return false }
                 if let record = PerfLine.record(line) {
                     if case .lost(let cpu, let count) = record {

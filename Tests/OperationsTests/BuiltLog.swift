@@ -20,9 +20,15 @@ struct BuiltLog {
     /// Reads a log in the shorthand of ``FtraceText/expand(_:)``.
     init(_ shorthand: String) throws { try self.init(text: FtraceText.expand(shorthand)) }
 
-    init(text: String) throws {
+    init(text: String) throws { try self.init(bytes: Array(text.utf8)) }
+
+    init(bytes: [UInt8], ticksPerSecond: UInt64? = nil) throws {
         let folder = try TemporaryFolder()
-        var reader = try TraceReader(LogFile(path: folder.write(text, to: "log.txt")))
+        try self.init(path: folder.write(bytes, to: "log.txt"), ticksPerSecond: ticksPerSecond)
+    }
+
+    init(path: String, ticksPerSecond: UInt64? = nil) throws {
+        var reader = try TraceReader(LogFile(path: path), ticksPerSecond: ticksPerSecond)
         let batch = EventBatch()
         var builder = OperationBuilder()
         var issues: [ParseIssue] = []

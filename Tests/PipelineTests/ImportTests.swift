@@ -338,7 +338,7 @@ struct ImportTests {
         do {
             _ = try LogImport(path: log).run { try TraceStore(path: path, access: .create) }
             Issue.record("imported")
-        } catch ImportError.nothingOfAnIOMMU(log, let events, let issues) {
+        } catch ImportError.nothingOfAnIOMMU(log, let events, let issues, _) {
             #expect(events.map(\.0) == ["sched_switch", "print"])
             #expect(events.map(\.1) == [2, 1])
             #expect(issues.map(\.0) == ["not an event line"])

@@ -18,6 +18,10 @@ public enum SharedTraces {
     /// Logs that other people published, as text.
     public static let found: [URL] = files(in: folder?.appending(path: "found")).filter { $0.pathExtension == "txt" }
 
+    /// One workload recorded and printed in every way there is.
+    public static let shapes: [URL] = files(in: folder?.appending(path: "lab/6.1-shapes"))
+        .filter { $0.lastPathComponent.hasSuffix(".txt") || $0.lastPathComponent.hasSuffix(".txt.gz") }
+
     /// The laboratory's logs with function probes, by kernel and policy.
     public static let labProbes = lab([".probes.txt.gz"])
     /// Its logs with tracepoints only.

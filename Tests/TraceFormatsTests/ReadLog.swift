@@ -30,17 +30,19 @@ struct ReadLog {
     var lines: Int64 = 0
     var hash: UInt64 = 0
 
-    private static let textFields: Set<Field> = [.device, .driver, .unit]
+    private static let textFields: Set<Field> = [.device, .driver, .unit, .direction]
 
-    init(_ text: String) throws { try self.init(bytes: Array(text.utf8)) }
-
-    init(bytes: [UInt8]) throws {
-        let folder = try TemporaryFolder()
-        try self.init(path: folder.write(bytes, to: "log.txt"))
+    init(_ text: String, ticksPerSecond: UInt64? = nil) throws {
+        try self.init(bytes: Array(text.utf8), ticksPerSecond: ticksPerSecond)
     }
 
-    init(path: String) throws {
-        var reader = try TraceReader(LogFile(path: path))
+    init(bytes: [UInt8], ticksPerSecond: UInt64? = nil) throws {
+        let folder = try TemporaryFolder()
+        try self.init(path: folder.write(bytes, to: "log.txt"), ticksPerSecond: ticksPerSecond)
+    }
+
+    init(path: String, ticksPerSecond: UInt64? = nil) throws {
+        var reader = try TraceReader(LogFile(path: path), ticksPerSecond: ticksPerSecond)
         let batch = EventBatch()
         var symbols: [String] = []
         var issues: [ParseIssue] = []

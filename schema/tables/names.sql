@@ -3,7 +3,7 @@ CREATE TABLE task (
     id     INTEGER PRIMARY KEY,               -- number over all traces
     trace  INTEGER NOT NULL REFERENCES trace, -- the log that names it
     pid    INTEGER NOT NULL,                  -- the kernel's thread id; 0 is the idle task of each CPU
-    comm   TEXT NOT NULL                      -- its name, at most 15 bytes; '<...>' where the kernel had forgotten it
+    comm   TEXT NOT NULL                      -- its name, at most 15 bytes; '<...>' where the kernel had forgotten it, '(not recorded)' where the log has none
 ) STRICT;
 
 CREATE TABLE device (

@@ -38,7 +38,7 @@ struct EventBody {
             try readPairs(&body, into: event, symbols: &symbols)
             try require(.device, in: event)
         case .ioPageFault:
-            try readFault(&body, into: event, symbols: &symbols)
+            guard try readFault(&body, into: event, symbols: &symbols) else { return false }
         case .qiSubmit:
             try readDescriptor(&body, into: event, symbols: &symbols)
         case .cacheTagFlushRange, .cacheTagFlushRangeNotPresent, .cacheTagFlushAll, .cacheTagAssign, .cacheTagUnassign:
@@ -54,6 +54,7 @@ struct EventBody {
             try checkRange(of: event)
         case .bounced:
             try DMABody.readBounce(&body, into: event, symbols: &symbols)
+            try checkRange(of: event)
         case .mapSingle, .mapList, .unmapSingle, .unmapList, .bounceMapSingle, .bounceMapList, .bounceUnmapSingle:
             guard body.startsWith("dev=") || body.startsWith("dev_name=") else { return false }
             try readPairs(&body, into: event, symbols: &symbols)
@@ -121,8 +122,9 @@ struct EventBody {
     /// `IOMMU:driver device iova=A flags=B`
     private func readFault(
         _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>, symbols: inout SymbolTable
-    ) throws(LineError) {
-        if body.skip("IOMMU:") {
+    ) throws(LineError) -> Bool {
+        if !body.startsWith("device=") && !body.startsWith("driver=") && !body.startsWith("iova=") {
+            guard body.skip("IOMMU:") else { return false }
             body.skipSpaces()
             set(.driver, to: symbols.intern(body.token(until: UInt8(ascii: " "))), in: event)
             body.skipSpaces()
@@ -130,6 +132,7 @@ struct EventBody {
         }
         try readPairs(&body, into: event, symbols: &symbols)
         try require(.iova, in: event)
+        return true
     }
 
     /// A message of the kernel log: `iova 0xfcbbf000 pa 0x00000008b2f33000 size 0x1000`. It stands at the entry of the

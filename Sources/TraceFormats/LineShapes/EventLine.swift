@@ -108,6 +108,7 @@ struct EventLine {
         var name = cursor.token(until: UInt8(ascii: ":"))
         guard cursor.skip(UInt8(ascii: ":")) else { return nil }
         if !cursor.isAtEnd, cursor.byte != UInt8(ascii: " ") {
+            guard isName(name) else { return nil }
             name = cursor.token(until: UInt8(ascii: ":"))
             guard cursor.skip(UInt8(ascii: ":")) else { return nil }
         }

@@ -29,7 +29,7 @@ enum LineShape: CaseIterable {
                 // A letter's lines look like events without a time; the log stays what it was.
                 if shape != .untimed { self = shape }
                 return event
-            } catch where error.reason == .notAnEvent {
+            } catch  where error.reason == .notAnEvent {
                 continue
             }
         }

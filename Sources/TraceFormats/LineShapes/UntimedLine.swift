@@ -14,6 +14,7 @@ enum UntimedLine {
         var cursor = ByteCursor(position: base, end: base + bytes.count)
         cursor.skipSpaces()
         guard let name = EventLine.name(&cursor) else { throw LineError(.notAnEvent) }
+        guard let first = name.first, first &- UInt8(ascii: "a") < 26 else { throw LineError(.notAnEvent) }
         // Events are named in small letters, headers of a mail are not.
         for byte in name where byte &- UInt8(ascii: "A") < 26 { throw LineError(.notAnEvent) }
         return try EventLine(comm: unknownTask, pid: 0, cpu: 0, stamp: .none, name: name, body: cursor)
