@@ -102,7 +102,7 @@ struct ResolverLabTests {
         #expect(
             try Pipeline.csv(
                 """
-                SELECT single_domain, domain.name, evidence, mode, grade.name AS grade, operations
+                SELECT single_domain, domain.name, evidence, mode, grade.name AS grade, domain_grade.operations
                 FROM trace JOIN domain ON domain.trace = trace.id JOIN domain_grade ON domain_grade.domain = domain.id
                 JOIN grade ON grade.id = domain_grade.grade
                 """, in: store) == """
