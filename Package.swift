@@ -40,7 +40,7 @@ let package = Package(
         .target(name: "Replay", dependencies: ["IOMMUModel", "Operations", "TraceStore"]),
         .target(
             name: "Reporting",
-            dependencies: ["Schema", "TraceStore", .product(name: "GRDB", package: "GRDB.swift")]
+            dependencies: ["Operations", "Schema", "TraceStore", .product(name: "GRDB", package: "GRDB.swift")]
         ),
         .executableTarget(
             name: "iommu-trace",

@@ -38,11 +38,14 @@ public struct LogImport {
         public var ticksPerSecond: UInt64?
         /// Whether the first thing in the log that cannot be taken as it stands refuses all of it.
         public var isStrict: Bool
+        /// Whether operations that name no domain are to be taken for those of one, in place of finding out.
+        public var assumesSingleDomain: Bool
 
         /// Times in seconds, whatever can be taken.
-        public init(ticksPerSecond: UInt64? = nil, isStrict: Bool = false) {
+        public init(ticksPerSecond: UInt64? = nil, isStrict: Bool = false, assumesSingleDomain: Bool = false) {
             self.ticksPerSecond = ticksPerSecond
             self.isStrict = isStrict
+            self.assumesSingleDomain = assumesSingleDomain
         }
     }
 
@@ -87,7 +90,7 @@ public struct LogImport {
         let file = try LogFile(path: path, isCancelled: isCancelled)
         let shared = SharedSource(try LogSource.open(file, ticksPerSecond: options.ticksPerSecond))
         let channel = BatchChannel(batches: 4)
-        var builder = OperationBuilder()
+        var builder = OperationBuilder(assumesSingleDomain: options.assumesSingleDomain)
         var state = ImportState()
         let isRead = DispatchSemaphore(value: 0)
         Thread.detachNewThread {

@@ -33,6 +33,10 @@ public struct Domain: Sendable {
     /// The device that it is known by, if its events name that in place of an address. Devices of one group have one
     /// domain each here.
     public internal(set) var deviceName: String?
+    /// Whether it is known by ``hardwareDomain`` only.
+    public internal(set) var isHardwareName = false
+    /// How many of its maps and unmaps rest on each grade, by raw value.
+    private var grades = InlineArray<8, Int64>(repeating: 0)
     /// How many domains had this address before.
     public let generation: Int
     /// What it is for.
@@ -61,13 +65,23 @@ public struct Domain: Sendable {
 
     /// What reports call it.
     public var name: String {
-        guard let pointer else { return deviceName ?? "unresolved" }
+        guard let pointer else {
+            if isHardwareName, let hardwareDomain { return "hw:\(hardwareDomain)" }
+            return deviceName ?? "unresolved"
+        }
         let address = "0x" + String(pointer, radix: 16)
         return generation == 0 ? address : "\(address)#\(generation)"
     }
 
     /// Whether its operations are known to be its own.
-    public var evidence: Evidence { pointer != nil ? .recorded : deviceName != nil ? .inferred : .assumed }
+    public var evidence: Evidence {
+        pointer != nil ? .recorded : deviceName != nil || isHardwareName ? .inferred : .assumed
+    }
+
+    /// How many of its maps and unmaps are known to be its own in this way.
+    public func operations(_ grade: Grade) -> Int64 { grades[Int(grade.rawValue)] }
+
+    mutating func count(_ grade: Grade, _ operations: Int64) { grades[Int(grade.rawValue)] += operations }
 
     /// What it did with its flushes.
     public var mode: Mode { census.mode }
@@ -134,6 +148,16 @@ struct FlushCensus: Sendable {
             cpus[index].isOpen = false
         }
         closedLater += max(unmapsSinceFlush - (closesOwn ? 1 : 0), 0)
+        unmapsSinceFlush = 0
+    }
+
+    /// A flush of the whole domain that is for none of its unmaps in particular.
+    mutating func flushLater() {
+        for index in cpus.indices {
+            cpus[index].settle(flushAlls: flushAlls)
+            cpus[index].isOpen = false
+        }
+        closedLater += unmapsSinceFlush
         unmapsSinceFlush = 0
     }
 

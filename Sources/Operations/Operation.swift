@@ -119,6 +119,8 @@ public struct Operation: Sendable {
     /// By kind: access flags of a fault, id of a group, a flush_all's ``FlushCause``, the type argument of a
     /// domain_alloc, the hardware's domain id of an access.
     public var detail: Int64?
+    /// How a map's or unmap's domain is known.
+    public var grade: Grade?
     /// Line in the log of the event that gave ``time``, from 1.
     public var line: Int64 = 0
 

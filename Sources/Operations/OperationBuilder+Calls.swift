@@ -146,7 +146,9 @@ extension OperationBuilder {
         let index = Int(operation.domain) - 1
         let isFast = operation.kind == .unmapFast
         let isQueued = operation.flags.contains(.queued)
-        domains[index].census.unmap(cpu: operation.cpu, isQueued: isQueued)
+        if !isUnresolved(operation.domain) {
+            domains[index].census.unmap(cpu: operation.cpu, isQueued: isQueued)
+        }
         if domains[index].probeCandidate.unmap(iova: iova, size: size, isFast: isFast) {
             operation.flags.insert(.attachProbe)
         }

@@ -110,14 +110,16 @@ extension OperationBuilder {
         layer.startsRun = !isContinued
         if layer.startsRun { totals.hardwareRuns += 1 }
         guard layer.cause == nil else { return }
+        note(layer)
         guard let unmap = cpus[cpu].lastUnmap else {
             // A flush queue's timer may fire where nobody unmaps.
-            if !isPageSelective, unresolvedDomain > 0 {
+            if !isPageSelective, unresolvedDomain > 0, assumesSingleDomain {
                 domains[Int(unresolvedDomain) - 1].census.flush(cpu: layer.cpu, isFlushAll: true)
             }
             return
         }
         layer.domain = unmap.domain
+        if isUnresolved(unmap.domain) { return }
         if !isPageSelective {
             domains[Int(unmap.domain) - 1].census.flush(cpu: layer.cpu, isFlushAll: true)
         } else if first <= unmap.start, unmap.last <= last {

@@ -15,6 +15,8 @@ public struct OperationBuilder {
     public internal(set) var layers: ContiguousArray<Layer> = []
     /// Texts of trace markers, likewise.
     public internal(set) var markers: [Marker] = []
+    /// What has become clear of operations that were taken before, likewise.
+    public internal(set) var corrections: [Correction] = []
     /// Lost-event announcements, likewise.
     public internal(set) var losses: [LostEvents] = []
     /// Events that belong to nothing, to be taken by ``takeIssues()``.
@@ -101,6 +103,17 @@ public struct OperationBuilder {
     var unresolvedDomain: Int32 = 0
     /// Domains that are known by the name of a device only.
     var domainNamedAfter: [Int32: Int32] = [:]
+    /// Domains that are known by the hardware's id only.
+    var domainOfHardware: [Int64: Int32] = [:]
+    /// Whether all operations that name no domain are to be taken for those of one.
+    public let assumesSingleDomain: Bool
+    var resolver = Resolver()
+    var hardwareNames = HardwareNames()
+    /// What tells of the domains of operations that wait, and what waits for them to be known.
+    var clues: ContiguousArray<Clue> = []
+    var waitingOperations: ContiguousArray<Operation> = []
+    var resolvedLayers: ContiguousArray<Layer> = []
+    var lastResolvedUnmap: [Int32: (domain: Int32, task: Int32, time: Int64, start: UInt64, last: UInt64)] = [:]
     var taskNumber: [TaskKey: Int32] = [:]
     var deviceNames = NameTable()
     var unitNames = NameTable()
@@ -118,7 +131,10 @@ public struct OperationBuilder {
     }
 
     /// Builds operations and layers with ids from 1 on, each without gaps.
-    public init() {
+    ///
+    /// - Parameter assumesSingleDomain: take all operations that name no domain for those of one, in place of finding out.
+    public init(assumesSingleDomain: Bool = false) {
+        self.assumesSingleDomain = assumesSingleDomain
         nextLayerID = 1
         pending = PendingOperations(firstID: 1)
     }
@@ -130,6 +146,7 @@ public struct OperationBuilder {
         layers.removeAll(keepingCapacity: true)
         markers.removeAll(keepingCapacity: true)
         losses.removeAll(keepingCapacity: true)
+        corrections.removeAll(keepingCapacity: true)
     }
 
     /// Hands over the events that belong to nothing.
@@ -183,7 +200,7 @@ public struct OperationBuilder {
             releaseHeldLayers(onCPU: cpu)
             releaseSender(onCPU: cpu)
         }
-        settle()
+        settle(isEnd: true)
     }
 
     mutating func add(_ event: UnsafePointer<TraceEvent>, texts: [String]) {
@@ -262,8 +279,11 @@ public struct OperationBuilder {
             let text = event.pointee[.text].map { Int(truncatingIfNeeded: $0) } ?? -1
             if texts.indices.contains(text) { waitingMarkers.append((pending.end, texts[text])) }
             append(operation)
-        case .cacheTagAssignment, .dmaMap, .dmaUnmap, .dmaMapList, .dmaUnmapList, .bounced, .repeated:
-            break
+        case .cacheTagAssignment, .bounced, .repeated: break
+        case .dmaMap: noteDevice(event, isMap: true, isList: false, task: task)
+        case .dmaMapList: noteDevice(event, isMap: true, isList: true, task: task)
+        case .dmaUnmap: noteDevice(event, isMap: false, isList: false, task: task)
+        case .dmaUnmapList: noteDevice(event, isMap: false, isList: true, task: task)
         case .deviceMap: deviceMap(event, cpu: cpu, task: task)
         case .deviceUnmap: deviceUnmap(event, cpu: cpu, task: task)
         case .unmapMessage: unmapMessage(event, cpu: cpu, task: task)
@@ -301,7 +321,8 @@ public struct OperationBuilder {
     }
 
     /// Moves what no call in flight can precede any more to the output.
-    mutating func settle() {
+    mutating func settle(isEnd: Bool = false) {
+        let (firstOperation, firstLayer) = (operations.count, layers.count)
         pending.drain { operation in
             totals.operations[Int(operation.kind.rawValue)] += 1
             operations.append(operation)
@@ -327,6 +348,7 @@ public struct OperationBuilder {
         waitingMarkers.removeSubrange(..<named)
         for cpu in cpus.indices { cpus[cpu].resolve(pending) }
         if waitingLayers.isEmpty, waitingMarkers.isEmpty { pending.forgetIDs() }
+        resolve(operationsFrom: firstOperation, layersFrom: firstLayer, isEnd: isEnd)
     }
 
     mutating func lose(_ loss: LostEvents) {

@@ -1,4 +1,5 @@
 import GRDB
+import Operations
 import TraceStore
 
 /// A trace in words: what it holds, how its domains behave, and what it cannot answer.
@@ -67,11 +68,22 @@ public enum TraceDescription {
             let mode: String = domain["mode"]
             line(
                 "",
-                "\(domain["name"] as String) (\(evidence)): \(mode == "unknown" ? "mode unknown" : "\(mode) (inferred)"), "
+                "\(domain["name"] as String) (\(evidence)\(try grades(of: domain["id"], database))): \(mode == "unknown" ? "mode unknown" : "\(mode) (inferred)"), "
                     + "\(domain["mode_reason"] as String); "
                     + (kind == "unknown" ? "kind unknown" : "kind \(kind) (\(kindEvidence))"))
         }
         if domains.count - unused > shown { line("", "… and \(domains.count - unused - shown) more: report domains") }
+    }
+
+    /// What the operations of a domain rest on, where their events do not name it.
+    private static func grades(of domain: Int64, _ database: Database) throws -> String {
+        let rows = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT name, operations FROM domain_grade JOIN grade ON grade.id = grade
+                WHERE domain = ? AND grade.id > \(Grade.pointer.rawValue) ORDER BY grade.id
+                """, arguments: [domain])
+        return rows.isEmpty ? "" : ": " + rows.map { "\($0[1] as Int64) \($0[0] as String)" }.joined(separator: ", ")
     }
 
     private static func kinds(_ stage: String, _ id: Int64, _ database: Database) throws -> String {
@@ -112,14 +124,28 @@ public enum TraceDescription {
     /// What the log cannot answer, and why.
     private static func gaps(_ trace: Row, _ id: Int64, _ database: Database) throws -> [String] {
         var gaps: [String] = []
-        let unresolved = try Bool.fetchOne(
-            database, sql: "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND name = 'unresolved')",
-            arguments: [id])
-        if unresolved == true {
-            gaps.append("which domain its operations belong to: they are taken for one domain, 'unresolved' (assumed)")
+        let grades = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT domain_grade.grade, sum(operations) FROM domain_grade JOIN domain ON domain.id = domain
+                WHERE trace = ? GROUP BY domain_grade.grade
+                """, arguments: [id])
+        let counts = Dictionary(grades.map { ($0[0] as Int64, $0[1] as Int64) }) { first, _ in first }
+        let all = counts.values.reduce(0, +)
+        func count(_ grade: Grade) -> Int64 { counts[Int64(grade.rawValue)] ?? 0 }
+        if count(.ambiguous) > 0 {
+            gaps.append(
+                "which domain \(count(.ambiguous)) of \(all) maps and unmaps belong to: they are taken for one domain, 'unresolved' (assumed)"
+            )
+        }
+        if count(.assumed) > 0 {
+            gaps.append(
+                "whether \(count(.assumed)) of \(all) maps and unmaps are of one domain, as it was told to assume")
         }
         let named = try Bool.fetchOne(
-            database, sql: "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND evidence = 'inferred')",
+            database,
+            sql:
+                "SELECT EXISTS (SELECT 1 FROM domain WHERE trace = ? AND evidence = 'inferred' AND name NOT LIKE 'hw:%')",
             arguments: [id])
         if named == true {
             gaps.append(

@@ -149,6 +149,10 @@ public final class TraceStore: Sendable {
         for kind in Layer.Kind.allCases {
             try database.execute(sql: "INSERT INTO layer_kind VALUES (?, ?)", arguments: [kind.rawValue, kind.text])
         }
+        for grade in Grade.allCases {
+            try database.execute(
+                sql: "INSERT INTO grade VALUES (?, ?, ?)", arguments: [grade.rawValue, grade.text, grade.meaning])
+        }
         for cause in FlushRow.Cause.allCases {
             try database.execute(sql: "INSERT INTO flush_cause VALUES (?, ?)", arguments: [cause.rawValue, cause.text])
         }
@@ -210,6 +214,9 @@ extension TraceStore {
                     sql: "DELETE FROM \(table) WHERE \(key) >= ? AND \(key) < ?",
                     arguments: [ids.lowerBound, ids.upperBound])
             }
+            try database.execute(
+                sql: "DELETE FROM domain_grade WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
+                arguments: [trace.id])
             try database.execute(
                 sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
                 arguments: [trace.id])

@@ -133,6 +133,7 @@ public struct TraceWriter {
     /// Writes what a builder has settled.
     public mutating func write(_ builder: OperationBuilder) throws {
         for operation in builder.operations { try write(operation) }
+        try write(builder.corrections)
         for layer in builder.layers { try write(layer) }
         for marker in builder.markers {
             try database.cachedStatement(sql: "INSERT INTO marker VALUES (?, ?)")
@@ -183,7 +184,26 @@ public struct TraceWriter {
             row.add(operation.sinceEntry)
             row.add(operation.detail)
             row.add(Int64(operation.flags.rawValue))
+            row.add(Self.stored(operation.grade))
             row.add(operation.line)
+        }
+    }
+
+    /// That an operation names its domain's address is not stored: it is most common and costs nothing this way.
+    private static func stored(_ grade: Grade?) -> Int64? {
+        grade == .pointer ? nil : grade.map { Int64($0.rawValue) }
+    }
+
+    /// Late news of operations that were written before.
+    private mutating func write(_ corrections: [Correction]) throws {
+        guard !corrections.isEmpty else { return }
+        try operations.flush()
+        let statement = try database.cachedStatement(sql: "UPDATE operation SET domain = ?, grade = ? WHERE id = ?")
+        for correction in corrections {
+            try statement.execute(arguments: [
+                Int64(correction.domain) + domainBase, Self.stored(correction.grade),
+                correction.operation + operationBase,
+            ])
         }
     }
 
@@ -250,13 +270,13 @@ public struct TraceWriter {
             ? "api" : totals.hardwareRuns > 0 ? "hardware" : "none"
         try database.execute(
             sql: """
-                INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 trace, name, description.source, description.content.hash, description.content.bytes,
                 description.fileBytes, description.lines, totals.events, totals.firstTime, totals.lastTime,
                 totals.backwards, description.bufferEntries, description.bufferWritten, flushLayer,
-                totals.showsAttaches, totals.showsReturns, operationBase + 1,
+                totals.showsAttaches, totals.showsReturns, builder.assumesSingleDomain, operationBase + 1,
                 operationCount, layerBase + 1, layerCount,
             ])
         return name
@@ -287,6 +307,14 @@ public struct TraceWriter {
                 domain.wasAttached,
                 domain.pointer == nil || showsAllocations && domain.allocated == nil || domain.wasAttachedBefore,
             ])
+        }
+        let grades = try database.makeStatement(sql: "INSERT INTO domain_grade VALUES (?, ?, ?)")
+        for (index, domain) in builder.domains.enumerated() {
+            for grade in Grade.allCases where domain.operations(grade) > 0 {
+                try grades.execute(arguments: [
+                    domainBase + Int64(index) + 1, grade.rawValue, domain.operations(grade),
+                ])
+            }
         }
         for pair in attachments.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
             try database.execute(

@@ -29,6 +29,7 @@ struct Import: ParsableCommand {
     @Flag(help: "Refuse a log at the first thing in it that cannot be taken as it stands (exit code 4).")
     var strict = false
 
+    @OptionGroup var domains: DomainOptions
     @OptionGroup var clock: ClockOptions
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var progress: ProgressOptions
@@ -38,7 +39,8 @@ struct Import: ParsableCommand {
     }
 
     func run() throws {
-        let options = LogImport.Options(ticksPerSecond: try clock.ticks, isStrict: strict)
+        let options = LogImport.Options(
+            ticksPerSecond: try clock.ticks, isStrict: strict, assumesSingleDomain: domains.assumeSingleDomain)
         var store: TraceStore?
         var worst = ExitStatus.success
         for log in logs {

@@ -18,6 +18,7 @@ struct OneShot: ParsableCommand {
     @Argument(help: ArgumentHelp("The log; - is standard input.", valueName: "log"))
     var log: String?
 
+    @OptionGroup var domains: DomainOptions
     @OptionGroup var clock: ClockOptions
     @OptionGroup var policies: PolicyOptions
     @OptionGroup var progress: ProgressOptions
@@ -26,7 +27,8 @@ struct OneShot: ParsableCommand {
         guard let log else { throw CleanExit.helpRequest(IOMMUTrace.self) }
         let replay = try policies.makeReplay()
         var temporary: TraceStore?
-        let options = LogImport.Options(ticksPerSecond: try clock.ticks)
+        let options = LogImport.Options(
+            ticksPerSecond: try clock.ticks, assumesSingleDomain: domains.assumeSingleDomain)
         let outcome = try ImportStep.run(log, name: nil, options: options, progress: progress.progress) {
             let store = try TraceStore(path: "", access: .create)
             Interrupt.onSignal { store.interrupt() }

@@ -198,6 +198,15 @@ struct ClockOptions: ParsableArguments {
     }
 }
 
+/// `--assume-single-domain`
+struct DomainOptions: ParsableArguments {
+    @Flag(
+        help: ArgumentHelp(
+            "Take all operations that name no domain for those of one.",
+            discussion: "Otherwise descriptors, events of the DMA API and overlaps tell, as far as they go."))
+    var assumeSingleDomain = false
+}
+
 /// `--format` and `-o`
 struct OutputOptions: ParsableArguments {
     @Option(help: "table, json, csv or markdown.")

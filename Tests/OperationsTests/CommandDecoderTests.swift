@@ -51,7 +51,7 @@ struct CommandDecoderTests {
             0 7 2 qi_submit: iotlb_inv dmar0: 0x800f2 0xffffffffffffffff 0x0 0x0
             """)
         #expect(log.layers[0].mask == 63)
-        #expect(log.domains[0].mode == .strict)
+        #expect(log.domain("hw:8")?.mode == .strict)
     }
 
     @Test("other descriptors keep their kind and words")

@@ -213,10 +213,10 @@ struct DomainTests {
             }
             return try BuiltLog(text)
         }
-        #expect(try log("0x400f2 0x4001").domains[0].mode == .strict)
-        #expect(try log("0x400f2 0x0003").domains[0].mode == .strict)
-        #expect(try log("0x400f2 0x4000").domains[0].mode == .unknown)
-        #expect(try log("0x400e2 0x0").domains[0].mode == .strict)
+        #expect(try log("0x400f2 0x4001").domain("hw:4")?.mode == .strict)
+        #expect(try log("0x400f2 0x0003").domain("hw:4")?.mode == .strict)
+        #expect(try log("0x400f2 0x4000").domain("hw:4")?.mode == .unknown)
+        #expect(try log("0x400e2 0x0").domain("hw:4")?.mode == .strict)
     }
 
     @Test("a whole-domain descriptor on a CPU that never unmaps closes the unmaps of the others")
@@ -227,7 +227,7 @@ struct DomainTests {
             if index % 5 == 4 { text += "1 8 \(index * 10 + 1) qi_submit: iotlb_inv dmar0: 0x400e2 0x0 0x0 0x0\n" }
         }
         let log = try BuiltLog(text)
-        #expect(log.domains[0].mode == .deferred)
+        #expect(log.domain("hw:4")?.mode == .deferred)
     }
 
     // MARK: - Attaches

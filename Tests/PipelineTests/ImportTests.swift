@@ -184,7 +184,8 @@ struct ImportTests {
         let between = try Pipeline.contents(of: store)
         for (table, rows) in between
         where ![
-            "operation_kind", "layer_kind", "flush_cause", "window_end", "hazard_kind", "cost", "validation_reason",
+            "operation_kind", "grade", "layer_kind", "flush_cause", "window_end", "hazard_kind", "cost",
+            "validation_reason",
             "validation_difference",
         ].contains(table) {
             #expect(rows.count > before[table]?.count ?? 0, "\(table) is not touched by this test")

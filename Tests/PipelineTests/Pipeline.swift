@@ -10,8 +10,11 @@ import TraceStore
 enum Pipeline {
     /// Imports a log into a database that is there already.
     @discardableResult
-    static func importLog(_ path: String, name: String? = nil, into store: TraceStore) throws -> LogImport.Outcome {
-        try LogImport(path: path, name: name).run { store }
+    static func importLog(
+        _ path: String, name: String? = nil, assumesSingleDomain: Bool = false, into store: TraceStore
+    ) throws -> LogImport.Outcome {
+        try LogImport(path: path, name: name, options: LogImport.Options(assumesSingleDomain: assumesSingleDomain))
+            .run { store }
     }
 
     /// Replays a trace under the default policies.

@@ -6,6 +6,12 @@ SELECT
     trace.name AS trace,
     domain.name AS domain,
     domain.evidence,
+    (SELECT group_concat(operations || ' ' || name, ', ') FROM (
+        SELECT domain_grade.operations, grade.name
+        FROM domain_grade JOIN grade ON grade.id = domain_grade.grade
+        WHERE domain_grade.domain = domain.id
+        ORDER BY grade.id
+    )) AS grades,
     domain.kind,
     domain.kind_evidence,
     domain.mode,

@@ -2,10 +2,10 @@ CREATE TABLE domain (
     -- An IOMMU domain of a log: a kernel pointer and a generation, since the kernel reuses pointers.
     id              INTEGER PRIMARY KEY,               -- number over all traces
     trace           INTEGER NOT NULL REFERENCES trace, -- the log that it occurs in
-    name            TEXT NOT NULL,                     -- pointer, with #generation from the second domain of one pointer on; 'unresolved' stands for all operations whose domain the log does not name; a device's name where the log names that in place of a domain
-    pointer         INTEGER,                           -- address of the kernel's struct iommu_domain, by bit pattern; NULL for 'unresolved' and for one that is named after a device
+    name            TEXT NOT NULL,                     -- pointer, with #generation from the second domain of one pointer on; 'hw:4' has the hardware's id, others a device's name; 'unresolved' stands for all operations whose domain is not known
+    pointer         INTEGER,                           -- address of the kernel's struct iommu_domain, by bit pattern; NULL if the log does not show it
     generation      INTEGER NOT NULL,                  -- how many domains had this pointer before
-    evidence        TEXT NOT NULL,                     -- how its operations are known to be its own: 'recorded', 'inferred' (named after a device), 'assumed'
+    evidence        TEXT NOT NULL,                     -- how its operations are known to be its own: 'recorded', 'inferred', 'assumed'; domain_grade has more
     kind            TEXT NOT NULL,                     -- 'dma', 'unmanaged', 'identity', 'blocked', 'unknown'
     kind_evidence   TEXT NOT NULL,                     -- how kind is known: 'recorded', 'inferred', 'assumed'
     mode            TEXT NOT NULL,                     -- what it did with its flushes: 'strict', 'deferred', 'unknown' (design §4 2)
@@ -16,6 +16,14 @@ CREATE TABLE domain (
     was_attached    INTEGER NOT NULL,                  -- 1 if the log shows a device being attached to it
     assumed_attached INTEGER NOT NULL                  -- 1 if a device counts as attached until the log shows one (design §4 12)
 ) STRICT;
+
+CREATE TABLE domain_grade (
+    -- How many maps and unmaps of a domain are known to be its own in which way.
+    domain     INTEGER NOT NULL REFERENCES domain, -- the domain
+    grade      INTEGER NOT NULL REFERENCES grade,  -- how that is known
+    operations INTEGER NOT NULL,                   -- how many of its maps and unmaps
+    PRIMARY KEY (domain, grade)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE attachment (
     -- A device that a log shows being attached to a domain.

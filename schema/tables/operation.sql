@@ -4,6 +4,13 @@ CREATE TABLE operation_kind (
     name TEXT NOT NULL                                 -- the field's word
 ) STRICT;
 
+CREATE TABLE grade (
+    -- How the domain of an operation is known, from the firmest on.
+    id      INTEGER PRIMARY KEY,                       -- value of operation.grade
+    name    TEXT NOT NULL,                             -- one word
+    meaning TEXT NOT NULL                              -- what it rests on
+) STRICT;
+
 CREATE TABLE operation (
     -- What happened at the IOMMU API, in the order of the log. An unmap stands where its page-table entries were clear.
     id             INTEGER PRIMARY KEY,                -- increasing in the order of the log
@@ -21,6 +28,7 @@ CREATE TABLE operation (
     since_entry_ns INTEGER,                            -- from the call's entry to time_ns; NULL if the entry was not recorded apart
     detail         INTEGER,                            -- fault: access flags; group change: group id; flush_all: 1 a flush queue's timer, 2 a full ring; domain_alloc: the type asked for; access: the domain id that the hardware knows
     flags          INTEGER NOT NULL,                   -- sum of 1 flush is queued by the caller, 2 part of VFIO's attach probe, 4 tracepoint seen, 8 detach within an attach, 16 return missing, 32 map failed, 64 the function itself was probed
+    grade          INTEGER REFERENCES grade,           -- how the domain of a map or unmap is known; NULL if it names the domain's address, or is neither
     line           INTEGER NOT NULL                    -- line of the log that gave time_ns, from 1
 ) STRICT;
 

@@ -16,6 +16,7 @@ CREATE TABLE trace (
     flush_layer     TEXT NOT NULL,            -- where the log shows flushes: 'api' (sync, flush_all), 'hardware' (IOTLB descriptors only), 'none'
     shows_attaches  INTEGER NOT NULL,         -- 1 if the log shows attaches and names device and domain; 0: all domains count as attached (design §4 12)
     shows_returns   INTEGER NOT NULL,         -- 1 if the log shows returns of unmap calls
+    single_domain   INTEGER NOT NULL,         -- 1 if it was imported with --assume-single-domain: operations that name no domain are those of one
     first_operation INTEGER NOT NULL,         -- lowest id of this trace in operation, whose ids have no gaps
     operations      INTEGER NOT NULL,         -- rows of this trace in operation
     first_layer     INTEGER NOT NULL,         -- lowest id of this trace in layer, whose ids have no gaps

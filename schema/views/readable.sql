@@ -8,6 +8,7 @@ SELECT
     operation.cpu,
     task.comm || '-' || task.pid AS task,
     domain.name AS domain,
+    coalesce(grade.name, CASE WHEN operation.domain IS NOT NULL AND operation.kind IN (1, 2, 3) THEN 'pointer' END) AS grade,
     device.name AS device,
     CASE WHEN operation.iova IS NOT NULL THEN printf('0x%x', operation.iova) END AS iova,
     operation.size,
@@ -21,6 +22,7 @@ JOIN trace ON trace.id = operation.trace
 JOIN operation_kind ON operation_kind.id = operation.kind
 JOIN task ON task.id = operation.task
 LEFT JOIN domain ON domain.id = operation.domain
+LEFT JOIN grade ON grade.id = operation.grade
 LEFT JOIN device ON device.id = operation.device
 LEFT JOIN marker ON marker.operation = operation.id;
 

@@ -1,0 +1,86 @@
+/// Finds the operations that a clue is about: those of its CPU and task that came just before it, or the next one.
+struct ClueReader {
+    /// Operations of each CPU that no clue has told of yet.
+    private var unmaps: ContiguousArray<ContiguousArray<Int>>
+    private var maps: ContiguousArray<ContiguousArray<Int>>
+    /// Of each CPU the device that the next unmap is for: the DMA API tells of some before they happen.
+    private var announced: ContiguousArray<(task: Int32, label: Int, address: UInt64?)?>
+
+    private static let limit = 512
+
+    init(cpus: Int) {
+        unmaps = ContiguousArray(repeating: [], count: cpus)
+        maps = unmaps
+        announced = ContiguousArray(repeating: nil, count: cpus)
+    }
+
+    /// An operation has happened.
+    mutating func add(_ index: Int, _ entries: inout ContiguousArray<Entry>, cpu: Int) {
+        let entry = entries[index]
+        if entry.isMap {
+            maps[cpu].append(index)
+            if maps[cpu].count > Self.limit { maps[cpu].removeFirst(Self.limit / 2) }
+            return
+        }
+        if let next = announced[cpu], next.task == entry.task {
+            announced[cpu] = nil
+            if next.address.map({ Self.contains(entry, $0) }) ?? true {
+                entries[index].fixed = next.label
+                entries[index].fixedGrade = .dma
+                return
+            }
+        }
+        unmaps[cpu].append(index)
+        if unmaps[cpu].count > Self.limit { unmaps[cpu].removeFirst(Self.limit / 2) }
+    }
+
+    mutating func take(
+        _ clue: Clue, _ entries: inout ContiguousArray<Entry>,
+        _ flushes: inout ContiguousArray<(before: Int, label: Int?, time: Int64)>, _ resolver: inout Resolver
+    ) {
+        let cpu = Int(max(clue.cpu, 0))
+        switch clue.kind {
+        case .global: flushes.append((entries.count, nil, clue.time))
+        case .whole(let hardwareDomain):
+            guard !resolver.namesDevices else { return }
+            let label = resolver.index(of: .hardware(hardwareDomain))
+            if label >= 0 { flushes.append((entries.count, label, clue.time)) }
+        case .range(let hardwareDomain, let first, let last):
+            guard !resolver.namesDevices, cpu < unmaps.count else { return }
+            let label = resolver.index(of: .hardware(hardwareDomain))
+            for index in unmaps[cpu] where entries[index].task == clue.task {
+                let (start, size) = (entries[index].iova, entries[index].size)
+                guard label >= 0, first <= start, start &+ (max(size, 1) - 1) <= last else { continue }
+                entries[index].fixed = label
+                entries[index].fixedGrade = .hardware
+            }
+            unmaps[cpu].removeAll { entries[$0].task == clue.task }
+        case .mapped(let device, let address):
+            let label = resolver.index(of: .device(device))
+            guard label >= 0, cpu < maps.count else { return }
+            for index in maps[cpu] where entries[index].task == clue.task {
+                guard address.map({ Self.contains(entries[index], $0) }) ?? true else { continue }
+                entries[index].fixed = label
+                entries[index].fixedGrade = .dma
+            }
+            maps[cpu].removeAll { entries[$0].task == clue.task }
+        case .unmapped(let device, let address):
+            let label = resolver.index(of: .device(device))
+            guard label >= 0, cpu < unmaps.count else { return }
+            let index = address.flatMap { address in
+                unmaps[cpu].last { entries[$0].task == clue.task && Self.contains(entries[$0], address) }
+            }
+            if let index {
+                entries[index].fixed = label
+                entries[index].fixedGrade = .dma
+                unmaps[cpu].removeAll { entries[$0].task == clue.task }
+            } else {
+                announced[cpu] = (clue.task, label, address)
+            }
+        }
+    }
+
+    private static func contains(_ entry: Entry, _ address: UInt64) -> Bool {
+        address >= entry.iova && address - entry.iova < entry.size
+    }
+}

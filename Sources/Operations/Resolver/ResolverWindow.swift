@@ -1,0 +1,480 @@
+import Foundation
+
+/// The part of a log on which the resolver decides at one time.
+struct ResolverWindow {
+    /// The window's operations, and behind them the maps that were live when it began.
+    var entries: ContiguousArray<Entry>
+    /// How many of them are the window's own.
+    let count: Int
+    /// As they were when the window began.
+    private var carried: ContiguousArray<Entry> = []
+    var slotOfAddress: [UInt64: Int] = [:]
+    private var addresses: ContiguousArray<UInt64> = []
+    /// For each burst the neighbour before it, -1 for none.
+    var neighbours: ContiguousArray<Int> = []
+    /// For each burst its first entry.
+    var firsts: ContiguousArray<Int> = []
+    /// Flushes of whole domains: before which entry, which label (`nil`: all), when.
+    private(set) var flushes: ContiguousArray<(before: Int, label: Int?, time: Int64)> = []
+    /// Whether nearly all unmaps have a clue of their own.
+    private(set) var isAnchored = false
+    let labelCount: Int
+
+    /// Of each burst: its label, by how much that leads, and the scores of all labels.
+    var labels: ContiguousArray<Int> = []
+    var leads: ContiguousArray<Float> = []
+    private var scores: ContiguousArray<Float> = []
+    /// Scores that do not depend on the labels of others.
+    var ownScores: ContiguousArray<Float> = []
+
+    private var candidates: [Int] = []
+    /// The maps behind the only candidate that an unmap removes with it: `iommu_map_sg` maps piece by piece.
+    private var pieces: [Int] = []
+
+    private(set) var verdicts: ContiguousArray<Verdict> = []
+    private(set) var late: [(id: Int64, former: Verdict, now: Verdict)] = []
+
+    private static let sweeps = 3
+    /// Pieces of one unmap.
+    private static let pieceLimit = 64
+    /// Operations of a CPU that wait for a clue.
+    private static let waitingLimit = 512
+
+    init(_ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>, _ resolver: inout Resolver) {
+        entries = []
+        entries.reserveCapacity(operations.count + 1024)
+        count = operations.count
+        var reader = ClueReader(cpus: Int(operations.map(\.cpu).max() ?? 0) + 1)
+        var clue = 0
+        var lastOfCPU = ContiguousArray(repeating: -1, count: Int(operations.map(\.cpu).max() ?? 0) + 1)
+        for operation in operations {
+            while clue < clues.count, clues[clue].line < operation.line {
+                reader.take(clues[clue], &entries, &flushes, &resolver)
+                clue += 1
+            }
+            var entry = Entry()
+            entry.iova = operation.iova ?? 0
+            entry.size = operation.kind == .map ? operation.size ?? 0 : operation.result ?? operation.size ?? 0
+            entry.time = operation.time
+            entry.id = operation.id
+            entry.cpu = operation.cpu
+            entry.task = operation.task
+            entry.isMap = operation.kind == .map
+            entry.feature = resolver.feature(task: operation.task, isMap: entry.isMap, size: entry.size)
+            entry.slot = slotOfAddress[entry.iova, default: addresses.count]
+            if entry.slot == addresses.count {
+                slotOfAddress[entry.iova] = entry.slot
+                addresses.append(entry.iova)
+            }
+            let cpu = Int(max(operation.cpu, 0))
+            let last = lastOfCPU[cpu]
+            let isSameTask = last >= 0 && entries[last].task == entry.task
+            let pause = last >= 0 ? Self.pause(entries[last].time, operation.time) : .max
+            if isSameTask, pause < Resolver.pauseInBurst {
+                entry.burst = entries[last].burst
+            } else {
+                entry.burst = neighbours.count
+                let isNear = isSameTask && pause < Resolver.pauseBetweenNeighbours
+                neighbours.append(isNear ? entries[last].burst : -1)
+                firsts.append(entries.count)
+            }
+            lastOfCPU[cpu] = entries.count
+            entries.append(entry)
+            reader.add(entries.count - 1, &entries, cpu: cpu)
+        }
+        while clue < clues.count {
+            reader.take(clues[clue], &entries, &flushes, &resolver)
+            clue += 1
+        }
+        labelCount = resolver.labels.count
+        if !resolver.carried.isEmpty {
+            for (slot, address) in addresses.enumerated() {
+                guard let live = resolver.carried[address] else { continue }
+                for var entry in live {
+                    entry.slot = slot
+                    carried.append(entry)
+                }
+            }
+            entries.append(contentsOf: carried)
+        }
+        let unmaps = entries[..<count].reduce(into: (all: 0, fixed: 0)) { sum, entry in
+            if !entry.isMap { sum.all += 1 }
+            if !entry.isMap, entry.fixed >= 0 { sum.fixed += 1 }
+        }
+        isAnchored = unmaps.fixed * 5 >= unmaps.all * 4
+    }
+
+    /// ns; a clock that runs backwards makes no pause.
+    private static func pause(_ former: Int64, _ time: Int64) -> Int64 {
+        let (pause, overflow) = time.subtractingReportingOverflow(former)
+        return overflow ? .max : pause
+    }
+
+    // MARK: - Steps
+
+    /// Gives every operation a label, or none.
+    mutating func decide(_ resolver: inout Resolver) {
+        let bursts = neighbours.count
+        labels = ContiguousArray(repeating: -1, count: bursts)
+        leads = ContiguousArray(repeating: 0, count: bursts)
+        if labelCount > 0 {
+            ownScores = ContiguousArray(repeating: 0, count: bursts * labelCount)
+            for entry in entries[..<count] where entry.fixed >= 0 {
+                ownScores[entry.burst * labelCount + entry.fixed] += 2
+            }
+            if !isAnchored, labelCount > 1 { cluster(&resolver) }
+            for number in 0..<Self.sweeps { sweep(resolver, isFirst: number == 0) }
+        }
+        finish(&resolver)
+    }
+
+    /// The maps that are live at the window's begin, and every list as it was then.
+    func liveAtBegin(_ entries: inout ContiguousArray<Entry>) -> LiveMaps {
+        var live = LiveMaps(slots: slotOfAddress.count)
+        for index in carried.indices {
+            entries[count + index] = carried[index]
+            live.append(count + index, &entries)
+        }
+        return live
+    }
+
+    /// The label that an entry is taken for at present.
+    private func label(of index: Int) -> Int {
+        let entry = entries[index]
+        if entry.burst < 0 { return entry.label }
+        if entry.fixed >= 0 { return entry.fixed }
+        return entry.pair >= 0 ? entry.pair : labels[entry.burst]
+    }
+
+    private func burstLabel(of index: Int) -> Int {
+        entries[index].burst < 0 ? entries[index].label : labels[entries[index].burst]
+    }
+
+    private func lead(of index: Int) -> Float {
+        entries[index].burst < 0 ? entries[index].confidence : leads[entries[index].burst]
+    }
+
+    /// Fills ``candidates`` with the live maps that an unmap may remove, and ``pieces`` if there is only one, in pieces.
+    private mutating func findCandidates(_ unmap: Int, _ live: LiveMaps) {
+        candidates.removeAll(keepingCapacity: true)
+        pieces.removeAll(keepingCapacity: true)
+        let (size, fixed) = (entries[unmap].size, entries[unmap].fixed)
+        var index = live.heads[entries[unmap].slot]
+        while index >= 0 {
+            let isExcluded = fixed >= 0 && entries[index].excluded >> UInt32(fixed) & 1 != 0
+            if entries[index].size == size, !isExcluded { candidates.append(index) }
+            index = entries[index].next
+        }
+        guard candidates.isEmpty, live.heads[entries[unmap].slot] >= 0 else { return }
+        // Pieces one behind the other: of each address the one of the same burst, otherwise the oldest.
+        var (left, address) = (size, entries[unmap].iova)
+        var former = -1
+        while left > 0, pieces.count < Self.pieceLimit, let slot = slotOfAddress[address] {
+            var best = -1
+            var next = live.heads[slot]
+            while next >= 0 {
+                let isFitting = entries[next].size > 0 && entries[next].size <= left
+                let isOfBurst = former >= 0 && entries[next].burst == entries[former].burst
+                if isFitting, best < 0 || isOfBurst && entries[best].burst != entries[former].burst { best = next }
+                next = entries[next].next
+            }
+            guard best >= 0 else { break }
+            pieces.append(best)
+            left -= entries[best].size
+            address = address &+ entries[best].size
+            former = best
+        }
+        if left == 0, let head = pieces.first {
+            candidates.append(head)
+        } else {
+            pieces.removeAll(keepingCapacity: true)
+        }
+    }
+
+    private mutating func remove(_ map: Int, from live: inout LiveMaps) {
+        live.remove(map, &entries)
+        for piece in pieces.dropFirst() { live.remove(piece, &entries) }
+    }
+
+    /// One pass over the window: scores each burst by what its operations do to the maps of others as they are labelled
+    /// now, then labels all bursts anew.
+    private mutating func sweep(_ resolver: Resolver, isFirst: Bool) {
+        scores = ownScores
+        var live = liveAtBegin(&entries)
+        for index in 0..<count { entries[index].excluded = 0 }
+        let features = countFeatures(resolver)
+        var pairs: [(map: Int, label: Int, isCertain: Bool)] = []
+        for index in 0..<count {
+            let entry = entries[index]
+            if entry.isMap {
+                let own = label(of: index)
+                if own >= 0, !isAnchored {
+                    // The domain maps the address anew: what is live there of it was not recognised when it went.
+                    var other = live.heads[entry.slot]
+                    while other >= 0 {
+                        let next = entries[other].next
+                        if label(of: other) == own { live.remove(other, &entries) }
+                        other = next
+                    }
+                }
+                live.append(index, &entries)
+                continue
+            }
+            findCandidates(index, live)
+            let own = entry.fixed >= 0 ? entry.fixed : labels[entry.burst]
+            if entry.fixed < 0, !candidates.isEmpty { scoreUnmap(entry) }
+            var pick = own >= 0 ? candidates.first { burstLabel(of: $0) == own } : nil
+            pick = pick ?? candidates.first { burstLabel(of: $0) < 0 }
+            if pick == nil, let weakest = candidates.min(by: { lead(of: $0) < lead(of: $1) }),
+                entry.fixed < 0 || lead(of: weakest) < Resolver.sure
+            {
+                pick = weakest
+            }
+            if own >= 0 { scoreMaps(own, pick) }
+            if let pick {
+                if entry.fixed >= 0 {
+                    let isCertain = candidates.count == 1 && burstLabel(of: pick) == own
+                    pairs.append((pick, own, isCertain))
+                    for piece in pieces.dropFirst() { pairs.append((piece, own, isCertain)) }
+                }
+                remove(pick, from: &live)
+            }
+            if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot]) }
+        }
+        labelBursts(features, isFirst: isFirst)
+        for index in 0..<count where entries[index].isMap { entries[index].pair = -1 }
+        for pair in pairs where pair.map < count {
+            entries[pair.map].pair = pair.label
+            entries[pair.map].isCertain = pair.isCertain
+        }
+    }
+
+    /// Whoever stays where a domain has unmapped is none of that domain.
+    private mutating func exclude(_ label: Int, _ head: Int) {
+        var index = head
+        while index >= 0 {
+            entries[index].excluded |= 1 << UInt32(label)
+            index = entries[index].next
+        }
+    }
+
+    /// The unmap belongs where such a map is live.
+    private mutating func scoreUnmap(_ unmap: Entry) {
+        var present: UInt32 = 0
+        var isComplete = true
+        for candidate in candidates {
+            let label = burstLabel(of: candidate)
+            if label >= 0 { present |= 1 << UInt32(label) } else { isComplete = false }
+        }
+        for label in 0..<labelCount {
+            if present >> UInt32(label) & 1 != 0 {
+                scores[unmap.burst * labelCount + label] += 1
+            } else if isComplete {
+                scores[unmap.burst * labelCount + label] -= 0.7
+            }
+        }
+    }
+
+    /// The maps that it may have removed belong where the unmap does.
+    private mutating func scoreMaps(_ label: Int, _ pick: Int?) {
+        for candidate in candidates where entries[candidate].burst >= 0 {
+            let isMeant = candidates.count == 1 || candidate == pick && burstLabel(of: candidate) == label
+            scores[entries[candidate].burst * labelCount + label] += isMeant ? 1 : 0.5 / Float(candidates.count)
+        }
+        for piece in pieces.dropFirst() where entries[piece].burst >= 0 {
+            scores[entries[piece].burst * labelCount + label] += 1
+        }
+    }
+
+    private func countFeatures(_ resolver: Resolver) -> ContiguousArray<Float> {
+        var counts = ContiguousArray<Float>(repeating: 0.3, count: resolver.featureCount * labelCount)
+        let stride = Resolver.labelLimit
+        for feature in 0..<min(resolver.featureCount, resolver.featureCounts.count / stride) {
+            for label in 0..<labelCount {
+                counts[feature * labelCount + label] += resolver.featureCounts[feature * stride + label]
+            }
+        }
+        for index in 0..<count {
+            let label = label(of: index)
+            if label >= 0 { counts[entries[index].feature * labelCount + label] += 1 }
+        }
+        return counts
+    }
+
+    private mutating func labelBursts(_ features: ContiguousArray<Float>, isFirst: Bool) {
+        for burst in labels.indices {
+            let feature = entries[firsts[burst]].feature
+            var total: Float = 0
+            for label in 0..<labelCount { total += features[feature * labelCount + label] }
+            let neighbour = neighbours[burst]
+            var (best, first, second) = (-1, -Float.infinity, -Float.infinity)
+            for label in 0..<labelCount {
+                var score = scores[burst * labelCount + label]
+                score += 2 * log(features[feature * labelCount + label] / total)
+                if neighbour >= 0, leads[neighbour] >= Resolver.sure, labels[neighbour] == label { score += 1 }
+                scores[burst * labelCount + label] = score
+                if score > first {
+                    (best, first, second) = (label, score, first)
+                } else if score > second {
+                    second = score
+                }
+            }
+            leads[burst] = labelCount == 1 ? .infinity : first - second
+            labels[burst] = leads[burst] < (isFirst ? 1 : Resolver.leastLead) ? -1 : best
+        }
+    }
+
+    // MARK: - Decision
+
+    /// Goes through the window once more and decides on each operation so that maps and unmaps fit together.
+    private mutating func finish(_ resolver: inout Resolver) {
+        var live = liveAtBegin(&entries)
+        swap(&occupancy, &resolver.occupancy)
+        defer { swap(&occupancy, &resolver.occupancy) }
+        verdicts.reserveCapacity(count)
+        for index in 0..<count {
+            if entries[index].isMap {
+                finishMap(index, &live)
+            } else {
+                finishUnmap(index, &live)
+            }
+            let entry = entries[index]
+            verdicts.append(Verdict(label: entry.label >= 0 ? entry.label : nil, grade: entry.grade))
+            if entry.label >= 0 {
+                let place = entry.feature * Resolver.labelLimit + entry.label
+                while resolver.featureCounts.count <= place { resolver.featureCounts.append(0) }
+                resolver.featureCounts[place] += 1
+            }
+        }
+        self.live = live
+    }
+
+    private var live = LiveMaps(slots: 0)
+    private var occupancy = Occupancy()
+
+    private mutating func finishMap(_ index: Int, _ live: inout LiveMaps) {
+        let entry = entries[index]
+        var (label, grade, lead) = (-1, Grade.ambiguous, Float(0))
+        if entry.fixed >= 0 {
+            (label, grade, lead) = (entry.fixed, entry.fixedGrade, .infinity)
+        } else if entry.pair >= 0 {
+            (label, grade, lead) = (entry.pair, entry.isCertain ? .hardware : .inferred, .infinity)
+        } else if labelCount > 0 {
+            (label, lead) = (labels[entry.burst], leads[entry.burst])
+            if lead < Resolver.leastLead { label = -1 }
+            if label >= 0, labelCount > 1 { label = free(label, entry) }
+            if label >= 0 { grade = .inferred }
+        }
+        if label >= 0 {
+            if occupancy.labels(entry) >> UInt32(label) & 1 != 0 { evict(label, entry, &live) }
+            occupancy.add(label, entry)
+        }
+        entries[index].label = label
+        entries[index].grade = grade
+        entries[index].confidence = lead
+        live.append(index, &entries)
+    }
+
+    /// The domain maps what another map is still live at: one that was taken for one of this domain wrongly, or whose unmap
+    /// was not recognised.
+    private mutating func evict(_ label: Int, _ entry: Entry, _ live: inout LiveMaps) {
+        let reach: UInt64 = 32 << 12
+        var address = entry.iova > reach ? entry.iova - reach : 0
+        let end = entry.iova &+ min(entry.size, reach)
+        while address < end {
+            var other = slotOfAddress[address].map { live.heads[$0] } ?? -1
+            while other >= 0 {
+                let (next, former) = (entries[other].next, entries[other])
+                if former.label == label, former.iova &+ former.size > entry.iova || former.iova >= entry.iova {
+                    live.remove(other, &entries)
+                    if former.grade == .inferred, former.pair < 0, labelCount > 1 {
+                        correct(other, to: -1)
+                    } else {
+                        occupancy.remove(label, former)
+                    }
+                }
+                other = next
+            }
+            address = address &+ 4096
+        }
+    }
+
+    /// The label, if its domain has nothing at the map's address, otherwise the best other one of which that is true.
+    private func free(_ label: Int, _ entry: Entry) -> Int {
+        let taken = entry.excluded | occupancy.labels(entry)
+        if taken >> UInt32(label) & 1 == 0 { return label }
+        var best = -1
+        for label in 0..<labelCount where taken >> UInt32(label) & 1 == 0 {
+            if best < 0 || scores[entry.burst * labelCount + label] > scores[entry.burst * labelCount + best] {
+                best = label
+            }
+        }
+        return best
+    }
+
+    private mutating func finishUnmap(_ index: Int, _ live: inout LiveMaps) {
+        findCandidates(index, live)
+        let entry = entries[index]
+        var (label, grade) = (-1, Grade.ambiguous)
+        if entry.fixed >= 0 {
+            (label, grade) = (entry.fixed, entry.fixedGrade)
+        } else if labelCount > 0, leads[entry.burst] >= Resolver.leastLead {
+            label = labels[entry.burst]
+            if label >= 0 { grade = .inferred }
+        }
+        if label >= 0, let own = candidates.first(where: { entries[$0].label == label }) {
+            remove(own, from: &live)
+        } else if let weakest = candidates.min(by: { entries[$0].confidence < entries[$1].confidence }) {
+            if entry.fixed < 0 {
+                // It removes what is there, of whichever domain: otherwise that would stay, and this be of nothing.
+                label = entries[weakest].label
+                grade = label >= 0 ? .inferred : .ambiguous
+                remove(weakest, from: &live)
+            } else if entries[weakest].confidence < Resolver.sure {
+                for map in pieces.isEmpty ? [weakest] : pieces { correct(map, to: label) }
+                remove(weakest, from: &live)
+            }
+        }
+        entries[index].label = label
+        entries[index].grade = grade
+        if label >= 0 { occupancy.remove(label, entry) }
+        if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot]) }
+    }
+
+    /// A map was taken for one of another domain, or of none, when less was known.
+    private mutating func correct(_ map: Int, to label: Int) {
+        let entry = entries[map]
+        let former = Verdict(label: entry.label >= 0 ? entry.label : nil, grade: entry.grade)
+        let now = Verdict(label: label >= 0 ? label : nil, grade: label >= 0 ? .inferred : .ambiguous)
+        if entry.label >= 0 { occupancy.remove(entry.label, entry) }
+        if label >= 0 { occupancy.add(label, entry) }
+        entries[map].label = label
+        entries[map].grade = now.grade
+        if entry.burst < 0 {
+            late.append((entry.id, former, now))
+        } else {
+            verdicts[map] = now
+        }
+    }
+
+    /// Hands the maps that are live at the window's end on to the next one.
+    mutating func carry(into resolver: inout Resolver) {
+        for (slot, address) in addresses.enumerated() {
+            var maps: ContiguousArray<Entry> = []
+            var index = live.heads[slot]
+            while index >= 0 {
+                entries[index].burst = -1
+                entries[index].isCertain = false
+                maps.append(entries[index])
+                index = entries[index].next
+            }
+            if let former = resolver.carried[address] { resolver.carriedCount -= former.count }
+            guard !maps.isEmpty, resolver.carriedCount < Resolver.memoryLimit else {
+                resolver.carried[address] = nil
+                continue
+            }
+            resolver.carriedCount += maps.count
+            resolver.carried[address] = maps
+        }
+    }
+}

@@ -1,0 +1,114 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+import TraceStore
+
+/// Recorded logs without what names their domains, against what named them. `tools/resolver-check` does the same with more
+/// words.
+struct ResolverLabTests {
+    struct Aim: Sendable, CustomStringConvertible {
+        var log: String
+        var percent: Double
+        var description: String { log }
+    }
+
+    private static let aims = [
+        Aim(log: "6.1-strict/mixed.probes.txt.gz", percent: 99), Aim(log: "6.1-strict/nvme.probes.txt.gz", percent: 99),
+        Aim(log: "6.1-lazy/mixed.probes.txt.gz", percent: 90),
+    ].filter { aim in SharedTraces.labProbes.contains { $0.path.hasSuffix(aim.log) } }
+
+    @Test("of probes without their pointers the resolver finds the domains", arguments: aims)
+    func probes(aim: Aim) throws {
+        let log = try #require(SharedTraces.labProbes.first { $0.path.hasSuffix(aim.log) })
+        let whole = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(log.path, into: whole)
+        let truth = try whole.read { database in
+            try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT operation.kind = 1, time_ns, operation.cpu, task.comm, task.pid, iova, size, coalesce(result, size),
+                        coalesce(paddr, 0), domain.name, 0 AS layer, operation.line
+                    FROM operation JOIN task ON task.id = operation.task JOIN domain ON domain.id = operation.domain
+                    WHERE operation.kind IN (1, 2, 3)
+                    UNION ALL
+                    SELECT granularity, time_ns, layer.cpu, task.comm, task.pid, coalesce(address, 0), mask, hardware_domain,
+                        0, '', 1, layer.line
+                    FROM layer JOIN task ON task.id = layer.task WHERE layer.kind = 11
+                    ORDER BY 12
+                    """)
+        }
+        let folder = try TemporaryFolder()
+        var domains: [String] = []
+        var text = ""
+        for row in truth {
+            let (time, cpu, comm, pid) = (row[1] as Int64, row[2] as Int64, row[3] as String, row[4] as Int64)
+            let (first, size) = (row[5] as Int64, row[6] as Int64? ?? 0)
+            let start =
+                "\(comm)-\(pid) [\(String(format: "%03d", cpu))] ..... \(time / 1_000_000_000)."
+                + String(format: "%06d", time / 1000 % 1_000_000)
+            if row[10] as Int64 == 1 {
+                let word = (row[7] as Int64) << 16 | (row[0] as Int64) << 4 | 0xc2
+                text += "\(start): qi_submit: iotlb_inv dmar0: \(hex(word)) \(hex(first | size)) 0x0 0x0\n"
+                continue
+            }
+            domains.append(row[9])
+            let range = "IOMMU: iova=\(hex(first)) - \(hex(first + size))"
+            text +=
+                row[0] as Bool
+                ? "\(start): map: \(range) paddr=\(hex(row[8])) size=\(size)\n"
+                : "\(start): unmap: \(range) size=\(size) unmapped_size=\(row[7] as Int64)\n"
+        }
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(folder.write(text, to: "twin.txt"), into: store)
+        let found = try store.read { database in
+            try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT domain.name, coalesce(grade.name, 'pointer') FROM operation
+                    JOIN domain ON domain.id = operation.domain LEFT JOIN grade ON grade.id = operation.grade
+                    WHERE operation.kind IN (1, 2, 3) ORDER BY operation.id
+                    """
+            ).map { (name: $0[0] as String, grade: $0[1] as String) }
+        }
+        #expect(found.count == domains.count)
+
+        var counts: [String: [String: Int]] = [:]
+        for (pair, domain) in zip(found, domains) where pair.grade != "ambiguous" {
+            counts[pair.name, default: [:]][domain, default: 0] += 1
+        }
+        let meant = counts.compactMapValues { $0.max { ($0.value, $0.key) < ($1.value, $1.key) }?.key }
+        #expect(Set(meant.values).count == meant.count, "each domain is found once")
+        let right = zip(found, domains).filter { $0.0.grade != "ambiguous" && meant[$0.0.name] == $0.1 }
+        #expect(Double(right.count) * 100 >= Double(domains.count) * aim.percent)
+        let firm = zip(found, domains).filter { $0.0.grade == "hardware" }
+        #expect(firm.allSatisfy { meant[$0.0.name] == $0.1 }, "what is wrong is inferred at most")
+    }
+
+    private func hex(_ value: Int64) -> String { "0x" + String(value, radix: 16) }
+
+    @Test("--assume-single-domain is believed, and stored")
+    func assumption() throws {
+        let folder = try TemporaryFolder()
+        let log = try folder.write(
+            FtraceText.expand(
+                """
+                0 7 1 map: IOMMU: iova=0x1000 paddr=0x5000 size=4096
+                0 7 5 unmap: IOMMU: iova=0x1000 size=4096 unmapped_size=4096
+                0 7 6 qi_submit: iotlb_inv dmar0: 0x400f2 0x1000 0x0 0x0
+                """), to: "log.txt")
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(log, assumesSingleDomain: true, into: store)
+        #expect(
+            try Pipeline.csv(
+                """
+                SELECT single_domain, domain.name, evidence, mode, grade.name AS grade, domain_grade.operations
+                FROM trace JOIN domain ON domain.trace = trace.id JOIN domain_grade ON domain_grade.domain = domain.id
+                JOIN grade ON grade.id = domain_grade.grade
+                """, in: store) == """
+                    single_domain,name,evidence,mode,grade,operations
+                    1,unresolved,assumed,strict,assumed,2
+
+                    """)
+    }
+}
