@@ -13,6 +13,7 @@ struct LogPlaces {
     private static let removal = "device removal"
     private static let lossReach: Int64 = 100
 
+    /// Lines, in order.
     private let losses: [Int64]
     private var lastOperation: [Int32: (line: Int64, kind: Operation.Kind)] = [:]
     private var lastCommand: [Int32: Int64] = [:]
@@ -71,8 +72,14 @@ struct LogPlaces {
     }
 
     func isNearLoss(_ line: Int64) -> Bool {
-        guard !losses.isEmpty else { return false }
-        return losses.contains { $0.subtractingSaturated(line).magnitude <= UInt64(Self.lossReach) }
+        // The first loss that is not too far before it, by bisection: a log can announce as many as it has lines.
+        let earliest = line.subtractingSaturated(Self.lossReach)
+        var (low, high) = (0, losses.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if losses[middle] < earliest { low = middle + 1 } else { high = middle }
+        }
+        return low < losses.count && losses[low] <= line.addingSaturated(Self.lossReach)
     }
 
     /// Whether the log has no command any more on the CPU of the operation at this line, which is that CPU's last.

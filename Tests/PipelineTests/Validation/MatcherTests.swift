@@ -113,6 +113,21 @@ import Testing
         }
     }
 
+    // MARK: - Losses
+
+    @Test(arguments: seeds) func aLossIsNearOnBothSides(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        for count in 0..<12 {
+            let losses = (0..<count).map { _ in Int64(random.next() % 3000) }.sorted()
+            let places = LogPlaces(losses: losses)
+            for line in Int64(0)..<3200 {
+                #expect(places.isNearLoss(line) == losses.contains { abs($0 - line) <= 100 }, "\(line) of \(losses)")
+            }
+            #expect(!places.isNearLoss(.max))
+            #expect(!places.isNearLoss(.min))
+        }
+    }
+
     // MARK: - Unflushed calls
 
     private func pages(_ first: UInt64, _ count: UInt64) throws -> AddressRange {
