@@ -37,8 +37,6 @@ struct ResolverWindow {
     private static let sweeps = 3
     /// Pieces of one unmap.
     private static let pieceLimit = 64
-    /// Operations of a CPU that wait for a clue.
-    private static let waitingLimit = 512
 
     init(_ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>, _ resolver: inout Resolver) {
         entries = []

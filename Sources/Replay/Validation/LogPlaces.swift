@@ -15,11 +15,12 @@ struct LogPlaces {
 
     /// Lines, in order.
     private let losses: [Int64]
-    private var lastOperation: [Int32: (line: Int64, kind: Operation.Kind)] = [:]
+    /// By CPU, the line.
+    private var lastOperation: [Int32: Int64] = [:]
     private var lastCommand: [Int32: Int64] = [:]
     private var lastMatched: [Int32: StoredLayer] = [:]
-    /// By CPU: the line of the last device-table command since an unmap or map there.
-    private var deviceEntries: [Int32: Int64] = [:]
+    /// CPUs with a device-table command since an unmap or map there.
+    private var deviceEntries: Set<Int32> = []
     private var awaiting: [Int32: [CommandMatcher.RecordedCommand]] = [:]
     private static let awaitingLimit = 4096
 
@@ -28,8 +29,8 @@ struct LogPlaces {
     /// An operation: decides why the commands beside context-cache invalidations before it on its CPU are there.
     mutating func take(_ operation: StoredOperation) -> [Awaiting] {
         let waiting = awaiting.removeValue(forKey: operation.cpu) ?? []
-        if operation.kind.isUnmap || operation.kind == .map { deviceEntries[operation.cpu] = nil }
-        lastOperation[operation.cpu] = (operation.line, operation.kind)
+        if operation.kind.isUnmap || operation.kind == .map { deviceEntries.remove(operation.cpu) }
+        lastOperation[operation.cpu] = operation.line
         let isRemoval = operation.kind == .removeDeviceFromGroup
         return waiting.map { Awaiting(command: $0, reason: isRemoval ? Self.removal : Self.besideContext) }
     }
@@ -38,12 +39,12 @@ struct LogPlaces {
     ///
     /// - Returns: the command that it is, with its place; `nil` for what empties no IOTLB.
     mutating func take(_ layer: StoredLayer) -> CommandMatcher.RecordedCommand? {
-        if layer.kind == .amdInvalidateDeviceEntry { deviceEntries[layer.cpu] = layer.line }
+        if layer.kind == .amdInvalidateDeviceEntry { deviceEntries.insert(layer.cpu) }
         guard layer.kind.invalidatesIOTLB else { return nil }
         lastCommand[layer.cpu] = layer.line
         return CommandMatcher.RecordedCommand(
             layer: layer, domain: 0, isAtTheBegin: lastOperation[layer.cpu] == nil,
-            isBesideDeviceEntry: deviceEntries[layer.cpu] != nil)
+            isBesideDeviceEntry: deviceEntries.contains(layer.cpu))
     }
 
     /// A command beside a context-cache invalidation: what the attach, detach or removal was, the CPU's next operation tells.
@@ -68,7 +69,7 @@ struct LogPlaces {
     func isFurtherUnit(_ layer: StoredLayer) -> Bool {
         guard let last = lastMatched[layer.cpu], last.unit != layer.unit, layer.unit != 0 else { return false }
         return last.pid == layer.pid && last.granularity == layer.granularity && last.address == layer.address
-            && last.mask == layer.mask && (lastOperation[layer.cpu]?.line ?? 0) < last.line
+            && last.mask == layer.mask && (lastOperation[layer.cpu] ?? 0) < last.line
     }
 
     func isNearLoss(_ line: Int64) -> Bool {
@@ -85,6 +86,6 @@ struct LogPlaces {
     /// Whether the log has no command any more on the CPU of the operation at this line, which is that CPU's last.
     func isAtTheEnd(_ line: Int64) -> Bool {
         line == .max
-            || lastOperation.contains { $0.value.line == line && lastCommand[$0.key] ?? 0 < line }
+            || lastOperation.contains { $0.value == line && lastCommand[$0.key] ?? 0 < line }
     }
 }

@@ -34,7 +34,6 @@ final class ValidationRun {
         var what: Invalidator.Flush
         var line: Int64
         var isAttached: Bool
-        var cpu: Int32
     }
 
     init(
@@ -146,8 +145,7 @@ final class ValidationRun {
         case .queue: queueTimes[index].recorded.append(operation.time)
         case .policy:
             tally.count(recorded: 1, .flushes, domain: operation.domain)
-            let item = RecordedFlushItem(
-                what: what, line: operation.line, isAttached: isAttached, cpu: operation.cpu)
+            let item = RecordedFlushItem(what: what, line: operation.line, isAttached: isAttached)
             if operation.kind == .flushAll {
                 tally.explain("flush_all, not by an unmap", .flushes, domain: operation.domain)
                 send(item, domain: operation.domain)
