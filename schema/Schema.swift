@@ -26,6 +26,7 @@ public enum Schema {
         File("operation", PackageResources.operation_sql),
         File("layer", PackageResources.layer_sql),
         File("health", PackageResources.health_sql),
+        File("part", PackageResources.part_sql),
         File("replay", PackageResources.replay_sql),
         File("window", PackageResources.window_sql),
         File("validation", PackageResources.validation_sql),

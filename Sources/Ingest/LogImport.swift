@@ -4,7 +4,7 @@ import Operations
 import TraceFormats
 import TraceStore
 
-/// The import of one log: reads it, puts operations together, stores them, in one transaction.
+/// The import of one log, which may come in several files: reads it, puts operations together, stores them, in one transaction.
 ///
 /// Two threads share the work: one decompresses and parses, the other one builds operations and writes rows.
 public struct LogImport {
@@ -26,7 +26,10 @@ public struct LogImport {
         public var events: Int64
     }
 
-    private let path: String
+    /// So many files at most may be parts of one log.
+    public static let mostParts = MergedSource.mostParts
+
+    private let paths: [String]
     private let name: String
     private let options: Options
     private let isCancelled: @Sendable () -> Bool
@@ -52,17 +55,17 @@ public struct LogImport {
     /// Prepares an import.
     ///
     /// - Parameters:
-    ///   - path: the log, or `-` for standard input.
-    ///   - name: what the trace shall be called; `nil` for the file's name without its endings.
+    ///   - paths: the log's file, or `-` for standard input; several if they are parts of one recording.
+    ///   - name: what the trace shall be called; `nil` for the file's name without its endings, of several what they share.
     ///   - progress: called after every few thousand events.
     ///   - isCancelled: asked as often; true ends the import with ``StoreError/interrupted``.
     public init(
-        path: String, name: String? = nil, options: Options = Options(),
+        paths: [String], name: String? = nil, options: Options = Options(),
         progress: @escaping (Progress) -> Void = { _ in },
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
-        self.path = path
-        self.name = name ?? Self.traceName(of: path)
+        self.paths = paths
+        self.name = name ?? Self.traceName(of: paths)
         self.options = options
         self.progress = progress
         self.isCancelled = isCancelled
@@ -87,8 +90,8 @@ public struct LogImport {
     }
 
     private func runToTheEnd(openStore: () throws -> TraceStore) throws -> Outcome {
-        let file = try LogFile(path: path, isCancelled: isCancelled)
-        let shared = SharedSource(try LogSource.open(file, ticksPerSecond: options.ticksPerSecond))
+        let files = try paths.map { try LogFile(path: $0, isCancelled: isCancelled) }
+        let shared = SharedSource(try LogSource.open(files, ticksPerSecond: options.ticksPerSecond))
         let channel = BatchChannel(batches: 4)
         var builder = OperationBuilder(assumesSingleDomain: options.assumesSingleDomain)
         var state = ImportState()
@@ -153,6 +156,8 @@ public struct LogImport {
     /// What an import carries along beside the builder.
     private struct ImportState {
         var issues: [ParseIssue] = []
+        var pieces: [LogPiece] = []
+        var lastPiece: LogPiece?
         var issueCounts: [ParseIssue.Reason: Int64] = [:]
         /// Issues beyond those that become rows, not yet told to the writer.
         var omitted: [ParseIssue.Reason: Int64] = [:]
@@ -161,7 +166,7 @@ public struct LogImport {
         var losses: Int64 = 0
 
         func rows(_ builder: OperationBuilder) -> Int {
-            builder.operations.count + builder.layers.count + builder.losses.count
+            builder.operations.count + builder.layers.count + builder.losses.count + pieces.count
         }
         var isDamaged: Bool { !issueCounts.isEmpty }
     }
@@ -173,8 +178,9 @@ public struct LogImport {
 
     private func take(_ batch: EventBatch, _ builder: inout OperationBuilder, _ state: inout ImportState) throws {
         builder.add(batch)
-        for issue in batch.issues + builder.takeIssues() {
-            if options.isStrict { throw ImportError.issue(path: Self.displayed(path), issue) }
+        state.pieces += batch.pieces
+        for var issue in batch.issues + builder.takeIssues() {
+            if options.isStrict { throw ImportError.issue(path: issuePath(&issue, state), issue) }
             state.issueCounts[issue.reason, default: 0] += 1
             // The writer keeps no more rows than this; before there is one, neither may memory.
             if state.issueCounts[issue.reason, default: 0] <= TraceWriter.issueRowsPerReason {
@@ -205,6 +211,11 @@ public struct LogImport {
                     line: issue.line, byteOffset: issue.offset, reason: issue.reason.rawValue, excerpt: issue.excerpt))
         }
         state.issues.removeAll()
+        for piece in state.pieces {
+            try writer.writePiece(line: piece.line, part: piece.part, partLine: piece.partLine)
+        }
+        state.lastPiece = state.pieces.last ?? state.lastPiece
+        state.pieces.removeAll(keepingCapacity: true)
         for (reason, count) in state.omitted { writer.count(count, reason: reason.rawValue) }
         state.omitted.removeAll()
     }
@@ -215,7 +226,7 @@ public struct LogImport {
         let layers = Layer.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }
         guard operations + layers == 0 else { return }
         throw ImportError.nothingOfAnIOMMU(
-            path: Self.displayed(path),
+            path: displayedPath,
             events: builder.eventCounts.sorted { ($1.count, $0.name) < ($0.count, $1.name) }.map {
                 ($0.name, $0.count)
             },
@@ -228,9 +239,9 @@ public struct LogImport {
         _ log: any EventSource, _ builder: OperationBuilder, _ state: ImportState,
         _ writer: inout TraceWriter
     ) throws -> Outcome {
-        let hash = log.contentHash
-        let content = TraceWriter.Content(hash: hash.value, bytes: Int64(clamping: hash.length))
+        let content = TraceWriter.Content(log.content)
         if let name = try writer.existingTrace(content) { throw Duplicate(name: name) }
+        if let merged = log as? MergedSource { try writer.write(merged.descriptions.map(TraceWriter.Part.init)) }
         let trace = try writer.finish(
             builder,
             TraceWriter.Description(
@@ -240,7 +251,27 @@ public struct LogImport {
         return .imported(name: trace, isDamaged: state.isDamaged)
     }
 
+    /// What messages call the log.
+    private var displayedPath: String { paths.map(Self.displayed).joined(separator: " + ") }
+
     private static func displayed(_ path: String) -> String { path == "-" ? "standard input" : path }
+
+    /// The file that an issue is in, whose line it then has.
+    private func issuePath(_ issue: inout ParseIssue, _ state: ImportState) -> String {
+        let piece = state.pieces.last { $0.line <= issue.line } ?? state.lastPiece
+        guard let piece, paths.indices.contains(Int(piece.part)) else { return displayedPath }
+        issue.line = piece.partLine + (issue.line - piece.line)
+        return Self.displayed(paths[Int(piece.part)])
+    }
+
+    /// What the names of a log's files begin with, if that says anything; otherwise the first one's.
+    static func traceName(of paths: [String]) -> String {
+        let names = paths.map { traceName(of: $0) }
+        let first = names.first ?? ""
+        let shared = names.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }
+        let name = paths.count > 1 ? String(shared.reversed().drop { !$0.isLetter && !$0.isNumber }.reversed()) : shared
+        return name.isEmpty ? first : name
+    }
 
     /// A file's name without folder and the endings that say what format it has.
     static func traceName(of path: String) -> String {
@@ -290,4 +321,17 @@ public enum ImportError: Error {
 extension ImportError: CustomStringConvertible {
     /// The same as ``message``.
     public var description: String { message }
+}
+
+extension TraceWriter.Content {
+    init(_ content: LogContent) { self.init(hash: content.hash, bytes: content.bytes) }
+}
+
+extension TraceWriter.Part {
+    init(_ part: LogPartDescription) {
+        self.init(
+            source: part.path, content: TraceWriter.Content(part.content), fileBytes: part.fileBytes, lines: part.lines,
+            events: part.events, times: part.firstTime.flatMap { first in part.lastTime.map { first...max(first, $0) } }
+        )
+    }
 }

@@ -1,3 +1,27 @@
+/// What tells a log from others: two with equal values are the same bytes (design §4 17).
+public struct LogContent: Hashable, Sendable {
+    /// ``ContentHash/value`` of the decompressed log.
+    public var hash: UInt64
+    /// Its length in bytes.
+    public var bytes: UInt64
+
+    /// A log of several parts: the same whatever their order.
+    init(parts: [LogContent]) {
+        var together = ContentHash()
+        bytes = 0
+        for part in parts.sorted(by: { ($0.hash, $0.bytes) < ($1.hash, $1.bytes) }) {
+            withUnsafeBytes(of: (part.hash.littleEndian, part.bytes.littleEndian)) { together.update($0) }
+            bytes &+= part.bytes
+        }
+        hash = together.value
+    }
+
+    init(hash: UInt64, bytes: UInt64) {
+        self.hash = hash
+        self.bytes = bytes
+    }
+}
+
 /// XXH64 (seed 0), fed in pieces: tells whether two logs are the same bytes (design §4 17).
 ///
 /// Not a guard against forgery, only against importing one recording twice; together with the length it is beyond
@@ -48,6 +72,9 @@ public struct ContentHash: Sendable {
             offset += 1
         }
     }
+
+    /// Hash and length of what was fed so far.
+    public var content: LogContent { LogContent(hash: value, bytes: length) }
 
     /// The hash of all bytes fed so far.
     public var value: UInt64 {

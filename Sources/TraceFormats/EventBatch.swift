@@ -2,9 +2,11 @@
 ///
 /// One thread fills it, then hands it over whole; it is reused, so that reading a log allocates nothing for each line.
 public final class EventBatch: @unchecked Sendable {
-    /// Events that fit in.
+    /// Events that fit in, unless fewer were asked for.
     public static let capacity = 2048
 
+    /// Events that fit into this one.
+    let room: Int
     let storage: UnsafeMutablePointer<TraceEvent>
     private let values: UnsafeMutablePointer<UInt64>
 
@@ -18,16 +20,21 @@ public final class EventBatch: @unchecked Sendable {
     public internal(set) var newSymbols: [String] = []
     /// Texts of trace markers. They are kept out of the symbols, because markers seldom repeat.
     public internal(set) var texts: [String] = []
+    /// Where, in a log of several parts, another part goes on: in order of their lines.
+    public internal(set) var pieces: [LogPiece] = []
     /// Where the reader stands after this batch.
     public internal(set) var progress = ReadProgress()
 
     /// An empty batch.
-    public init() {
+    public convenience init() { self.init(room: Self.capacity) }
+
+    init(room: Int) {
+        self.room = room
         let fields = Field.allCases.count
-        values = .allocate(capacity: Self.capacity * fields)
-        values.initialize(repeating: 0, count: Self.capacity * fields)
-        storage = .allocate(capacity: Self.capacity)
-        for index in 0..<Self.capacity { (storage + index).initialize(to: TraceEvent(values: values + index * fields)) }
+        values = .allocate(capacity: room * fields)
+        values.initialize(repeating: 0, count: room * fields)
+        storage = .allocate(capacity: room)
+        for index in 0..<room { (storage + index).initialize(to: TraceEvent(values: values + index * fields)) }
     }
 
     deinit {
@@ -46,6 +53,7 @@ public final class EventBatch: @unchecked Sendable {
         losses.removeAll(keepingCapacity: true)
         newSymbols = []
         texts.removeAll(keepingCapacity: true)
+        pieces.removeAll(keepingCapacity: true)
     }
 }
 

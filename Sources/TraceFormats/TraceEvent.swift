@@ -40,6 +40,24 @@
 
     init(values: UnsafeMutablePointer<UInt64>) { self.values = values }
 
+    /// Takes all of another event but the memory that its fields lie in.
+    mutating func copy(_ other: TraceEvent) {
+        var copy = TraceEvent(values: values)
+        copy.line = other.line
+        copy.time = other.time
+        copy.cpu = other.cpu
+        copy.pid = other.pid
+        copy.comm = other.comm
+        copy.name = other.name
+        copy.location = other.location
+        copy.caller = other.caller
+        copy.form = other.form
+        copy.isKnown = other.isKnown
+        copy.present = other.present
+        values.update(from: other.values, count: Field.allCases.count)
+        self = copy
+    }
+
     /// A field's value, if the line had it. Signed values and symbols are stored by bit pattern.
     public internal(set) subscript(field: Field) -> UInt64? {
         @inlinable get {

@@ -8,7 +8,7 @@ public struct TraceReader: ~Copyable {
 
     private let text: LogText
     private var lines: LineSplitter
-    private var symbols = SymbolTable()
+    private var symbols: SymbolTable
     private let body = EventBody()
     private var isFinished = false
     private let ticksPerSecond: UInt64?
@@ -55,16 +55,19 @@ public struct TraceReader: ~Copyable {
         self.init(try LogText(file), ticksPerSecond: ticksPerSecond)
     }
 
-    init(_ text: LogText, ticksPerSecond: UInt64? = nil) {
+    init(_ text: LogText, ticksPerSecond: UInt64? = nil, symbols: consuming SymbolTable = SymbolTable()) {
         path = text.path
         self.ticksPerSecond = ticksPerSecond
         self.text = text
         lines = LineSplitter(text)
-        symbols.addEventNames()
+        self.symbols = symbols
+        self.symbols.addEventNames()
     }
 
+    mutating func exchangeSymbols(_ table: inout SymbolTable) { swap(&symbols, &table) }
+
     /// Hash and length of the text read so far: of the whole log once ``read(into:)`` has returned false.
-    public var contentHash: ContentHash { text.hash }
+    public var content: LogContent { text.hash.content }
 
     /// Refills a batch with the next events.
     ///
@@ -73,8 +76,7 @@ public struct TraceReader: ~Copyable {
         batch.clear()
         let goal = text.textBytes + Self.textPerBatch
         var count = 0
-        while !isFinished, count < EventBatch.capacity, batch.issues.count < Self.issuesPerBatch, text.textBytes < goal
-        {
+        while !isFinished, count < batch.room, batch.issues.count < Self.issuesPerBatch, text.textBytes < goal {
             guard let line = try lines.next() else {
                 isFinished = true
                 try finish(batch)

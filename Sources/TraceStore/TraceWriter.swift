@@ -38,6 +38,34 @@ public struct TraceWriter {
         }
     }
 
+    /// A file of a log that has several: a row of `log_part`.
+    public struct Part {
+        /// Path of the file as it was given.
+        public var source: String
+        /// What tells the file from others.
+        public var content: Content
+        /// Bytes of the file as it was read.
+        public var fileBytes: Int64
+        /// Its lines.
+        public var lines: Int64
+        /// Events read from it.
+        public var events: Int64
+        /// Times of its first and its latest event, ns; `nil` without events.
+        public var times: ClosedRange<Int64>?
+
+        /// Describes a part.
+        public init(
+            source: String, content: Content, fileBytes: Int64, lines: Int64, events: Int64, times: ClosedRange<Int64>?
+        ) {
+            self.source = source
+            self.content = content
+            self.fileBytes = fileBytes
+            self.lines = lines
+            self.events = events
+            self.times = times
+        }
+    }
+
     /// What tells whether two logs are the same bytes.
     public struct Content: Hashable, Sendable {
         /// Hash of the decompressed bytes, 16 hexadecimal digits.
@@ -46,10 +74,10 @@ public struct TraceWriter {
         public var bytes: Int64
 
         /// Identifies a log's bytes.
-        public init(hash: UInt64, bytes: Int64) {
+        public init(hash: UInt64, bytes: UInt64) {
             let digits = String(hash, radix: 16)
             self.hash = String(repeating: "0", count: 16 - digits.count) + digits
-            self.bytes = bytes
+            self.bytes = Int64(clamping: bytes)
         }
     }
 
@@ -101,6 +129,7 @@ public struct TraceWriter {
     private let domainBase: Int64
     private let deviceBase: Int64
     private let unitBase: Int64
+    private let partBase: Int64
     private var operations: BulkInsert
     private var layers: BulkInsert
     private var commands: BulkInsert
@@ -118,6 +147,7 @@ public struct TraceWriter {
         domainBase = try highest("SELECT max(id) FROM domain")
         deviceBase = try highest("SELECT max(id) FROM device")
         unitBase = try highest("SELECT max(id) FROM unit")
+        partBase = try highest("SELECT max(id) FROM log_part")
         operations = try BulkInsert(database, table: "operation")
         layers = try BulkInsert(database, table: "layer")
         commands = try BulkInsert(database, table: "raw_command")
@@ -146,6 +176,14 @@ public struct TraceWriter {
         try database.cachedStatement(
             sql: "INSERT INTO lost_events (trace, line, cpu, count) VALUES (?, ?, ?, ?)"
         ).execute(arguments: [trace, loss.line, loss.cpu, loss.count])
+    }
+
+    /// Writes where another part of the log goes on: a row of `log_piece`.
+    ///
+    /// - Parameter part: number of the part, from 0.
+    public mutating func writePiece(line: Int64, part: Int32, partLine: Int64) throws {
+        try database.cachedStatement(sql: "INSERT INTO log_piece VALUES (?, ?, ?, ?)")
+            .execute(arguments: [trace, line, partBase + Int64(part) + 1, partLine])
     }
 
     /// Writes an issue, or only counts it if its reason has enough rows.
@@ -242,6 +280,17 @@ public struct TraceWriter {
         try String.fetchOne(
             database, sql: "SELECT name FROM trace WHERE content_hash = ? AND content_bytes = ?",
             arguments: [content.hash, content.bytes])
+    }
+
+    /// Writes the files of a log that has several, in the order of their numbers.
+    public func write(_ parts: [Part]) throws {
+        let statement = try database.makeStatement(sql: "INSERT INTO log_part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        for (index, part) in parts.enumerated() {
+            try statement.execute(arguments: [
+                partBase + Int64(index) + 1, trace, part.source, part.content.hash, part.content.bytes,
+                part.fileBytes, part.lines, part.events, part.times?.lowerBound, part.times?.upperBound,
+            ])
+        }
     }
 
     /// Writes the names, counts and the trace's own row.

@@ -12,9 +12,11 @@ struct Import: ParsableCommand {
             standard input. Text is ftrace's, as `cat /sys/kernel/tracing/trace` prints it, in any of its formats; what \
             `trace-cmd report` or `perf script` prints; the kernel log with dynamic debug; or a mail that quotes them. Each log \
             becomes a trace; the same log twice changes nothing. What must be unpacked first, a compressed trace.dat, goes to a \
-            temporary file in TMPDIR.
+            temporary file in TMPDIR. With --merge all logs are parts of one recording, such as one file for each CPU, and \
+            become one trace in the order of time.
 
               iommu-trace import nvme.txt.gz trace.dat
+              iommu-trace import --merge cpu0.txt cpu1.txt --name host
               ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name host
 
             Exit code 3: imported, but a part of the log was damaged (see: iommu-trace report issues). 4: refused.
@@ -26,6 +28,9 @@ struct Import: ParsableCommand {
     @Option(help: ArgumentHelp("What to call the trace (default: the file's name without endings).", valueName: "name"))
     var name: String?
 
+    @Flag(help: "The logs are parts of one recording, on one clock: make one trace of them, in the order of time.")
+    var merge = false
+
     @Flag(help: "Refuse a log at the first thing in it that cannot be taken as it stands (exit code 4).")
     var strict = false
 
@@ -35,7 +40,13 @@ struct Import: ParsableCommand {
     @OptionGroup var progress: ProgressOptions
 
     func validate() throws {
-        if name != nil, logs.count > 1 { throw ValidationError("--name goes with one log only.") }
+        if name != nil, logs.count > 1, !merge {
+            throw ValidationError("--name goes with one log only, or with --merge.")
+        }
+        if merge, logs.count(where: { $0 == "-" }) > 1 { throw ValidationError("standard input can be one part only.") }
+        if logs.count > LogImport.mostParts, merge {
+            throw ValidationError("--merge takes at most \(LogImport.mostParts) logs.")
+        }
     }
 
     func run() throws {
@@ -43,9 +54,10 @@ struct Import: ParsableCommand {
             ticksPerSecond: try clock.ticks, isStrict: strict, assumesSingleDomain: domains.assumeSingleDomain)
         var store: TraceStore?
         var worst = ExitStatus.success
-        for log in logs {
+        for files in merge ? [logs] : logs.map({ [$0] }) {
+            let log = files.joined(separator: " + ")
             do {
-                let outcome = try ImportStep.run(log, name: name, options: options, progress: progress.progress) {
+                let outcome = try ImportStep.run(files, name: name, options: options, progress: progress.progress) {
                     let opened = try store ?? database.open(.create)
                     store = opened
                     return opened
@@ -66,7 +78,7 @@ struct Import: ParsableCommand {
                 }
             } catch {
                 // One refused log does not keep the others out; an unusable database or a signal does.
-                guard logs.count > 1, ImportStep.isAboutTheLog(error) else { throw error }
+                guard logs.count > 1, !merge, ImportStep.isAboutTheLog(error) else { throw error }
                 Message.error("\(error)")
                 worst = .refused
             }
@@ -82,13 +94,13 @@ struct Import: ParsableCommand {
 /// An import with its progress line.
 enum ImportStep {
     static func run(
-        _ log: String, name: String?, options: LogImport.Options, progress: ProgressLine.Mode,
+        _ files: [String], name: String?, options: LogImport.Options, progress: ProgressLine.Mode,
         openStore: () throws -> TraceStore
     ) throws -> LogImport.Outcome {
         let line = ProgressLine("import", progress)
         defer { line.finish() }
         let logImport = LogImport(
-            path: log, name: name, options: options,
+            paths: files, name: name, options: options,
             progress: { line.show(done: $0.bytes, of: $0.totalBytes, items: $0.events, named: "events") },
             isCancelled: { Interrupt.hasCome })
         return try logImport.run(openStore: openStore)

@@ -29,7 +29,7 @@ struct OneShot: ParsableCommand {
         var temporary: TraceStore?
         let options = LogImport.Options(
             ticksPerSecond: try clock.ticks, assumesSingleDomain: domains.assumeSingleDomain)
-        let outcome = try ImportStep.run(log, name: nil, options: options, progress: progress.progress) {
+        let outcome = try ImportStep.run([log], name: nil, options: options, progress: progress.progress) {
             let store = try TraceStore(path: "", access: .create)
             Interrupt.onSignal { store.interrupt() }
             temporary = store

@@ -177,7 +177,12 @@ struct ImportTests {
         try Pipeline.importLog(folder.write(Self.log(1), to: "first.txt"), into: store)
         try Pipeline.replay(in: store)
         let before = try Pipeline.contents(of: store)
-        try Pipeline.importLog(folder.write(Self.log(2), to: "second.txt"), into: store)
+        let parts = [
+            try folder.write(Self.log(2), to: "second.txt"),
+            try folder.write(
+                FtraceText.expand("0 9 7 tracing_mark_write: of another part"), to: "more"),
+        ]
+        _ = try LogImport(paths: parts, name: "second").run { store }
         let cache = CacheModel(try CacheGeometry(parsing: "64x8"))
         try Pipeline.replay("second", in: store, options: ReplayOptions(hardware: Hardware(.vtd61), iotlb: cache))
         _ = try Validation().run(in: store, trace: "second")
@@ -311,7 +316,7 @@ struct ImportTests {
         let log = try folder.write(Self.log(1, calls: 4000), to: "log.txt")
         let asked = Counter()
         let path = folder.path("db")
-        let logImport = LogImport(path: log, isCancelled: { asked.next() > batches })
+        let logImport = LogImport(paths: [log], isCancelled: { asked.next() > batches })
         #expect(throws: StoreError.interrupted) {
             try logImport.run { try TraceStore(path: path, access: .create) }
         }
@@ -339,7 +344,7 @@ struct ImportTests {
             to: "log.txt")
         let path = folder.path("db")
         do {
-            _ = try LogImport(path: log).run { try TraceStore(path: path, access: .create) }
+            _ = try LogImport(paths: [log]).run { try TraceStore(path: path, access: .create) }
             Issue.record("imported")
         } catch ImportError.nothingOfAnIOMMU(log, let events, let issues, _) {
             #expect(events.map(\.0) == ["sched_switch", "print"])
@@ -356,7 +361,7 @@ struct ImportTests {
         for bytes in [[], Array("PERFILE2".utf8), [0, 1, 2], Gzip.member([])] {
             let log = try folder.write(bytes, to: "file")
             #expect(throws: LogError.self) {
-                _ = try LogImport(path: log).run { try TraceStore(path: path, access: .create) }
+                _ = try LogImport(paths: [log]).run { try TraceStore(path: path, access: .create) }
             }
         }
         #expect(!FileManager.default.fileExists(atPath: path))

@@ -13,7 +13,7 @@ enum Pipeline {
     static func importLog(
         _ path: String, name: String? = nil, assumesSingleDomain: Bool = false, into store: TraceStore
     ) throws -> LogImport.Outcome {
-        try LogImport(path: path, name: name, options: LogImport.Options(assumesSingleDomain: assumesSingleDomain))
+        try LogImport(paths: [path], name: name, options: LogImport.Options(assumesSingleDomain: assumesSingleDomain))
             .run { store }
     }
 

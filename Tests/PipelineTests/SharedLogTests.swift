@@ -183,7 +183,7 @@ struct SharedLogTests {
         let folder = try #require(SharedTraces.folder)
         let log = folder.appending(path: "lab/6.1-shapes/shape.clock-\(clock).txt")
         let store = try TraceStore(path: "", access: .create)
-        _ = try LogImport(path: log.path, options: LogImport.Options(ticksPerSecond: 1_000_000_000)).run { store }
+        _ = try LogImport(paths: [log.path], options: LogImport.Options(ticksPerSecond: 1_000_000_000)).run { store }
         #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE kind IN (1, 2)", in: store) == 192)
         let first: Int64 = clock == "counter" ? 4 : clock == "uptime" ? 1753 : 64_580_847_743
         #expect(try Pipeline.number("SELECT first_ns FROM trace", in: store) == first)

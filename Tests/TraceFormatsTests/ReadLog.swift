@@ -29,6 +29,7 @@ struct ReadLog {
     var bufferCounts: TraceReader.BufferCounts?
     var lines: Int64 = 0
     var hash: UInt64 = 0
+    var pieces: [LogPiece] = []
 
     private static let textFields: Set<Field> = [.device, .driver, .unit, .direction]
 
@@ -42,7 +43,11 @@ struct ReadLog {
     }
 
     init(path: String, ticksPerSecond: UInt64? = nil) throws {
-        let reader = try LogSource.open(LogFile(path: path), ticksPerSecond: ticksPerSecond)
+        try self.init(paths: [path], ticksPerSecond: ticksPerSecond)
+    }
+
+    init(paths: [String], ticksPerSecond: UInt64? = nil) throws {
+        let reader = try LogSource.open(paths.map { try LogFile(path: $0) }, ticksPerSecond: ticksPerSecond)
         let batch = EventBatch()
         var symbols: [String] = []
         var issues: [ParseIssue] = []
@@ -52,12 +57,13 @@ struct ReadLog {
             symbols += batch.newSymbols
             losses += batch.losses.map { ($0.0, $0.precedingEvents + events.count) }
             issues += batch.issues
+            pieces += batch.pieces
             for event in batch.events { events.append(Self.copy(event, symbols, batch.texts)) }
             lines = batch.progress.lines
         }
         self.issues = Rows(issues, missing: self.issues[0])
         bufferCounts = reader.bufferCounts
-        hash = reader.contentHash.value
+        hash = reader.content.hash
     }
 
     private static func copy(_ event: TraceEvent, _ symbols: [String], _ markers: [String]) -> Event {

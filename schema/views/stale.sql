@@ -15,8 +15,28 @@ SELECT
     stale_window.closed_ns - stale_window.opened_ns AS length_ns,
     window_end.name AS ended,
     stale_window.uncertain,
-    trace.source || ':' || operation.line AS unmap_place,
-    trace.source || ':' || stale_window.closed_line AS closed_place,
+    coalesce(
+        (
+            SELECT log_part.source || ':' || (log_piece.part_line + operation.line - log_piece.line)
+            FROM log_piece
+            JOIN log_part ON log_part.id = log_piece.part
+            WHERE log_piece.trace = trace.id AND log_piece.line <= operation.line
+            ORDER BY log_piece.line DESC
+            LIMIT 1
+        ),
+        trace.source || ':' || operation.line
+    ) AS unmap_place,
+    coalesce(
+        (
+            SELECT log_part.source || ':' || (log_piece.part_line + stale_window.closed_line - log_piece.line)
+            FROM log_piece
+            JOIN log_part ON log_part.id = log_piece.part
+            WHERE log_piece.trace = trace.id AND log_piece.line <= stale_window.closed_line
+            ORDER BY log_piece.line DESC
+            LIMIT 1
+        ),
+        trace.source || ':' || stale_window.closed_line
+    ) AS closed_place,
     replay_domain.evidence
 FROM stale_window
 JOIN replay ON replay.id = stale_window.replay
@@ -45,8 +65,28 @@ SELECT
     printf('0x%x', hazard.iova) AS iova,
     hazard.size,
     hazard.age_ns,
-    trace.source || ':' || operation.line AS unmap_place,
-    trace.source || ':' || reuse.line AS reuse_place,
+    coalesce(
+        (
+            SELECT log_part.source || ':' || (log_piece.part_line + operation.line - log_piece.line)
+            FROM log_piece
+            JOIN log_part ON log_part.id = log_piece.part
+            WHERE log_piece.trace = trace.id AND log_piece.line <= operation.line
+            ORDER BY log_piece.line DESC
+            LIMIT 1
+        ),
+        trace.source || ':' || operation.line
+    ) AS unmap_place,
+    coalesce(
+        (
+            SELECT log_part.source || ':' || (log_piece.part_line + reuse.line - log_piece.line)
+            FROM log_piece
+            JOIN log_part ON log_part.id = log_piece.part
+            WHERE log_piece.trace = trace.id AND log_piece.line <= reuse.line
+            ORDER BY log_piece.line DESC
+            LIMIT 1
+        ),
+        trace.source || ':' || reuse.line
+    ) AS reuse_place,
     replay_domain.evidence
 FROM hazard
 JOIN replay ON replay.id = hazard.replay

@@ -20,6 +20,8 @@ public enum LogError: Error, Hashable, Sendable {
     case numbersOnly(path: String, option: String)
     /// A recording whose own description is damaged, without which its events cannot be read.
     case brokenRecording(path: String, reason: String)
+    /// Of the files that are to be parts of one recording, two are the same.
+    case partTwice(path: String, other: String)
     /// An archive must be unpacked to a file, and there is no room for it: `errno`.
     case cannotUnpack(path: String, folder: String, code: Int32)
 
@@ -47,6 +49,8 @@ public enum LogError: Error, Hashable, Sendable {
                 + "record again after: echo 0 > /sys/kernel/tracing/options/\(option)"
         case .brokenRecording(let path, let reason):
             "\(path): is a trace-cmd recording that \(reason); nothing can be recovered"
+        case .partTwice(let path, let other):
+            "\(path): holds the same bytes as \(other): parts of one recording differ; name it once"
         case .cannotUnpack(let path, let folder, let code):
             "\(path): cannot be unpacked into \(folder): \(String(cString: strerror(code))); "
                 + "set TMPDIR to a folder with more room"

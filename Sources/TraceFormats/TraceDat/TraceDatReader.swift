@@ -2,7 +2,7 @@
 ///
 /// All CPUs' records come in the order of time. An event's line is its number in that order, from 1: the n-th event that
 /// `trace-cmd report` prints.
-final class TraceDatReader: EventSource {
+final class TraceDatReader: PartSource {
     let path: String
     let bufferCounts: TraceReader.BufferCounts? = nil
 
@@ -14,7 +14,7 @@ final class TraceDatReader: EventSource {
     private let decoder: EventDecoder
     private var streams: ContiguousArray<CPUStream> = []
     private var merge: CPUMerge?
-    private var symbols = SymbolTable()
+    private var symbols: SymbolTable
     private var comms: [Int32: Symbol] = [:]
     private var damage: [ParseIssue] = []
     private var recordNumber: Int64 = 0
@@ -28,8 +28,9 @@ final class TraceDatReader: EventSource {
     /// For all CPUs together.
     private static let blockMemory = 64 << 20
 
-    init(_ text: LogText) throws(LogError) {
+    init(_ text: LogText, symbols table: consuming SymbolTable = SymbolTable()) throws(LogError) {
         self.text = text
+        symbols = table
         path = text.path
         let (bytes, unpackingDamage) = try LogBytes.open(text)
         self.bytes = bytes
@@ -70,7 +71,9 @@ final class TraceDatReader: EventSource {
         }
     }
 
-    var contentHash: ContentHash { text.hash }
+    var content: LogContent { text.hash.content }
+
+    func exchangeSymbols(_ table: inout SymbolTable) { swap(&symbols, &table) }
 
     func read(into batch: EventBatch) throws(LogError) -> Bool {
         batch.clear()
@@ -78,7 +81,7 @@ final class TraceDatReader: EventSource {
         if merge == nil { merge = try CPUMerge(streams) }
         var count = 0
         let unknown = symbols.intern(Self.unknownComm)
-        while count < EventBatch.capacity, batch.issues.count < Self.issuesPerBatch {
+        while count < batch.room, batch.issues.count < Self.issuesPerBatch {
             guard let stream = merge?.top else {
                 isFinished = true
                 break
