@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 3
+    public static let version: Int32 = 4
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -39,6 +39,7 @@ public enum Schema {
         File("readable", PackageResources.readable_sql),
         File("stale", PackageResources.stale_sql),
         File("steps", PackageResources.steps_sql),
+        File("missing", PackageResources.missing_sql),
     ]
 
     /// `costs/default.txt`: how long one step takes, in the format of a cost file.

@@ -24,7 +24,7 @@ public enum Answer {
             renderer.end()
             let domains = try fetch(savings, database, trace: trace, by: "domain")
             try writeChoices(rows, domains, output)
-            writeNotes(rows, output)
+            writeNotes(rows, try SilentLoss.all(of: trace, database), output)
             writeCommands(rows.filter { $0["hardware"] as String? != nil }, output)
             try writeCaches(rows.filter { $0["iotlb"] as String? != nil }, database, trace: trace, output)
             writeWindows(try fetch(windows, database, trace: trace, by: "trace"), output)
@@ -198,8 +198,8 @@ public enum Answer {
         }
     }
 
-    private static func writeNotes(_ rows: [Row], _ output: TextOutput) {
-        var notes: Set<String> = []
+    private static func writeNotes(_ rows: [Row], _ losses: [SilentLoss], _ output: TextOutput) {
+        var notes = Set(losses.map { "of what is recorded, \($0.text): what rests on it is a lower bound" })
         for row in rows {
             let options: String = row["options"]
             let policy: String = row["policy"]

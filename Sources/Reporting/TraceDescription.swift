@@ -89,8 +89,8 @@ public enum TraceDescription {
     private static func kinds(_ stage: String, _ id: Int64, _ database: Database) throws -> String {
         try counts(
             """
-            SELECT name, count FROM kind_count JOIN \(stage)_kind ON \(stage)_kind.id = kind_count.kind
-            WHERE trace = ? AND stage = '\(stage)' ORDER BY kind
+            SELECT name, sum(count) FROM kind_count JOIN \(stage)_kind ON \(stage)_kind.id = kind_count.kind
+            WHERE trace = ? AND stage = '\(stage)' GROUP BY kind ORDER BY kind
             """, id, database)
     }
 
@@ -118,7 +118,9 @@ public enum TraceDescription {
                 "\(places) announced: \(known) events\(unknown > 0 ? " and an unknown number at \(unknown) places" : "")"
             )
         }
-        return parts.isEmpty ? "none announced" : parts.joined(separator: "; ")
+        if parts.isEmpty { parts.append("none announced") }
+        parts += try SilentLoss.all(of: trace["name"], database).map(\.text)
+        return parts.joined(separator: "; ")
     }
 
     /// What the log cannot answer, and why.

@@ -92,6 +92,7 @@ public final class MergedSource: EventSource {
     /// What the parts are, in the order of ``LogPiece/part``; complete once ``read(into:)`` has returned false.
     public var descriptions: [LogPartDescription] { parts.map(\.description) }
 
+    /// The same whatever the order of the parts.
     public var content: LogContent { LogContent(parts: parts.map(\.source.content)) }
 
     /// The parts' sums, if each has counts.
@@ -105,6 +106,9 @@ public final class MergedSource: EventSource {
         return sum
     }
 
+    /// Refills a batch with the next events of all parts.
+    ///
+    /// - Returns: false at the end of the last part.
     public func read(into batch: EventBatch) throws(LogError) -> Bool {
         batch.clear()
         var count = 0

@@ -134,6 +134,12 @@ public struct TraceWriter {
     private var layers: BulkInsert
     private var commands: BulkInsert
     private var issueCounts: [String: Int64] = [:]
+    /// Rows by kind and shape, as in `kind_count`.
+    private var operationShapes = [Int64](repeating: 0, count: Self.kinds * Self.operationShapeCount)
+    private var layerShapes = [Int64](repeating: 0, count: Self.kinds * Self.layerShapeCount)
+    private static let kinds = 32
+    private static let operationShapeCount = 128
+    private static let layerShapeCount = 16
     private var attachments: Set<[Int32]> = []
 
     /// Prepares to write a trace behind those that are there.
@@ -206,6 +212,8 @@ public struct TraceWriter {
         {
             attachments.insert([operation.domain, operation.device])
         }
+        operationShapes[Self.index(operation.kind.rawValue, operation.flags.rawValue, of: Self.operationShapeCount)] +=
+            1
         try operations.append { row in
             row.addAutomaticID()
             row.add(trace)
@@ -245,7 +253,14 @@ public struct TraceWriter {
         }
     }
 
+    private static func index(_ kind: some BinaryInteger, _ shape: some BinaryInteger, of shapes: Int) -> Int {
+        (Int(truncatingIfNeeded: kind) & (kinds - 1)) * shapes + (Int(truncatingIfNeeded: shape) & (shapes - 1))
+    }
+
     private mutating func write(_ layer: Layer) throws {
+        let cause = layer.flush == 0 ? layer.cause?.rawValue ?? 0 : Layer.Cause.flush.rawValue
+        let shape = cause + 4 * (layer.granularity?.rawValue ?? 0)
+        layerShapes[Self.index(layer.kind.rawValue, shape, of: Self.layerShapeCount)] += 1
         try layers.append { row in
             row.addAutomaticID()
             row.add(trace)
@@ -384,12 +399,14 @@ public struct TraceWriter {
                 sql: "INSERT INTO event_count VALUES (?, ?, ?, ?, ?)",
                 arguments: [trace, count.name, form, count.isUnderstood, count.count])
         }
-        let kinds =
-            Operation.Kind.allCases.map { ("operation", $0.rawValue, builder.totals[$0]) }
-            + Layer.Kind.allCases.map { ("layer", $0.rawValue, builder.totals[$0]) }
-        for (stage, kind, count) in kinds where count > 0 {
-            try database.execute(
-                sql: "INSERT INTO kind_count VALUES (?, ?, ?, ?)", arguments: [trace, stage, kind, count])
+        for (stage, shapes, counts) in [
+            ("operation", Self.operationShapeCount, operationShapes), ("layer", Self.layerShapeCount, layerShapes),
+        ] {
+            for (index, count) in counts.enumerated() where count > 0 {
+                try database.execute(
+                    sql: "INSERT INTO kind_count VALUES (?, ?, ?, ?, ?)",
+                    arguments: [trace, stage, index / shapes, index % shapes, count])
+            }
         }
         for (reason, count) in issueCounts.sorted(by: { $0.key < $1.key }) {
             try database.execute(

@@ -70,7 +70,7 @@ import Testing
         Mistake("forget", "Missing expected argument '<trace>'"),
         Mistake("import log.txt --db", "Missing value for '--db"),
         Mistake("import log.txt --db ''", "--db needs the name of a file"),
-        Mistake("import log.txt other.txt --name x", "--name goes with one log only."),
+        Mistake("import log.txt other.txt --name x", "--name goes with one log only, or with --merge."),
         Mistake("report", "name a report: \(reports)"),
         Mistake("report nosuch", "no report is called 'nosuch'; there are: \(reports)"),
         Mistake("report savings --by task", "cannot be told apart by 'task', only by: trace, domain"),

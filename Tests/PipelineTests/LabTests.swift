@@ -137,14 +137,17 @@ struct LabTests {
         // Every descriptor's sender was found, and every call's tracepoint or return.
         #expect(try layers("hw_flush") == 0)
         #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE flags & (16 | 32) <> 0", in: store) == 0)
+        // Nothing was lost, and nothing that happened looks as if something was.
+        #expect(try Pipeline.csv("SELECT * FROM what_is_missing", in: store).split(separator: "\n").count == 1)
         // The counts that the import kept are those of the rows.
         #expect(
             try Pipeline.number(
                 """
                 SELECT count(*) FROM kind_count WHERE count <> (
-                    SELECT count(*) FROM operation WHERE operation.kind = kind_count.kind
+                    SELECT count(*) FROM operation WHERE operation.kind = kind_count.kind AND flags = shape
                 ) AND stage = 'operation' OR stage = 'layer' AND count <> (
                     SELECT count(*) FROM layer WHERE layer.kind = kind_count.kind
+                        AND CASE WHEN flush THEN 1 ELSE coalesce(cause, 0) END + 4 * coalesce(granularity, 0) = shape
                 )
                 """, in: store) == 0)
     }

@@ -8,15 +8,17 @@ FROM event_count
 JOIN trace ON trace.id = event_count.trace
 WHERE :trace IS NULL OR trace.name = :trace
 UNION ALL
-SELECT trace.name, 'operation', operation_kind.name, NULL, kind_count.count, 1, 'inferred'
+SELECT trace.name, 'operation', operation_kind.name, NULL, sum(kind_count.count), 1, 'inferred'
 FROM kind_count
 JOIN trace ON trace.id = kind_count.trace
 JOIN operation_kind ON operation_kind.id = kind_count.kind
 WHERE kind_count.stage = 'operation' AND (:trace IS NULL OR trace.name = :trace)
+GROUP BY trace.id, operation_kind.id
 UNION ALL
-SELECT trace.name, 'layer', layer_kind.name, NULL, kind_count.count, 1, 'recorded'
+SELECT trace.name, 'layer', layer_kind.name, NULL, sum(kind_count.count), 1, 'recorded'
 FROM kind_count
 JOIN trace ON trace.id = kind_count.trace
 JOIN layer_kind ON layer_kind.id = kind_count.kind
 WHERE kind_count.stage = 'layer' AND (:trace IS NULL OR trace.name = :trace)
+GROUP BY trace.id, layer_kind.id
 ORDER BY 1, 2, 5 DESC, 3;

@@ -9,12 +9,13 @@ CREATE TABLE event_count (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE kind_count (
-    -- How many rows of each kind a log has in operation and layer.
+    -- How many rows of each kind and shape a log has in operation and layer.
     trace INTEGER NOT NULL REFERENCES trace, -- the log
     stage TEXT NOT NULL,                     -- 'operation' or 'layer'
     kind  INTEGER NOT NULL,                  -- operation.kind or layer.kind
+    shape INTEGER NOT NULL,                  -- of an operation its flags; of a layer why it was, 0 not known, 1 a flush, 2 an attach or detach, 3 a map, plus 4 times its granularity
     count INTEGER NOT NULL,                  -- how many
-    PRIMARY KEY (trace, stage, kind)
+    PRIMARY KEY (trace, stage, kind, shape)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE parse_issue (
