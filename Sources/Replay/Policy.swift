@@ -50,6 +50,13 @@ public enum Policy: Hashable, Sendable {
         T is a number with a unit: ns, us, ms or s
         """
 
+    /// One of each kind, as a shell may offer them.
+    public static let examples = [
+        "per-page", "sync", "recorded", "vfio", "batch=64", "queue=256,10ms", "single-queue=32768,1s", "every=10ms",
+        "end",
+        "fast",
+    ]
+
     /// Reads a policy as typed.
     public init(parsing text: String) throws(PolicyError) {
         let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

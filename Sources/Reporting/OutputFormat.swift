@@ -35,17 +35,27 @@ extension OutputFormat {
 
 /// Where text goes: standard output or a file, through a buffer.
 public final class TextOutput {
+    /// Columns of the terminal that it goes to, if it goes to one.
+    let width: Int?
+    /// Whether headings are set off by the terminal's means.
+    let isStyled: Bool
     private let write: (Data) throws -> Void
     private var buffer = Data()
     /// The first write that failed, to be thrown at the end.
     private var failure: (any Error)?
 
     /// Output that hands its bytes to `write`.
-    public init(_ write: @escaping (Data) throws -> Void) { self.write = write }
+    public init(width: Int? = nil, isStyled: Bool = false, _ write: @escaping (Data) throws -> Void) {
+        self.width = width
+        self.isStyled = isStyled
+        self.write = write
+    }
 
     /// Output to standard output.
     public static var standard: TextOutput {
-        TextOutput { try write($0, to: STDOUT_FILENO, named: "standard output") }
+        TextOutput(width: Terminal.width(of: STDOUT_FILENO), isStyled: Terminal.isStyled(STDOUT_FILENO)) {
+            try write($0, to: STDOUT_FILENO, named: "standard output")
+        }
     }
 
     /// Output to a file, which is opened and emptied with the first bytes: what fails before leaves it as it was.
@@ -74,7 +84,26 @@ public final class TextOutput {
     }
 
     /// Writes a line for people, in which names out of a log do no harm to their terminal.
-    public func say(_ text: String) { print(text.onOneLine) }
+    ///
+    /// - Parameter indent: how far it is moved in where it goes on in another line of a narrow terminal.
+    public func say(_ text: String, indent: Int = 0) {
+        guard let width, text.count > width else {
+            print(text.onOneLine)
+            return
+        }
+        var line = ""
+        var isEmpty = true
+        for word in text.onOneLine.split(separator: " ", omittingEmptySubsequences: false) {
+            if !isEmpty, line.count + 1 + word.count > width {
+                print(line)
+                line = String(repeating: " ", count: indent) + word
+            } else {
+                line += (line.isEmpty && isEmpty ? "" : " ") + word
+            }
+            isEmpty = false
+        }
+        print(line)
+    }
 
     private func flush() {
         guard failure == nil else { return }

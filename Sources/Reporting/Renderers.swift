@@ -1,6 +1,9 @@
 import GRDB
 
 /// Aligned columns. Widths come from the first rows; what follows and is wider stands out of line, but memory stays flat.
+///
+/// On a terminal a table that is too wide comes in several parts, one below the other, each with the columns that tell its rows
+/// apart.
 struct TableRenderer: RowRenderer {
     enum Style {
         case plain
@@ -12,63 +15,107 @@ struct TableRenderer: RowRenderer {
     private let output: TextOutput
     private let style: Style
     private var columns: [String] = []
-    private var waiting: [[DatabaseValue]] = []
+    private var waiting: [[String]] = []
+    private var isMeasured = false
     private var widths: [Int] = []
     private var isRight: [Bool] = []
+    /// Columns of each part of the table; one part of all if it fits.
+    private var parts: [[Int]] = []
 
     init(_ output: TextOutput, style: Style) {
         self.output = output
         self.style = style
     }
 
-    mutating func begin(columns: [String]) { self.columns = columns.map { Self.cell($0, style) } }
+    mutating func begin(columns: [String]) {
+        self.columns = columns.map { Self.cell($0, style) }
+        isRight = columns.map { _ in false }
+    }
 
     mutating func row(_ values: [DatabaseValue]) {
-        if widths.isEmpty {
-            waiting.append(values)
-            if waiting.count == Self.rowsMeasured { release() }
+        if !isMeasured {
+            for (index, value) in values.enumerated() where value.isNumber && index < isRight.count {
+                isRight[index] = true
+            }
+        }
+        let cells = values.map { Self.cell($0, style) }
+        if isMeasured, parts.count == 1 {
+            printLine(cells, parts[0])
         } else {
-            print(values)
+            waiting.append(cells)
+            if waiting.count == Self.rowsMeasured { release() }
         }
     }
 
-    mutating func end() { if widths.isEmpty { release() } }
+    mutating func end() { if !isMeasured || !waiting.isEmpty { release() } }
 
     private mutating func release() {
-        widths = columns.map { $0.count }
-        isRight = columns.map { _ in false }
-        for row in waiting {
-            for (index, value) in row.enumerated() where index < widths.count {
-                widths[index] = max(widths[index], Self.cell(value, style).count)
-                if value.isNumber { isRight[index] = true }
-            }
+        if !isMeasured { measure() }
+        for (number, part) in parts.enumerated() {
+            if number > 0 { output.print("") }
+            printHeading(part)
+            for row in waiting { printLine(row, part) }
         }
-        if style == .markdown { widths = widths.map { max($0, 3) } }
-        printLine(columns)
-        switch style {
-        case .plain: output.print(widths.map { String(repeating: "-", count: $0) }.joined(separator: "  "))
-        case .markdown:
-            let rules = zip(widths, isRight).map { width, isRight in
-                String(repeating: "-", count: isRight ? width - 1 : width) + (isRight ? ":" : "")
-            }
-            output.print("| " + rules.joined(separator: " | ") + " |")
-        }
-        for row in waiting { print(row) }
         waiting = []
     }
 
-    private func print(_ row: [DatabaseValue]) { printLine(row.map { Self.cell($0, style) }) }
+    private mutating func measure() {
+        isMeasured = true
+        widths = columns.indices.map { index in
+            waiting.reduce(columns[index].count) { max($0, index < $1.count ? $1[index].count : 0) }
+        }
+        if style == .markdown { widths = widths.map { max($0, 3) } }
+        parts = [Array(columns.indices)]
+        if style == .plain, let width = output.width, total(parts[0]) > width { parts = split(to: width) }
+    }
 
-    private func printLine(_ cells: [String]) {
-        let padded = cells.enumerated().map { index, cell in
-            let space = String(repeating: " ", count: max(widths[index] - cell.count, 0))
-            return isRight[index] ? space + cell : cell + space
+    private func total(_ part: [Int]) -> Int { part.reduce(-2) { $0 + widths[$1] + 2 } }
+
+    /// Columns in parts of at most so many characters, as far as that goes.
+    private func split(to width: Int) -> [[Int]] {
+        // What tells rows apart: the texts at the begin, but for those that are the same in all rows.
+        var keys: [Int] = []
+        for index in columns.indices.prefix(while: { !isRight[$0] }) {
+            guard Set(waiting.map { $0[index] }).count > 1 else { continue }
+            guard total(keys + [index]) <= width / 2 else { break }
+            keys.append(index)
+        }
+        var parts: [[Int]] = []
+        var part: [Int] = []
+        for index in columns.indices where parts.isEmpty || !keys.contains(index) {
+            if part.count > (parts.isEmpty ? 0 : keys.count), total(part + [index]) > width {
+                parts.append(part)
+                part = keys
+                if keys.contains(index) { continue }
+            }
+            part.append(index)
+        }
+        return parts + [part]
+    }
+
+    private func printHeading(_ part: [Int]) {
+        printLine(columns, part, isHeading: true)
+        switch style {
+        case .plain: output.print(part.map { String(repeating: "-", count: widths[$0]) }.joined(separator: "  "))
+        case .markdown:
+            let rules = part.map { index in
+                String(repeating: "-", count: isRight[index] ? widths[index] - 1 : widths[index])
+                    + (isRight[index] ? ":" : "")
+            }
+            output.print("| " + rules.joined(separator: " | ") + " |")
+        }
+    }
+
+    private func printLine(_ cells: [String], _ part: [Int], isHeading: Bool = false) {
+        let padded = part.filter { $0 < cells.count }.map { index in
+            let space = String(repeating: " ", count: max(widths[index] - cells[index].count, 0))
+            return isRight[index] ? space + cells[index] : cells[index] + space
         }
         switch style {
         case .plain:
             var line = padded.joined(separator: "  ")
             while line.last == " " { line.removeLast() }
-            output.print(line)
+            output.print(isHeading && output.isStyled ? "\u{1b}[1m\(line)\u{1b}[0m" : line)
         case .markdown: output.print("| " + padded.joined(separator: " | ") + " |")
         }
     }

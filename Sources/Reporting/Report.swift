@@ -26,6 +26,11 @@ public struct Report: Sendable {
     /// All reports, in the order in which they are listed.
     public static let catalogue = Schema.reports.map(Report.init)
 
+    /// What the rows of one report or another can be told apart by.
+    public static let groupings = catalogue.reduce(into: [String]()) { all, report in
+        all += report.groupings.filter { !all.contains($0) }
+    }
+
     /// The report of this name.
     public static func named(_ name: String) -> Report? {
         catalogue.first { $0.name == name }

@@ -25,7 +25,7 @@ public enum TraceDescription {
         let first: Int64 = trace["first_ns"]
         let last: Int64 = trace["last_ns"]
         func line(_ label: String, _ text: String) {
-            output.say("  " + label.padding(to: 12) + text)
+            output.say("  " + label.padding(to: 12) + text, indent: 14)
         }
         output.say("trace \(trace["name"] as String), from \(trace["source"] as String)")
         line(

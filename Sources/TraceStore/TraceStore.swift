@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import Operations
 import Schema
+import Synchronization
 
 /// The database of traces and replays: a file, or a temporary one.
 ///
@@ -21,6 +22,7 @@ public final class TraceStore: Sendable {
     public let path: String
     private let queue: DatabaseQueue
     private let isNew: Bool
+    private let watch = Mutex<QueryWatch?>(nil)
 
     /// Opens a database and checks that it is one of ours.
     ///
@@ -105,8 +107,18 @@ public final class TraceStore: Sendable {
 
     /// Runs `body`, which may only read.
     public func read<Result>(_ body: (Database) throws -> Result) throws -> Result {
-        try Self.translatingStoreErrors(path: path) { try queue.read(body) }
+        try Self.translatingStoreErrors(path: path) {
+            try queue.read { database in
+                let watch = watch.withLock { $0 }
+                watch?.install(on: database)
+                defer { if watch != nil { QueryWatch.remove(from: database) } }
+                return try body(database)
+            }
+        }
     }
+
+    /// From now on ``read(_:)`` tells that it goes on, now and then, in millions of steps of SQLite's machine.
+    public func onProgress(_ show: @escaping (Int64) -> Void) { watch.withLock { $0 = QueryWatch(show) } }
 
     /// Closes the file; nothing may be done with it afterwards.
     public func close() {

@@ -16,7 +16,7 @@ struct Calibrate: ParsableCommand {
               iommu-trace calibrate --built-in -o mine.cost
             """)
 
-    @Argument(help: ArgumentHelp("The trace (default: the newest).", valueName: "trace"))
+    @Argument(help: ArgumentHelp("The trace (default: the newest).", valueName: "trace"), completion: .traces)
     var trace: String?
 
     @Flag(help: "Write the built-in cost file, to be edited; needs no trace.")
@@ -24,10 +24,12 @@ struct Calibrate: ParsableCommand {
 
     @Option(
         name: .shortAndLong,
-        help: ArgumentHelp("Write a cost file; - is standard output, instead of the table.", valueName: "file"))
+        help: ArgumentHelp("Write a cost file; - is standard output, instead of the table.", valueName: "file"),
+        completion: .file())
     var output: String?
 
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var messages: MessageOptions
 
     func run() throws {
         if builtIn {

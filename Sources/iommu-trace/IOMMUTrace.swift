@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Ingest
 import Replay
+import Synchronization
 import Reporting
 import TraceFormats
 import TraceStore
@@ -24,7 +25,7 @@ struct IOMMUTrace: ParsableCommand {
         version: Version.text,
         subcommands: [
             OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, ValidateCommand.self, Calibrate.self,
-            Info.self, SQL.self, List.self, Forget.self,
+            Info.self, SQL.self, List.self, Forget.self, SchemaCommand.self, Man.self,
         ],
         defaultSubcommand: OneShot.self)
 
@@ -115,8 +116,16 @@ struct UsageError: Error {
 
 /// Messages for people, on stderr.
 enum Message {
-    static func error(_ text: String) { write("iommu-trace: \(text)") }
-    static func note(_ text: String) { write(text) }
+    /// Whether notes are left out.
+    static let isQuiet = Mutex(false)
+
+    static func error(_ text: String) {
+        let name = Terminal.isStyled(STDERR_FILENO) ? "\u{1b}[1;31miommu-trace:\u{1b}[0m" : "iommu-trace:"
+        raw(name + " ")
+        write(text)
+    }
+
+    static func note(_ text: String) { if !isQuiet.withLock({ $0 }) { write(text) } }
 
     private static func write(_ text: String) {
         // What a log or a path holds must not reach the terminal as control sequences.

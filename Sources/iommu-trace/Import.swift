@@ -22,7 +22,7 @@ struct Import: ParsableCommand {
             Exit code 3: imported, but a part of the log was damaged (see: iommu-trace report issues). 4: refused.
             """)
 
-    @Argument(help: ArgumentHelp("The logs; - is standard input.", valueName: "log"))
+    @Argument(help: ArgumentHelp("The logs; - is standard input.", valueName: "log"), completion: .file())
     var logs: [String]
 
     @Option(help: ArgumentHelp("What to call the trace (default: the file's name without endings).", valueName: "name"))
@@ -66,7 +66,7 @@ struct Import: ParsableCommand {
                 case .alreadyThere(let name):
                     Message.note("\(log): is in the database already, as trace \(name); nothing was changed")
                 case .imported(let name, let isDamaged):
-                    if let store {
+                    if let store, !progress.messages.quiet {
                         let output = TextOutput.standard
                         try TraceDescription.write(from: store, trace: name, to: output)
                         try output.finish()

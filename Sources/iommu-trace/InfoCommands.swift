@@ -4,12 +4,17 @@ import TraceStore
 
 struct Info: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Says what the database holds, and what its logs cannot tell.")
+        abstract: "Says what the database holds, and what its logs cannot tell.",
+        discussion: """
+              iommu-trace info
+              iommu-trace info --trace nvme
+            """)
 
-    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
+    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"), completion: .traces)
     var trace: String?
 
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var messages: MessageOptions
 
     func run() throws {
         let store = try database.open(.read)
@@ -20,10 +25,16 @@ struct Info: ParsableCommand {
 }
 
 struct List: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Lists the traces in the database.")
+    static let configuration = CommandConfiguration(
+        abstract: "Lists the traces in the database.",
+        discussion: """
+              iommu-trace list
+              iommu-trace list --format json
+            """)
 
     @OptionGroup var output: OutputOptions
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var messages: MessageOptions
 
     func run() throws {
         let store = try database.open(.read)
@@ -41,12 +52,17 @@ struct List: ParsableCommand {
 struct Forget: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Deletes a trace and its replays from the database.",
-        discussion: "The file keeps its size; the room is used by later imports, or freed by: sqlite3 FILE VACUUM")
+        discussion: """
+            The file keeps its size; the room is used by later imports, or freed by: sqlite3 FILE VACUUM
 
-    @Argument(help: ArgumentHelp("The trace.", valueName: "trace"))
+              iommu-trace forget nvme
+            """)
+
+    @Argument(help: ArgumentHelp("The trace.", valueName: "trace"), completion: .traces)
     var trace: String
 
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var messages: MessageOptions
 
     func run() throws {
         let store = try database.open(.write)

@@ -15,7 +15,7 @@ struct OneShot: ParsableCommand {
               iommu-trace nvme.txt.gz --policy sync --policy queue=1024,20ms
             """)
 
-    @Argument(help: ArgumentHelp("The log; - is standard input.", valueName: "log"))
+    @Argument(help: ArgumentHelp("The log; - is standard input.", valueName: "log"), completion: .file())
     var log: String?
 
     @OptionGroup var domains: DomainOptions

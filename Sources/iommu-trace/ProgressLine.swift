@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import TraceStore
 
 /// One line on stderr that says how far something is: overwritten on a terminal, otherwise a new one each second.
 final class ProgressLine {
@@ -10,14 +11,17 @@ final class ProgressLine {
 
     private let label: String
     private let isShown: Bool
+    /// What takes no longer says nothing.
+    private let delay: Duration
     private let isTerminal = isatty(STDERR_FILENO) == 1
     private let start = ContinuousClock.now
     private var lastShown: ContinuousClock.Instant?
     private var lastWidth = 0
     private var latest: (done: Int64, total: Int64?, items: Int64, name: String)?
 
-    init(_ label: String, _ mode: Mode) {
+    init(_ label: String, _ mode: Mode, after delay: Duration = .zero) {
         self.label = label
+        self.delay = delay
         isShown = mode == .always || mode == .auto && isatty(STDERR_FILENO) == 1
     }
 
@@ -29,6 +33,7 @@ final class ProgressLine {
     func show(done: Int64, of total: Int64?, items: Int64, named name: String) {
         guard isShown else { return }
         let now = ContinuousClock.now
+        if now - start < delay { return }
         latest = (done, total, items, name)
         if let lastShown, now - lastShown < (isTerminal ? .milliseconds(100) : .seconds(1)) { return }
         lastShown = now
@@ -73,5 +78,13 @@ final class ProgressLine {
         value >= 1e6
             ? String(format: "%.1f M", value / 1e6)
             : value >= 1e3 ? String(format: "%.0f k", value / 1e3) : String(format: "%.0f", value)
+    }
+}
+
+extension ProgressLine {
+    /// Says of a query that takes more than a second that it goes on.
+    convenience init(_ label: String, _ mode: Mode, query store: TraceStore) {
+        self.init(label, mode, after: .seconds(1))
+        store.onProgress { [weak self] in self?.show(done: $0, of: nil, items: $0, named: "M steps of the query") }
     }
 }

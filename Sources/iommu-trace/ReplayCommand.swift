@@ -16,7 +16,7 @@ struct ReplayCommand: ParsableCommand {
               iommu-trace replay --trace vfiounmap --policy vfio --page-sizes all
             """)
 
-    @Option(help: ArgumentHelp("The trace (default: the newest).", valueName: "name"))
+    @Option(help: ArgumentHelp("The trace (default: the newest).", valueName: "name"), completion: .traces)
     var trace: String?
 
     @OptionGroup var policies: PolicyOptions

@@ -16,7 +16,7 @@ struct ReportCommand: ParsableCommand {
               iommu-trace report --list
             """)
 
-    @Argument(help: ArgumentHelp("The report.", valueName: "name"))
+    @Argument(help: ArgumentHelp("The report.", valueName: "name"), completion: .list(Report.catalogue.map(\.name)))
     var name: String?
 
     @Flag(help: "List the reports and what their rows can be told apart by.")
@@ -24,10 +24,11 @@ struct ReportCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "What to tell rows apart by, such as trace or domain (default: the report's first).", valueName: "what"))
+            "What to tell rows apart by, such as trace or domain (default: the report's first).", valueName: "what"),
+        completion: .list(Report.groupings))
     var by: String?
 
-    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
+    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"), completion: .traces)
     var trace: String?
 
     @Option(
@@ -35,11 +36,12 @@ struct ReportCommand: ParsableCommand {
             "Constants for costs, constants: those of this file before the built-in ones.",
             discussion: "One a line: name low typical high evidence source. All of them: report constants; "
                 + "a file to begin with: calibrate --built-in -o FILE.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var cost: String?
 
     @OptionGroup var output: OutputOptions
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var progress: ProgressOptions
 
     func run() throws {
         if list {
@@ -64,6 +66,8 @@ struct ReportCommand: ParsableCommand {
         }
         let costs = try cost.map { try CostFile(path: $0) }
         let store = try database.open(.read)
+        let line = ProgressLine("report \(name)", progress.progress, query: store)
+        defer { line.finish() }
         var rows = 0
         try output.write {
             rows = try report.write(from: store, trace: trace, by: by, costs: costs, format: output.format, to: $0)

@@ -19,10 +19,13 @@ struct SQL: ParsableCommand {
 
     @OptionGroup var output: OutputOptions
     @OptionGroup var database: DatabaseOptions
+    @OptionGroup var progress: ProgressOptions
 
     func run() throws {
         let query = query == "-" ? try Self.standardInput() : query
         let store = try database.open(.read)
+        let line = ProgressLine("sql", progress.progress, query: store)
+        defer { line.finish() }
         do {
             try output.write { try Query.write(query, from: store, format: output.format, to: $0) }
         } catch let error as QueryError {

@@ -12,8 +12,9 @@ struct DatabaseOptions: ParsableArguments {
 
     @Option(
         name: .customLong("db"),
-        help: ArgumentHelp("The database (default: $IOMMU_TRACE_DB, otherwise \(Self.defaultPath)).", valueName: "file")
-    )
+        help: ArgumentHelp(
+            "The database (default: $IOMMU_TRACE_DB, otherwise \(Self.defaultPath)).", valueName: "file"),
+        completion: .file())
     var path: String?
 
     func open(_ access: TraceStore.Access) throws -> TraceStore {
@@ -26,10 +27,23 @@ struct DatabaseOptions: ParsableArguments {
     }
 }
 
-/// `--progress`
+/// `--quiet`
+struct MessageOptions: ParsableArguments {
+    @Flag(name: .shortAndLong, help: "Say nothing on stderr but what went wrong.")
+    var quiet = false
+
+    func validate() { if quiet { Message.isQuiet.withLock { $0 = true } } }
+}
+
+/// `--progress` and `--quiet`
 struct ProgressOptions: ParsableArguments {
-    @Option(help: "Show progress on stderr: auto (on a terminal), always or never.")
-    var progress: ProgressLine.Mode = .auto
+    @Option(
+        name: .customLong("progress"), help: "Show progress on stderr: auto (on a terminal), always or never.")
+    var mode: ProgressLine.Mode?
+
+    @OptionGroup var messages: MessageOptions
+
+    var progress: ProgressLine.Mode { mode ?? (messages.quiet ? .never : .auto) }
 }
 
 /// `--policy`, `--page-sizes`, `--hz`, `--hardware`, `--iotlb`, `--accesses`, `--windows`, `--since`, `--until`, `--between`
@@ -38,7 +52,7 @@ struct PolicyOptions: ParsableArguments {
         name: [.customLong("policy"), .customShort("p")],
         help: ArgumentHelp(
             "A flush policy; may be given several times (default: \(Policy.defaults.map(\.canonical).joined(separator: ", "))).",
-            discussion: Policy.grammar, valueName: "policy"))
+            discussion: Policy.grammar, valueName: "policy"), completion: .policies)
     var policies: [String] = []
 
     @Option(
@@ -55,7 +69,7 @@ struct PolicyOptions: ParsableArguments {
             "Count the invalidation commands that flushes become with a driver and its hardware.",
             discussion: HardwareProfile.allCases.map { "\($0.rawValue.padding(to: 11)) \($0.summary)" }
                 .joined(separator: "\n") + "\n" + Hardware.cachingHelp,
-            valueName: "profile"))
+            valueName: "profile"), completion: .list(Hardware.allValueStrings))
     var hardware: Hardware?
 
     @Option(
@@ -214,7 +228,8 @@ struct OutputOptions: ParsableArguments {
 
     @Option(
         name: .shortAndLong,
-        help: ArgumentHelp("Write to a file instead of standard output; - is standard output.", valueName: "file"))
+        help: ArgumentHelp("Write to a file instead of standard output; - is standard output.", valueName: "file"),
+        completion: .file())
     var output: String = "-"
 
     func write(_ body: (TextOutput) throws -> Void) throws { try OutputFile.write(output, body) }

@@ -19,20 +19,20 @@ struct ValidateCommand: ParsableCommand {
               iommu-trace validate --hardware vtd-6.12 --differences 50
             """)
 
-    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
+    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"), completion: .traces)
     var trace: String?
 
     @Option(
         help: ArgumentHelp(
             "The driver and its hardware, as for replay (default: what the log's commands give away).",
-            valueName: "profile"))
+            valueName: "profile"), completion: .list(Hardware.allValueStrings))
     var hardware: Hardware?
 
     @Option(
         name: [.short, .long],
         help: ArgumentHelp(
             "Predict the flushes of all domains by this policy (default: for each domain what its owner does).",
-            valueName: "policy"))
+            valueName: "policy"), completion: .policies)
     var policy: String?
 
     @Option(
