@@ -25,7 +25,7 @@ struct IOMMUTrace: ParsableCommand {
         version: Version.text,
         subcommands: [
             OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, ValidateCommand.self, Calibrate.self,
-            Info.self, SQL.self, List.self, Forget.self, SchemaCommand.self, Man.self,
+            ExportCommand.self, Info.self, SQL.self, List.self, Forget.self, SchemaCommand.self, Man.self,
         ],
         defaultSubcommand: OneShot.self)
 

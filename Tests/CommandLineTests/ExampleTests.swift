@@ -39,6 +39,7 @@ import Testing
 
     static let commands = [
         "show", "import", "replay", "report", "validate", "calibrate", "info", "sql", "list", "forget", "schema", "man",
+        "export",
     ]
 
     private func folder() throws -> TemporaryFolder {
