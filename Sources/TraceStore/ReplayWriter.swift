@@ -423,8 +423,12 @@ public struct ReplayWriter {
                     + [total.exposure, total.censoredPageSeconds, total.peak])
         }
         for hazard in statistics.hazards {
-            try database.cachedStatement(sql: "INSERT INTO hazard_summary VALUES (?, ?, ?, ?, ?, ?)")
-                .execute(arguments: arguments(replay, hazard.cell) + [hazard.kind.rawValue, hazard.pages])
+            try database.cachedStatement(sql: "INSERT INTO hazard_summary VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                .execute(
+                    arguments: arguments(replay, hazard.cell) + [
+                        hazard.kind.rawValue, hazard.pages, hazard.operation, hazard.reuse,
+                        Int64(bitPattern: hazard.iova), hazard.shortestAge,
+                    ])
         }
         for step in statistics.timeline {
             try timelines.append { row in

@@ -299,9 +299,40 @@ public struct WindowStatistics: Sendable {
     /// What it all amounts to, of whatever is told apart.
     public var totals: [(of: Member, total: Total)] = []
     /// 4096-byte pages by cell and kind.
-    public var hazards: [(cell: Cell, kind: HazardKind, pages: Int64)] = []
+    public var hazards: [Hazard] = []
     /// By cell and time.
     public var timeline: [Step] = []
+
+    /// What happened in a cell's windows, of one kind: a row of `hazard_summary`.
+    public struct Hazard: Hashable, Sendable {
+        /// Whose windows.
+        public var cell: Cell
+        /// What happened.
+        public var kind: HazardKind
+        /// 4096-byte pages; of ``HazardKind/access`` how often.
+        public var pages: Int64
+        /// Of the first time: ids of the unmap call that left the window and of the map or fault inside it.
+        public var operation: Int64
+        /// See ``operation``.
+        public var reuse: Int64
+        /// The first stale byte of the first time.
+        public var iova: UInt64
+        /// The shortest time from unmap to reuse, ns.
+        public var shortestAge: Int64
+
+        /// Creates a row.
+        public init(
+            cell: Cell, kind: HazardKind, pages: Int64, operation: Int64, reuse: Int64, iova: UInt64, shortestAge: Int64
+        ) {
+            self.cell = cell
+            self.kind = kind
+            self.pages = pages
+            self.operation = operation
+            self.reuse = reuse
+            self.iova = iova
+            self.shortestAge = shortestAge
+        }
+    }
     /// Length of a step in ns.
     public var stepLength: Int64 = 1
     /// Windows that did not become rows.

@@ -1,28 +1,27 @@
 -- What was used again while a device could still reach it, and where does the log say so?
 -- by: trace, domain, device, task, hazard
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'hazard' (each one by
--- itself). Told apart by whose window it was. Sums name their first hazard; its age is the shortest of those kept.
+-- itself). Told apart by whose window it was. Sums name their first hazard, and the shortest age of all.
 WITH
-counted AS (
+told AS (
     SELECT
         replay,
         CASE WHEN :by = 'domain' THEN domain WHEN :by = 'device' THEN coalesce(device, 0)
             WHEN :by = 'task' THEN coalesce(task, 0) ELSE 0 END AS member,
-        kind, CAST(total(pages) AS INTEGER) AS pages
+        kind, pages, operation, reuse, iova, shortest_age_ns
     FROM hazard_summary
     WHERE coalesce(:by, 'trace') <> 'hazard'
-    GROUP BY 1, 2, 3
 ),
-example AS (
-    SELECT
-        hazard.replay,
-        CASE WHEN :by = 'domain' THEN hazard.domain WHEN :by = 'device' THEN coalesce(hazard.device, 0)
-            WHEN :by = 'task' THEN operation.task ELSE 0 END AS member,
-        hazard.kind, min(hazard.id) AS first, min(hazard.age_ns) AS age_ns
-    FROM hazard
-    LEFT JOIN operation ON :by = 'task' AND operation.id = hazard.operation
-    WHERE coalesce(:by, 'trace') <> 'hazard'
-    GROUP BY 1, 2, 3
+counted AS (
+    SELECT replay, member, kind, CAST(total(pages) AS INTEGER) AS pages, min(shortest_age_ns) AS age_ns
+    FROM told
+    GROUP BY replay, member, kind
+),
+first AS (
+    -- The columns beside min(reuse) are those of the row that has it.
+    SELECT replay, member, kind, min(reuse) AS reuse, operation, iova
+    FROM told
+    GROUP BY replay, member, kind
 )
 SELECT
     trace.name AS trace,
@@ -34,19 +33,20 @@ SELECT
     hazard_kind.name AS kind,
     hazard_kind.is_hazard,
     counted.pages,
-    found.iova,
-    example.age_ns,
-    found.reused_in,
-    found.unmap_place,
-    found.reuse_place,
+    printf('0x%x', first.iova) AS iova,
+    counted.age_ns,
+    reused.domain AS reused_in,
+    unmapped.place AS unmap_place,
+    reused.place AS reuse_place,
     coalesce(replay_domain.evidence, replay.evidence) AS evidence,
     hazard_kind.meaning
 FROM counted
+JOIN first USING (replay, member, kind)
 JOIN replay ON replay.id = counted.replay
 JOIN trace ON trace.id = replay.trace
 JOIN hazard_kind ON hazard_kind.id = counted.kind
-LEFT JOIN example ON example.replay = counted.replay AND example.member = counted.member AND example.kind = counted.kind
-LEFT JOIN what_was_reused_while_stale AS found ON found.id = example.first
+LEFT JOIN what_happened AS unmapped ON unmapped.id = first.operation
+LEFT JOIN what_happened AS reused ON reused.id = first.reuse
 LEFT JOIN domain ON :by = 'domain' AND domain.id = counted.member
 LEFT JOIN device ON :by = 'device' AND device.id = counted.member
 LEFT JOIN task ON :by = 'task' AND task.id = counted.member

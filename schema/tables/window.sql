@@ -82,7 +82,11 @@ CREATE TABLE hazard_summary (
     device INTEGER REFERENCES device,                  -- the device that could reach it; NULL if the log does not show it, or shows several
     task   INTEGER REFERENCES task,                    -- the task that had unmapped
     kind   INTEGER NOT NULL REFERENCES hazard_kind,    -- what happened
-    pages  INTEGER NOT NULL                            -- 4096-byte pages; for 'access' faults and accesses
+    pages  INTEGER NOT NULL,                           -- 4096-byte pages; for 'access' faults and accesses
+    operation INTEGER NOT NULL REFERENCES operation,   -- of the first time: the unmap call that left the window
+    reuse  INTEGER NOT NULL REFERENCES operation,      -- of the first time: the map that used the address or the page again, or the fault
+    iova   INTEGER NOT NULL,                           -- of the first time: the stale address, by bit pattern
+    shortest_age_ns INTEGER NOT NULL                   -- shortest time from an unmap to the reuse, of all
 ) STRICT;
 
 CREATE TABLE hazard (

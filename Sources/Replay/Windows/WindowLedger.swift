@@ -92,7 +92,7 @@ struct WindowLedger {
     /// By index into ``sums`` and bucket.
     private var buckets = SummingTable(zero: (windows: Int64(0), pages: Int64(0)))
     /// By cell and kind.
-    private var hazards = SummingTable(zero: Int64(0))
+    private var hazards = SummingTable(zero: HazardSum())
     private var hazardRowCounts = ContiguousArray(repeating: 0, count: HazardKind.allCases.count + 1)
     private var timeline: Timeline
     private var longest: LongestWindows
@@ -420,14 +420,33 @@ struct WindowLedger {
         _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64
     ) {
         let index = hazards.index(of: UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(kind.rawValue))
-        hazards.sums[index] = hazards.sums[index].addingSaturated(kind == .access ? 1 : range.pages)
+        let age = max(time.subtractingSaturated(window.opened), 0)
+        hazards.sums[index].add(
+            pages: kind == .access ? 1 : range.pages, operation: window.operation, reuse: reuse, iova: range.start,
+            age: age)
         guard hazardRowCounts[Int(kind.rawValue)] < kind.rowLimit else { return }
         hazardRowCounts[Int(kind.rawValue)] += 1
         hazardRows.append(
             HazardRow(
                 kind: kind, operation: window.operation, reuse: reuse, domain: domain,
                 device: stale.cells.cells[Int(window.cell)].device, iova: range.start, size: range.size,
-                age: max(time.subtractingSaturated(window.opened), 0)))
+                age: age))
+    }
+
+    /// What happened in a cell's windows, of one kind.
+    private struct HazardSum {
+        var pages: Int64 = 0
+        var operation: Int64 = 0
+        var reuse: Int64 = 0
+        var iova: UInt64 = 0
+        var shortestAge = Int64.max
+
+        @inline(__always)
+        mutating func add(pages more: Int64, operation: Int64, reuse: Int64, iova: UInt64, age: Int64) {
+            if self.operation == 0 { (self.operation, self.reuse, self.iova) = (operation, reuse, iova) }
+            pages = pages.addingSaturated(more)
+            shortestAge = min(shortestAge, age)
+        }
     }
 
     // MARK: - Handing over
@@ -476,9 +495,13 @@ struct WindowLedger {
                     longest: end == WindowEnd.unreachable.rawValue ? nil : sum.longest,
                     histogram: histograms[index].sorted { $0.upTo < $1.upTo }))
         }
-        for (key, pages) in zip(hazards.keys, hazards.sums) {
+        for (key, sum) in zip(hazards.keys, hazards.sums) {
             guard let kind = HazardKind(rawValue: UInt8(truncatingIfNeeded: key)) else { continue }
-            statistics.hazards.append((cells[Int(key >> 8)], kind, pages))
+            statistics.hazards.append(
+                WindowStatistics.Hazard(
+                    cell: cells[Int(key >> 8)], kind: kind, pages: sum.pages, operation: sum.operation,
+                    reuse: sum.reuse,
+                    iova: sum.iova, shortestAge: sum.shortestAge))
         }
         // Cells are numbered as they come, other policies' among them: the order must not depend on those.
         statistics.summaries.sort {

@@ -49,7 +49,7 @@ import Testing
         twin.replay(stream)
 
         var counted: [String: Int64] = [:]
-        for (cell, kind, pages) in ledger.statistics.hazards {
+        for (cell, kind, pages) in ledger.statistics.hazards.map({ ($0.cell, $0.kind, $0.pages) }) {
             counted["\(kind.text) of \(cell.domain)", default: 0] += pages
         }
         let expected = twin.found.reduce(into: [:]) { $0["\($1.kind.text) of \($1.domain)", default: 0] += 1 as Int64 }
