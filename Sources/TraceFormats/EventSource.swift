@@ -8,6 +8,8 @@ public protocol EventSource: AnyObject {
     var contentHash: ContentHash { get }
     /// What the log's header says about the ring buffer, if there was one.
     var bufferCounts: TraceReader.BufferCounts? { get }
+    /// What the log says of its recording; complete once ``read(into:)`` has returned false.
+    var metadata: RecordingMetadata { get }
 
     /// Refills a batch with the next events.
     ///
@@ -38,6 +40,7 @@ private final class TextSource: EventSource {
     var path: String { reader.path }
     var contentHash: ContentHash { reader.contentHash }
     var bufferCounts: TraceReader.BufferCounts? { reader.bufferCounts }
+    var metadata: RecordingMetadata { reader.metadata }
 
     func read(into batch: EventBatch) throws(LogError) -> Bool { try reader.read(into: batch) }
 }

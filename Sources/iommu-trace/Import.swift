@@ -29,6 +29,7 @@ struct Import: ParsableCommand {
     @Flag(help: "Refuse a log at the first thing in it that cannot be taken as it stands (exit code 4).")
     var strict = false
 
+    @OptionGroup var metadata: MetadataOptions
     @OptionGroup var domains: DomainOptions
     @OptionGroup var clock: ClockOptions
     @OptionGroup var database: DatabaseOptions
@@ -36,11 +37,13 @@ struct Import: ParsableCommand {
 
     func validate() throws {
         if name != nil, logs.count > 1 { throw ValidationError("--name goes with one log only.") }
+        if metadata.metadata != nil, logs.count > 1 { throw ValidationError("--metadata goes with one log only.") }
     }
 
     func run() throws {
         let options = LogImport.Options(
-            ticksPerSecond: try clock.ticks, isStrict: strict, assumesSingleDomain: domains.assumeSingleDomain)
+            ticksPerSecond: try clock.ticks, isStrict: strict, assumesSingleDomain: domains.assumeSingleDomain,
+            metadata: metadata.metadata)
         var store: TraceStore?
         var worst = ExitStatus.success
         for log in logs {
