@@ -221,7 +221,8 @@ public enum Answer {
             }
             if policy.contains("queue="), let hz = options.split(separator: " ").first(where: { $0.hasPrefix("hz=") }) {
                 notes.insert(
-                    "timers are modelled on the kernel's timer wheel at HZ=\(hz.dropFirst(3)), \(hzSource(row["hz_from"]))")
+                    "timers are modelled on the kernel's timer wheel at HZ=\(hz.dropFirst(3)), \(hzSource(row["hz_from"]))"
+                )
             }
             if row["layer"] as String == "hardware" {
                 notes.insert("recorded flushes are counted at the hardware layer: the log shows none of the API")

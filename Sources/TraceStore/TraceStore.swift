@@ -224,7 +224,8 @@ extension TraceStore {
                 sql: "DELETE FROM group_device WHERE iommu_group IN (SELECT id FROM iommu_group WHERE trace = ?)",
                 arguments: [trace.id])
             for table in [
-                "metadata", "buffer_counter", "probe_counter", "iommu_group", "mapping_summary", "domain", "task", "device", "unit", "event_count", "kind_count", "parse_issue",
+                "metadata", "buffer_counter", "probe_counter", "iommu_group", "mapping_summary", "domain", "task",
+                "device", "unit", "event_count", "kind_count", "parse_issue",
                 "parse_issue_count", "lost_events",
             ] {
                 try database.execute(sql: "DELETE FROM \(table) WHERE trace = ?", arguments: [trace.id])

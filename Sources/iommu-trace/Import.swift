@@ -55,7 +55,9 @@ struct Import: ParsableCommand {
                 }
                 switch outcome {
                 case .alreadyThere(let name):
-                    Message.note("\(log): is in the database already, as trace \(name); nothing was changed")
+                    Message.note(
+                        "\(log): is in the database already, as trace \(name); nothing was changed"
+                            + (metadata.metadata == nil ? "" : " (forget it first to import it with other metadata)"))
                 case .imported(let name, let isDamaged):
                     if let store {
                         let output = TextOutput.standard

@@ -2,7 +2,7 @@
 CREATE VIEW what_disagrees AS
 WITH boot AS (
     -- What the kernel was told, and by whom.
-    SELECT trace, key, value, group_concat(DISTINCT source) AS told_by
+    SELECT trace, key, value, replace(group_concat(DISTINCT source), ',', ', ') AS told_by
     FROM metadata
     WHERE key IN ('boot_policy', 'boot_domain')
     GROUP BY trace, key, value
@@ -20,18 +20,20 @@ WITH boot AS (
             WHERE attachment.domain = domain.id
         )
 ), told_policy AS (
-    SELECT trace, domain.id AS domain, boot.value AS policy, boot.told_by
+    SELECT trace, domain.id AS domain, boot.value AS policy, 'booted ' || boot.value AS words, boot.told_by
     FROM boot JOIN domain USING (trace)
     WHERE boot.key = 'boot_policy' AND domain.id NOT IN (SELECT domain FROM member WHERE type IN ('DMA', 'DMA-FQ'))
     UNION ALL
-    SELECT domain.trace, domain.id, CASE member.type WHEN 'DMA' THEN 'strict' ELSE 'lazy' END, min(member.source)
+    SELECT domain.trace, domain.id, CASE member.type WHEN 'DMA' THEN 'strict' ELSE 'lazy' END,
+        CASE member.type WHEN 'DMA' THEN 'in a group of type DMA, which is strict' ELSE 'in a group of type DMA-FQ, which is lazy' END,
+        min(member.source)
     FROM member JOIN domain ON domain.id = member.domain
     WHERE member.type IN ('DMA', 'DMA-FQ')
     GROUP BY domain.id
     HAVING count(DISTINCT member.type) = 1
 ), counter_clock(name) AS (VALUES ('counter'), ('uptime'), ('x86-tsc'))
 SELECT domain.trace, 'policy' AS subject, told_policy.policy AS told, told_policy.told_by,
-    'told to be ' || told_policy.policy || ' (' || told_policy.told_by || '), but ' || count(*) || ' domain'
+    told_policy.words || ' (' || told_policy.told_by || '), but ' || count(*) || ' domain'
         || CASE count(*) WHEN 1 THEN '' ELSE 's' END || ' ran ' || domain.mode || ': '
         || substr(group_concat(domain.name, ', '), 1, 160)
         || CASE domain.kind
@@ -45,10 +47,10 @@ JOIN told_policy ON told_policy.domain = domain.id
 LEFT JOIN excuse ON excuse.trace = domain.trace
 WHERE domain.kind IN ('dma', 'unknown') AND domain.name <> 'unresolved'
     AND domain.mode = CASE told_policy.policy WHEN 'lazy' THEN 'strict' ELSE 'deferred' END
-GROUP BY domain.trace, told_policy.policy, told_policy.told_by, domain.mode, domain.kind
+GROUP BY domain.trace, told_policy.policy, told_policy.words, told_policy.told_by, domain.mode, domain.kind
 UNION ALL
 SELECT boot.trace, 'policy', boot.value, boot.told_by,
-    'told to be lazy (' || boot.told_by || '), but all groups that translate are of type DMA, which is strict ('
+    'booted lazy (' || boot.told_by || '), but all groups that translate are of type DMA, which is strict ('
         || min(iommu_group.source) || ')' || coalesce('; ' || excuse.why, ''),
     'recorded'
 FROM boot
@@ -59,7 +61,7 @@ GROUP BY boot.trace, boot.told_by
 HAVING max(iommu_group.type) = 'DMA'
 UNION ALL
 SELECT boot.trace, 'policy', boot.value, boot.told_by,
-    'told to be strict (' || boot.told_by || '), but ' || count(*) || ' groups are of type DMA-FQ, which defers ('
+    'booted strict (' || boot.told_by || '), but ' || count(*) || ' groups are of type DMA-FQ, which defers ('
         || min(iommu_group.source) || ')',
     'recorded'
 FROM boot
@@ -69,7 +71,7 @@ GROUP BY boot.trace, boot.told_by
 UNION ALL
 SELECT domain.trace, 'translation', 'identity', coalesce(min(member.source), boot.told_by),
     CASE WHEN member.domain IS NULL
-        THEN 'told to translate nothing (' || boot.told_by || ')'
+        THEN 'booted to translate nothing (' || boot.told_by || ')'
         ELSE 'groups of type identity (' || min(member.source) || ')'
     END || ', but the log maps in ' || count(DISTINCT domain.id) || ' domains of the DMA API: '
         || substr(group_concat(DISTINCT domain.name), 1, 160),
@@ -77,13 +79,19 @@ SELECT domain.trace, 'translation', 'identity', coalesce(min(member.source), boo
 FROM domain
 LEFT JOIN boot ON boot.trace = domain.trace AND boot.key = 'boot_domain' AND boot.value = 'identity'
 LEFT JOIN member ON member.domain = domain.id AND member.type = 'identity'
-WHERE domain.kind = 'dma' AND (boot.value IS NOT NULL OR member.domain IS NOT NULL)
+WHERE (
+        domain.kind = 'dma' OR EXISTS (
+            SELECT 1 FROM domain_grade JOIN grade ON grade.id = domain_grade.grade
+            WHERE domain_grade.domain = domain.id AND grade.name = 'dma'
+        )
+    )
+    AND (boot.value IS NOT NULL OR member.domain IS NOT NULL)
     AND EXISTS (SELECT 1 FROM domain_grade WHERE domain_grade.domain = domain.id)
     AND domain.id NOT IN (SELECT domain FROM member WHERE type IN ('DMA', 'DMA-FQ'))
 GROUP BY domain.trace, member.domain IS NULL, boot.told_by
 UNION ALL
 SELECT trace, key, group_concat(DISTINCT value), group_concat(DISTINCT source),
-    key || ' is told differently: ' || group_concat(DISTINCT value || ' (' || source || ')'), 'recorded'
+    key || ' is told differently: ' || replace(group_concat(DISTINCT value || ' (' || source || ')'), ',', ', '), 'recorded'
 FROM metadata
 WHERE key IN ('kernel_release', 'boot_policy', 'boot_domain', 'hz', 'trace_clock') OR key LIKE '%.cap' OR key LIKE '%.ecap'
 GROUP BY trace, key

@@ -76,7 +76,9 @@ extension RecordingMetadata {
     }
 
     /// Types of a group's default domain (`iommu_group_show_type()`).
-    private static let groupTypes: Set<Substring> = ["DMA", "DMA-FQ", "identity", "auto", "blocked", "unmanaged", "unknown"]
+    private static let groupTypes: Set<Substring> = [
+        "DMA", "DMA-FQ", "identity", "auto", "blocked", "unmanaged", "unknown",
+    ]
 
     /// Lines `N type device…`; a device may be followed by `=` and its driver.
     mutating func readGroups(_ text: MetadataText, source: String) -> Bool {

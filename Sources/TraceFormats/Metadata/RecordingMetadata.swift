@@ -223,7 +223,7 @@ public struct RecordingMetadata: Sendable {
         case "uptime": (100, "trace clock uptime")
         case "x86-tsc":
             fact(.tscHz).flatMap { fact in
-                fact.number.map { (UInt64(clamping: $0), "trace clock x86-tsc, \(fact.value) (\(fact.source))") }
+                fact.number.map { (UInt64(clamping: $0), "trace clock x86-tsc of \(fact.value) (\(fact.source))") }
             }
         default: nil
         }

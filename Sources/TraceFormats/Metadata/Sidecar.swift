@@ -22,7 +22,9 @@ public struct Sidecar {
         var sidecar = Sidecar(root: folder)
         guard sidecar.names(in: folder) != nil else { throw SidecarError(path: folder, code: errno) }
         sidecar.walk([])
-        if sidecar.entriesLeft <= 0 { sidecar.pass(over: ".", "has more files than a sidecar has; the rest was not read") }
+        if sidecar.entriesLeft <= 0 {
+            sidecar.pass(over: ".", "has more files than a sidecar has; the rest was not read")
+        }
         sidecar.metadata.conclude(sidecar.defaults)
         return sidecar.metadata
     }
@@ -142,12 +144,14 @@ public struct Sidecar {
             metadata.readCommandLine(text.firstLine, source: source)
             return true
         case "group_types", "groups": return metadata.readGroups(text, source: source)
-        case "type": return Int64(folder).map { metadata.readGroupType(text.firstLine, group: $0, source: source) } ?? false
+        case "type":
+            return Int64(folder).map { metadata.readGroupType(text.firstLine, group: $0, source: source) } ?? false
         case "hz":
             metadata.readHz(text.firstLine, source: source)
             return true
         case "trace_clock", "clock": return metadata.readClock(text.firstLine, source: source)
         case "kprobe_profile": return metadata.readProbes(text, source: source)
+        case "probe_events": return true
         case "cap", "ecap":
             guard !folder.isEmpty, let key = RecordingMetadata.Key(rawValue: stem) else { return false }
             return metadata.readRegister(
