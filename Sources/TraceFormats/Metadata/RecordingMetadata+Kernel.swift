@@ -106,7 +106,7 @@ extension RecordingMetadata {
         let words = line.split(separator: " ")
         let chosen = words.first { $0.hasPrefix("[") && $0.hasSuffix("]") && $0.utf8.count > 2 }
         guard let chosen = chosen?.dropFirst().dropLast() ?? (words.count == 1 ? words.first : nil),
-            chosen.utf8.count <= 32
+            chosen.utf8.count <= 32, chosen.allSatisfy({ $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" })
         else { return false }
         add(.clock, String(chosen), source: source)
         return true

@@ -48,8 +48,8 @@ struct MetadataTextTests {
         ] as [(String, String?, Int64?)])
     func kernel(line: String, release: String?, number: Int64?) {
         var metadata = RecordingMetadata()
-        let isOne1 = metadata.readKernel(line, source: "x") == (release != nil)
-        #expect(isOne1)
+        let isTaken = metadata.readKernel(line, source: "x") == (release != nil)
+        #expect(isTaken)
         #expect(metadata.fact(.kernelRelease)?.value == release)
         #expect(metadata.fact(.kernelRelease)?.number == number)
     }
@@ -62,8 +62,8 @@ struct MetadataTextTests {
         ] as [(String, String?)])
     func clock(line: String, clock: String?) {
         var metadata = RecordingMetadata()
-        let isOne2 = metadata.readClock(line, source: "x") == (clock != nil)
-        #expect(isOne2)
+        let isTaken = metadata.readClock(line, source: "x") == (clock != nil)
+        #expect(isTaken)
         #expect(metadata.fact(.clock)?.value == clock)
     }
 
@@ -88,8 +88,8 @@ struct MetadataTextTests {
               map some thing
 
             """
-        let isOne3 = metadata.readCounters(MetadataText(text), source: "s")
-        #expect(isOne3)
+        let isTaken = metadata.readCounters(MetadataText(text), source: "s")
+        #expect(isTaken)
         #expect(
             metadata.counters == [
                 .init(cpu: 0, entries: 14012, overrun: 3485, commitOverrun: 1, dropped: 2974, read: 5, source: "s"),
@@ -115,8 +115,8 @@ struct MetadataTextTests {
             #expect(metadata.counters.isEmpty, "\(text)")
         }
         var metadata = RecordingMetadata()
-        let isOne4 = metadata.readCounters(MetadataText("overrun: 1"), cpu: 3, source: "s")
-        #expect(isOne4)
+        let isTaken = metadata.readCounters(MetadataText("overrun: 1"), cpu: 3, source: "s")
+        #expect(isTaken)
         #expect(metadata.counters == [.init(cpu: 3, overrun: 1, source: "s")])
     }
 
@@ -124,17 +124,17 @@ struct MetadataTextTests {
     func groups() {
         var metadata = RecordingMetadata()
         let text = "0 DMA-FQ 0000:00:03.0=nvme 0000:00:04.0\n8 identity\n9 nonsense x\nx DMA y\n-1 DMA z\n0 DMA late\n"
-        let isOne5 = metadata.readGroups(MetadataText(text), source: "s")
-        #expect(isOne5)
-        let isOne6 = metadata.readGroups(MetadataText("/sys/kernel/iommu_groups/12/type:auto"), source: "s")
-        #expect(isOne6)
+        let fromLines = metadata.readGroups(MetadataText(text), source: "s")
+        #expect(fromLines)
+        let fromPaths = metadata.readGroups(MetadataText("/sys/kernel/iommu_groups/12/type:auto"), source: "s")
+        #expect(fromPaths)
         #expect(metadata.groups.map(\.number) == [0, 8, 12])
         #expect(metadata.groups.map(\.type) == ["DMA-FQ", "identity", "auto"])
         #expect(
             metadata.groups.first?.devices
                 == [.init(name: "0000:00:03.0", driver: "nvme"), .init(name: "0000:00:04.0"), .init(name: "late")])
-        let isOne7 = metadata.readGroups(MetadataText("hello\n1\n"), source: "s")
-        #expect(!isOne7)
+        let fromText = metadata.readGroups(MetadataText("hello\n1\n"), source: "s")
+        #expect(!fromText)
     }
 
     @Test("what the kernel log tells")
@@ -151,8 +151,8 @@ struct MetadataTextTests {
             [    1.230885] DMAR: IOMMU batching disallowed due to virtualization
             [    2.230885] tsc: Refined TSC clocksource calibration: 2593.5 MHz
             """
-        let isOne8 = metadata.readKernelLog(MetadataText(text), source: "d")
-        #expect(isOne8)
+        let isTaken = metadata.readKernelLog(MetadataText(text), source: "d")
+        #expect(isTaken)
         #expect(
             Self.values(metadata, .kernelRelease, .commandLine, .bootPolicy, .bootDomain)
                 == ["6.1.0-56-amd64", "iommu.strict=0", "lazy", "translated"])
