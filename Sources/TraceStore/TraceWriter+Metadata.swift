@@ -51,17 +51,22 @@ extension TraceWriter {
                     SELECT domain.id, device.name
                     FROM domain JOIN device ON device.trace = domain.trace AND device.name = domain.name
                     WHERE domain.trace = ?1
+                ), home AS (
+                    SELECT device, count(*) AS domains FROM device_domain GROUP BY device
+                ), member AS (
+                    SELECT group_device.name, group_device.driver, iommu_group.type
+                    FROM group_device JOIN iommu_group ON iommu_group.id = group_device.iommu_group
+                    WHERE iommu_group.trace = ?1
                 ), told AS (
                     SELECT device_domain.domain,
                         count(*) AS devices,
-                        sum(iommu_group.type IN ('DMA', 'DMA-FQ')) AS of_the_dma_api,
-                        sum(group_device.driver IS NOT NULL) AS driven,
-                        sum(group_device.driver LIKE '%vfio%' OR group_device.driver LIKE 'pci-stub') AS of_others,
-                        max((SELECT count(*) FROM device_domain AS other WHERE other.device = device_domain.device)) AS homes
+                        sum(member.type IN ('DMA', 'DMA-FQ')) AS of_the_dma_api,
+                        sum(member.driver IS NOT NULL) AS driven,
+                        sum(member.driver LIKE '%vfio%' OR member.driver LIKE 'pci-stub') AS of_others,
+                        max(home.domains) AS homes
                     FROM device_domain
-                    LEFT JOIN (
-                        group_device JOIN iommu_group ON iommu_group.id = group_device.iommu_group AND iommu_group.trace = ?1
-                    ) ON group_device.name = device_domain.device
+                    JOIN home ON home.device = device_domain.device
+                    LEFT JOIN member ON member.name = device_domain.device
                     GROUP BY device_domain.domain
                 )
                 UPDATE domain SET kind = 'dma',

@@ -99,7 +99,7 @@ import Testing
         for words in [
             "boot_policy lazy (recorded, sidecar/cmdline)", "trace_clock mono (recorded, sidecar/trace_clock)",
             "1 groups DMA-FQ", "1 groups identity", "tsc_hz 2593.904 MHz",
-            "the log is missing 7 events of CPU 1 that it does not announce (dropped, sidecar/stats)",
+            "the log is missing 7 events that it does not announce: 7 of CPU 1 (dropped, sidecar/stats)",
             "missed probes: unmap_fast 110 times",
             "in a group of type DMA-FQ, which is lazy (sidecar/group_types), but 1 domain ran strict",
             "dmar0 has caching mode",

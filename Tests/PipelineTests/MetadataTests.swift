@@ -114,7 +114,7 @@ struct MetadataTests {
             ),
             (
                 false, "", ["cmdline": "iommu.strict=1", "groups": "1 DMA-FQ 0000:00:03.0=nvme 0000:00:04.0=nvme\n"],
-                "booted strict (sidecar/cmdline), but 1 groups are of type DMA-FQ"
+                "booted strict (sidecar/cmdline), but there are groups of type DMA-FQ, which defers: 1 (sidecar/groups)"
             ),
             (true, "0 7 0 fq_flush: (fq_flush_iotlb+0x5/0x70) cookie=0x1", [:], nil),
             (true, "", ["cmdline": "iommu=pt amd_iommu=pt"], "amd_iommu=pt is no option"),

@@ -50,3 +50,5 @@ CREATE TABLE group_device (
     driver      TEXT,                              -- its driver; NULL if not told
     PRIMARY KEY (iommu_group, name)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX group_device_name ON group_device (name);

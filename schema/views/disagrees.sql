@@ -10,15 +10,16 @@ WITH boot AS (
     SELECT trace, min(value) AS why FROM metadata WHERE key = 'strict_because' GROUP BY trace
 ), member AS (
     -- Devices of domains, with the types of their groups.
-    SELECT domain.id AS domain, iommu_group.type, iommu_group.source
+    SELECT attachment.domain, iommu_group.type, iommu_group.source
+    FROM attachment
+    CROSS JOIN device ON device.id = attachment.device
+    CROSS JOIN group_device ON group_device.name = device.name
+    CROSS JOIN iommu_group ON iommu_group.id = group_device.iommu_group AND iommu_group.trace = device.trace
+    UNION
+    SELECT domain.id, iommu_group.type, iommu_group.source
     FROM domain
-    JOIN iommu_group ON iommu_group.trace = domain.trace
-    JOIN group_device ON group_device.iommu_group = iommu_group.id
-    WHERE group_device.name = domain.name
-        OR group_device.name IN (
-            SELECT device.name FROM attachment JOIN device ON device.id = attachment.device
-            WHERE attachment.domain = domain.id
-        )
+    CROSS JOIN group_device ON group_device.name = domain.name
+    CROSS JOIN iommu_group ON iommu_group.id = group_device.iommu_group AND iommu_group.trace = domain.trace
 ), told_policy AS (
     SELECT trace, domain.id AS domain, boot.value AS policy, 'booted ' || boot.value AS words, boot.told_by
     FROM boot JOIN domain USING (trace)
@@ -61,8 +62,8 @@ GROUP BY boot.trace, boot.told_by
 HAVING max(iommu_group.type) = 'DMA'
 UNION ALL
 SELECT boot.trace, 'policy', boot.value, boot.told_by,
-    'booted strict (' || boot.told_by || '), but ' || count(*) || ' groups are of type DMA-FQ, which defers ('
-        || min(iommu_group.source) || ')',
+    'booted strict (' || boot.told_by || '), but there are groups of type DMA-FQ, which defers: '
+        || count(*) || ' (' || min(iommu_group.source) || ')',
     'recorded'
 FROM boot
 JOIN iommu_group USING (trace)
@@ -144,17 +145,19 @@ SELECT trace, 'cmdline', value, source, value || ' (' || source || ')', evidence
 FROM metadata
 WHERE key = 'cmdline_remark'
 UNION ALL
-SELECT trace, 'losses', 'CPU ' || cpu, source,
-    'the log is missing ' || silent || ' events of CPU ' || cpu || ' that it does not announce (' || what || ', ' || source || ')',
+SELECT trace, 'losses', what, min(source),
+    'the log is missing ' || sum(silent) || ' events that it does not announce: '
+        || substr(group_concat(silent || ' of CPU ' || cpu, ', '), 1, 160) || ' (' || what || ', ' || min(source) || ')',
     'recorded'
 FROM what_is_missing
 WHERE silent > 0 AND cpu IS NOT NULL
+GROUP BY trace, what
 UNION ALL
-SELECT trace, 'losses', 'overrun', min(source),
-    'the ring buffer counted ' || sum(events) || ' overruns, not all of which the log announces (' || min(source) || ')', 'recorded'
+SELECT trace, 'losses', what, min(source),
+    'the ring buffer counted ' || sum(events) || ' events as ' || what || ', not all of which the log announces (' || min(source) || ')', 'recorded'
 FROM what_is_missing
 WHERE silent IS NULL
-GROUP BY trace
+GROUP BY trace, what
 UNION ALL
 SELECT trace, 'losses', 'probes', source,
     'missed probes: ' || substr(group_concat(probe || ' ' || events || ' times', ', '), 1, 200)

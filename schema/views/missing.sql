@@ -12,16 +12,20 @@ WITH counted AS (
     SELECT trace, cpu, sum(count) AS events, max(count IS NULL) AS is_vague
     FROM lost_events
     GROUP BY trace, cpu
+), overrun AS (
+    SELECT trace, sum(overrun) AS events FROM counted GROUP BY trace
+), vague AS (
+    SELECT DISTINCT trace FROM lost_events WHERE cpu IS NULL
 ), told AS (
     SELECT counted.*,
         max(coalesce(trace.buffer_written - trace.buffer_entries, 0), 0) AS before_begin,
-        (SELECT sum(all_cpus.overrun) FROM counted AS all_cpus WHERE all_cpus.trace = counted.trace) AS overruns,
+        overrun.events AS overruns,
         coalesce(announced.events, 0) AS announced,
-        coalesce(announced.is_vague, 0) OR EXISTS (
-            SELECT 1 FROM announced AS anywhere WHERE anywhere.trace = counted.trace AND anywhere.cpu IS NULL
-        ) AS is_vague
+        coalesce(announced.is_vague, 0) OR vague.trace IS NOT NULL AS is_vague
     FROM counted
     JOIN trace ON trace.id = counted.trace
+    JOIN overrun ON overrun.trace = counted.trace
+    LEFT JOIN vague ON vague.trace = counted.trace
     LEFT JOIN announced ON announced.trace = counted.trace AND announced.cpu = counted.cpu
 )
 SELECT trace, 'announced' AS what, line, cpu, NULL AS probe, count AS events, 0 AS silent, 'log' AS source
