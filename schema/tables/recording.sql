@@ -1,6 +1,6 @@
 CREATE TABLE metadata (
-    -- What is known of a recording beside its events, from the log itself and from the sidecar that came with it. No count of
-    -- any report rests on it; it becomes defaults, and what_disagrees holds it against the events.
+    -- What is known of a recording beside its events, from the log itself and from the sidecar that came with it. None of it
+    -- is an event; it becomes defaults, and what_disagrees holds it against the events.
     id       INTEGER PRIMARY KEY,                   -- number over all traces, in the order in which it was found
     trace    INTEGER NOT NULL REFERENCES trace,     -- the log
     key      TEXT NOT NULL,                         -- what it is about: 'kernel', 'kernel_release', 'cmdline', 'cmdline_remark', 'boot_policy', 'boot_domain', 'strict_because', 'hz', 'trace_clock', 'tsc_hz', 'ticks_per_second', 'times', 'evident_clock', 'tracer', 'buffer_cpus', 'UNIT.cap', 'UNIT.ecap', 'not_read'
