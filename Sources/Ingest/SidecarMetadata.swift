@@ -11,7 +11,16 @@ struct SidecarMetadata {
     ///
     /// - Throws: ``SidecarError`` if a folder was named and cannot be read.
     init(of log: String, _ options: LogImport.Options) throws(SidecarError) {
-        if let folder = options.metadata ?? Self.folder(beside: log) { metadata = try Sidecar.read(folder) }
+        if let folder = options.metadata {
+            metadata = try Sidecar.read(folder)
+        } else if let folder = Self.folder(beside: log) {
+            do throws(SidecarError) {
+                metadata = try Sidecar.read(folder)
+            } catch {
+                // Nobody asked for it: the log is imported without.
+                metadata.add(.notRead, "\(folder): \(error.reason)", source: "sidecar/.")
+            }
+        }
         let rate = metadata.tickRate
         ticksPerSecond = options.ticksPerSecond ?? rate?.perSecond
         ticksReason = options.ticksPerSecond == nil ? rate?.reason ?? "" : "--ticks-per-second"

@@ -131,6 +131,19 @@ import Testing
         #expect(try run("report", "losses", "--format", "csv").records.count == 1)
     }
 
+    /// Nobody asked for the folder beside the log: it keeps no log out.
+    @Test(.enabled(if: Unprivileged.launcher != nil)) func unreadable() throws {
+        try folder.write(["log.meta/hz": "100\n"])
+        chmod(folder["log.meta"], 0)
+        defer { chmod(folder["log.meta"], 0o755) }
+        let launcher = try #require(Unprivileged.launcher)
+        let result = try Tool.run(["log.txt"], directory: folder, launcher: launcher)
+        #expect(result.exitCode == 0)
+        #expect(result.output.contains("not_read log.meta: Permission denied"))
+        let named = try Tool.run(["log.txt", "--metadata", "log.meta"], directory: folder, launcher: launcher)
+        #expect(named.exitCode == 2)
+    }
+
     @Test func hugeAndBinary() throws {
         try folder.write([
             "log.meta/dmesg": String(repeating: "[ 0.1] x\n", count: 700_000), "log.meta/blob": "\0\u{1}\u{2}",

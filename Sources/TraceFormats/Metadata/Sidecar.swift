@@ -192,9 +192,12 @@ public struct SidecarError: Error, Hashable, Sendable {
     /// `errno`
     public var code: Int32
 
+    /// What is wrong.
+    public var reason: String { String(cString: strerror(code)) }
+
     /// What is wrong and what to do.
     public var message: String {
-        "--metadata \(path): \(String(cString: strerror(code))); give a folder of files such as cmdline, uname and stats"
+        "--metadata \(path): \(reason); give a folder of files such as cmdline, uname and stats"
     }
 }
 
