@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 4
+    public static let version: Int32 = 5
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -32,6 +32,7 @@ public enum Schema {
         File("validation", PackageResources.validation_sql),
         File("cost", PackageResources.cost_sql),
         File("iotlb", PackageResources.iotlb_sql),
+        File("recording", PackageResources.recording_sql),
     ]
 
     /// `views/`
@@ -39,7 +40,9 @@ public enum Schema {
         File("readable", PackageResources.readable_sql),
         File("stale", PackageResources.stale_sql),
         File("steps", PackageResources.steps_sql),
+        File("implied", PackageResources.implied_sql),
         File("missing", PackageResources.missing_sql),
+        File("disagrees", PackageResources.disagrees_sql),
     ]
 
     /// `costs/default.txt`: how long one step takes, in the format of a cost file.
@@ -61,5 +64,8 @@ public enum Schema {
         File("differences", PackageResources.differences_sql),
         File("issues", PackageResources.issues_sql),
         File("events", PackageResources.events_sql),
+        File("losses", PackageResources.losses_sql),
+        File("metadata", PackageResources.metadata_sql),
+        File("contradictions", PackageResources.contradictions_sql),
     ]
 }

@@ -43,12 +43,18 @@ public struct LogImport {
         public var isStrict: Bool
         /// Whether operations that name no domain are to be taken for those of one, in place of finding out.
         public var assumesSingleDomain: Bool
+        /// The folder of metadata; `nil` for the one beside the log, if there is one.
+        public var metadata: String?
 
         /// Times in seconds, whatever can be taken.
-        public init(ticksPerSecond: UInt64? = nil, isStrict: Bool = false, assumesSingleDomain: Bool = false) {
+        public init(
+            ticksPerSecond: UInt64? = nil, isStrict: Bool = false, assumesSingleDomain: Bool = false,
+            metadata: String? = nil
+        ) {
             self.ticksPerSecond = ticksPerSecond
             self.isStrict = isStrict
             self.assumesSingleDomain = assumesSingleDomain
+            self.metadata = metadata
         }
     }
 
@@ -90,8 +96,9 @@ public struct LogImport {
     }
 
     private func runToTheEnd(openStore: () throws -> TraceStore) throws -> Outcome {
+        let sidecar = try SidecarMetadata(of: paths, options)
         let files = try paths.map { try LogFile(path: $0, isCancelled: isCancelled) }
-        let shared = SharedSource(try LogSource.open(files, ticksPerSecond: options.ticksPerSecond))
+        let shared = SharedSource(try LogSource.open(files, ticksPerSecond: sidecar.ticksPerSecond))
         let channel = BatchChannel(batches: 4)
         var builder = OperationBuilder(assumesSingleDomain: options.assumesSingleDomain)
         var state = ImportState()
@@ -137,7 +144,7 @@ public struct LogImport {
                 try write(&builder, &state, to: &writer)
                 try refuseIfEmpty(builder, state)
                 join()
-                return try finish(shared.source, builder, state, &writer)
+                return try finish(shared.source, builder, state, sidecar, &writer)
             }
         } catch let duplicate as Duplicate {
             return .alreadyThere(name: duplicate.name)
@@ -236,7 +243,7 @@ public struct LogImport {
     }
 
     private func finish(
-        _ log: any EventSource, _ builder: OperationBuilder, _ state: ImportState,
+        _ log: any EventSource, _ builder: OperationBuilder, _ state: ImportState, _ sidecar: SidecarMetadata,
         _ writer: inout TraceWriter
     ) throws -> Outcome {
         let content = TraceWriter.Content(log.content)
@@ -248,6 +255,7 @@ public struct LogImport {
                 name: name, source: log.path, content: content, fileBytes: state.progress.fileBytes,
                 lines: state.progress.lines, bufferEntries: log.bufferCounts?.entries,
                 bufferWritten: log.bufferCounts?.written))
+        try writer.write(sidecar.metadata(with: log.metadata))
         return .imported(name: trace, isDamaged: state.isDamaged)
     }
 

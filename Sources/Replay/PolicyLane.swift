@@ -382,7 +382,8 @@ final class PolicyLane {
         return ReplayWriter.Header(
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
-            options: options, hardware: self.options.hardware?.canonical,
+            options: options, hzFrom: policy.hasTimer ? self.options.hzFrom : nil,
+            hardware: self.options.hardware?.canonical,
             iotlb: self.options.iotlb.map { ($0.geometry.canonical, $0.accesses.rawValue) },
             layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
             evidence: weakest.text, span: (part.firstTime, part.lastTime))

@@ -47,6 +47,7 @@ public struct Replay: Sendable {
     ) throws -> String {
         try store.write { database in
             let trace = try TraceSummary(database, name: name, path: store.path)
+            let options = options.adopting(trace)
             let part = try trace.find(options.part, database)
             var engine = ReplayEngine(trace, requests, options: options, part: part)
             var writer = try ReplayWriter(

@@ -6,7 +6,9 @@ public struct ReplayOptions: Sendable {
     /// The page sizes of all domains: no log tells them.
     public var pageSizes: PageSizes
     /// The kernel's timer.
-    public var wheel: TimerWheel
+    public private(set) var wheel: TimerWheel
+    /// Who says how fast ``wheel`` ticks: `--hz`, `default`, or what the trace's metadata has it from.
+    public private(set) var hzFrom: String
     /// Which commands flushes become; `nil` if that is not asked.
     public var hardware: Hardware?
     /// The IOTLB that those commands empty; `nil` if that is not asked, or there is no ``hardware``.
@@ -16,17 +18,27 @@ public struct ReplayOptions: Sendable {
     /// The part of the log that is replayed.
     public var part: LogPart
 
-    /// 4K, 2M and 1G pages, HZ=250, the longest 100,000 windows, the whole log.
+    /// 4K, 2M and 1G pages, the trace's own HZ or 250, the longest 100,000 windows, the whole log.
     public init(
-        pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel = .hz250, hardware: Hardware? = nil,
+        pageSizes: PageSizes = .fourKTwoMOneG, wheel: TimerWheel? = nil, hardware: Hardware? = nil,
         iotlb: CacheModel? = nil, windows: WindowsKept = .default, part: LogPart = .whole
     ) {
         self.pageSizes = pageSizes
-        self.wheel = wheel
+        self.wheel = wheel ?? .hz250
+        hzFrom = wheel == nil ? "default" : "--hz"
         self.hardware = hardware
         self.iotlb = hardware == nil ? nil : iotlb
         self.windows = windows
         self.part = part
+    }
+
+    /// Takes the trace's own HZ, if it is known and none was asked for.
+    func adopting(_ trace: TraceSummary) -> ReplayOptions {
+        var options = self
+        if hzFrom == "default", let hz = trace.hz, let wheel = TimerWheel(hz: hz.ticks) {
+            (options.wheel, options.hzFrom) = (wheel, hz.source)
+        }
+        return options
     }
 
     /// The options that the figures of a policy depend on, `name=value` joined by spaces.
@@ -47,6 +59,16 @@ public struct ReplayOptions: Sendable {
         if let iotlb { words.append(iotlb.text) }
         if !part.isWhole { words += ["from=\(part.firstTime)ns", "to=\(part.lastTime)ns"] }
         return words.joined(separator: " ")
+    }
+}
+
+extension Policy {
+    /// Whether the kernel's timer has a part in it.
+    var hasTimer: Bool {
+        switch self {
+        case .queue, .singleQueue, .fast: true
+        case .perPage, .vfio, .sync, .recorded, .batch, .every, .end: false
+        }
     }
 }
 

@@ -28,6 +28,10 @@ public enum Answer {
             writeCommands(rows.filter { $0["hardware"] as String? != nil }, output)
             try writeCaches(rows.filter { $0["iotlb"] as String? != nil }, database, trace: trace, output)
             writeWindows(try fetch(windows, database, trace: trace, by: "trace"), output)
+            let id = try Int64.fetchOne(database, sql: "SELECT id FROM trace WHERE name = ?", arguments: [trace])
+            for text in try id.map({ try MetadataDescription.contradictions($0, database) }) ?? [] {
+                output.say("note: \(text)")
+            }
         }
     }
 
@@ -198,6 +202,15 @@ public enum Answer {
         }
     }
 
+    /// Who says what HZ is, and how good that is.
+    private static func hzSource(_ source: String?) -> String {
+        switch source {
+        case "--hz": "as given with --hz (assumed)"
+        case "default", nil: "the default (assumed; --hz)"
+        case let source?: "as \(source) of the recording says (recorded; --hz)"
+        }
+    }
+
     private static func writeNotes(_ rows: [Row], _ losses: [SilentLoss], _ output: TextOutput) {
         var notes = Set(losses.map { "of what is recorded, \($0.text): what rests on it is a lower bound" })
         for row in rows {
@@ -206,8 +219,10 @@ public enum Answer {
             if options.contains("page-sizes="), policy.contains("vfio") || policy.contains("per-page") {
                 notes.insert("page sizes are assumed: no log tells them (--page-sizes)")
             }
-            if policy.contains("queue="), options.contains("hz=") {
-                notes.insert("timers are modelled on the kernel's timer wheel at the given HZ (--hz)")
+            if policy.contains("queue="), let hz = options.split(separator: " ").first(where: { $0.hasPrefix("hz=") }) {
+                notes.insert(
+                    "timers are modelled on the kernel's timer wheel at HZ=\(hz.dropFirst(3)), \(hzSource(row["hz_from"]))"
+                )
             }
             if row["layer"] as String == "hardware" {
                 notes.insert("recorded flushes are counted at the hardware layer: the log shows none of the API")

@@ -6,7 +6,7 @@ import TraceStore
 ///
 /// The file's first comment line is the question; a line `-- by: trace, domain` names what rows may be told apart by. For the
 /// format `table`, which is read by people, `-- tables leave out:` names columns that it goes without, `-- under: constants` has the
-/// constants listed under the table and `-- note:` a sentence.
+/// constants listed under the table, `-- under: contradictions` what contradicts the events, and `-- note:` a sentence.
 public struct Report: Sendable {
     /// The file's name, and the command line's.
     public let name: String
@@ -20,6 +20,8 @@ public struct Report: Sendable {
     let columnsLeftOut: [String]
     /// Whether the constants that the rows rest on are listed under a table.
     let listsConstants: Bool
+    /// Whether a table says where what was told of the recordings contradicts their events.
+    let listsContradictions: Bool
     /// What a table says at its end.
     let notes: [String]
 
@@ -49,7 +51,8 @@ public struct Report: Sendable {
         }
         groupings = list("by: ")
         columnsLeftOut = list("tables leave out: ")
-        listsConstants = list("under: ") == ["constants"]
+        listsConstants = list("under: ").contains("constants")
+        listsContradictions = list("under: ").contains("contradictions")
         notes = comments.filter { $0.hasPrefix("note: ") }.map(String.init)
     }
 
@@ -85,7 +88,7 @@ public struct Report: Sendable {
             let statement = try database.makeStatement(sql: sql)
             statement.arguments = try arguments(trace: trace, by: grouping, costs)
             guard format == .table else { return try Query.write(statement, format: format, to: output) }
-            return try writeTable(statement, costs, database, to: output)
+            return try writeTable(statement, trace: trace, costs, database, to: output)
         }
     }
 
@@ -99,7 +102,7 @@ public struct Report: Sendable {
     }
 
     private func writeTable(
-        _ statement: Statement, _ costs: CostFile?, _ database: Database, to output: TextOutput
+        _ statement: Statement, trace: String?, _ costs: CostFile?, _ database: Database, to output: TextOutput
     ) throws -> Int {
         var used: Set<String> = []
         let renderer = IntervalRenderer(OutputFormat.table.renderer(output), leavingOut: columnsLeftOut)
@@ -108,6 +111,13 @@ public struct Report: Sendable {
             for constant in constants.split(separator: ", ") {
                 used.formUnion(constant.split(separator: " ").prefix(1).map(String.init))
             }
+        }
+        var notes = notes
+        if listsContradictions {
+            let id = try trace.flatMap {
+                try Int64.fetchOne(database, sql: "SELECT id FROM trace WHERE name = ?", arguments: [$0])
+            }
+            notes += try MetadataDescription.contradictions(id, database).map { "note: \($0)" }
         }
         if count > 0, !notes.isEmpty { output.say("") }
         if !used.isEmpty, let report = Report.named("constants") {

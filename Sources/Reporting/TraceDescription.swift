@@ -52,6 +52,9 @@ public enum TraceDescription {
                 id, database))
         try describeDomains(id, database, line)
         for gap in try gaps(trace, id, database) { line("cannot tell", gap) }
+        let told = try MetadataDescription(trace: id, database)
+        for text in told.facts { line("metadata", text) }
+        for text in told.contradictions { line("disagrees", text) }
     }
 
     private static func describeDomains(_ id: Int64, _ database: Database, _ line: (String, String) -> Void) throws {

@@ -8,6 +8,8 @@ public protocol EventSource: AnyObject {
     var content: LogContent { get }
     /// What the log's header says about the ring buffer, if there was one.
     var bufferCounts: TraceReader.BufferCounts? { get }
+    /// What the log says of its recording; complete once ``read(into:)`` has returned false.
+    var metadata: RecordingMetadata { get }
 
     /// Refills a batch with the next events.
     ///
@@ -56,6 +58,7 @@ private final class TextSource: PartSource {
     var path: String { reader.path }
     var content: LogContent { reader.content }
     var bufferCounts: TraceReader.BufferCounts? { reader.bufferCounts }
+    var metadata: RecordingMetadata { reader.metadata }
 
     func read(into batch: EventBatch) throws(LogError) -> Bool { try reader.read(into: batch) }
     func exchangeSymbols(_ table: inout SymbolTable) { reader.exchangeSymbols(&table) }

@@ -95,6 +95,11 @@ public final class MergedSource: EventSource {
     /// The same whatever the order of the parts.
     public var content: LogContent { LogContent(parts: parts.map(\.source.content)) }
 
+    /// What each part says of itself.
+    public var metadata: RecordingMetadata {
+        parts.reduce(into: RecordingMetadata()) { $0.add($1.source.metadata) }
+    }
+
     /// The parts' sums, if each has counts.
     public var bufferCounts: TraceReader.BufferCounts? {
         var sum = TraceReader.BufferCounts(entries: 0, written: 0)

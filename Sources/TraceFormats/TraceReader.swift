@@ -20,7 +20,7 @@ public struct TraceReader: ~Copyable {
     private var hasEvents = false
     /// Why the log cannot be read on.
     private var refusal: LogError?
-    /// Bare counts in place of times, before any event that could be taken.
+    /// The first bare counts in place of times.
     private var firstTicks: [UInt64] = []
     private var firstTicksLine: Int64 = 0
     /// Lines of numbers only, before any event.
@@ -29,6 +29,25 @@ public struct TraceReader: ~Copyable {
 
     /// What the header says about the ring buffer, if there was one.
     public private(set) var bufferCounts: BufferCounts?
+
+    /// What the header says beside that.
+    private var header = RecordingMetadata()
+    private var hasTimes = false
+    private var hasTicks = false
+
+    /// What the log says of its recording, and what its times look like.
+    public var metadata: RecordingMetadata {
+        var metadata = header
+        // Of both, as in logs put together, neither is said.
+        if hasTimes != hasTicks {
+            metadata.add(.times, hasTicks ? "ticks" : "seconds", source: "log")
+            if hasTicks, firstTicks.count > 1 {
+                let clock = TickClock(guessedFrom: firstTicks)
+                metadata.add(.evidentClock, clock.name, source: "log", evidence: .inferred)
+            }
+        }
+        return metadata
+    }
 
     /// `# entries-in-buffer/entries-written: 534/4019`
     public struct BufferCounts: Hashable, Sendable {
@@ -107,7 +126,7 @@ public struct TraceReader: ~Copyable {
 
     private mutating func finish(_ batch: EventBatch) throws(LogError) {
         if !hasEvents {
-            if !firstTicks.isEmpty { refuseTicks() }
+            if !firstTicks.isEmpty, ticksPerSecond == nil { refuseTicks() }
             if numberLines > 0 { refuseNumbers() }
             if let refusal { throw refusal }
         }
@@ -181,7 +200,13 @@ public struct TraceReader: ~Copyable {
     @inline(__always)
     private mutating func take(_ parsed: EventLine, into batch: EventBatch, at index: Int) throws(LineError) {
         let event = batch.storage + index
-        let time = parsed.clock == .time ? parsed.time : try time(of: parsed)
+        let time: Int64
+        if parsed.clock == .time {
+            time = parsed.time
+            hasTimes = true
+        } else {
+            time = try self.time(of: parsed)
+        }
         event.pointee.line = lines.lineNumber
         event.pointee.time = time
         event.pointee.cpu = parsed.cpu
@@ -218,14 +243,15 @@ public struct TraceReader: ~Copyable {
     private mutating func time(of parsed: EventLine) throws(LineError) -> Int64 {
         guard parsed.clock == .ticks else { return lastTime }
         let ticks = UInt64(bitPattern: parsed.time)
+        if firstTicks.count < Self.linesToJudgeBy {
+            if firstTicks.isEmpty { firstTicksLine = lines.lineNumber }
+            firstTicks.append(ticks)
+        }
         guard let ticksPerSecond else {
-            if !hasEvents, refusal == nil {
-                if firstTicks.isEmpty { firstTicksLine = lines.lineNumber }
-                firstTicks.append(ticks)
-                if firstTicks.count == Self.linesToJudgeBy { refuseTicks() }
-            }
+            if !hasEvents, refusal == nil, firstTicks.count == Self.linesToJudgeBy { refuseTicks() }
             throw LineError(.counterClock)
         }
+        hasTicks = true
         guard let time = TickClock.nanoseconds(ticks, perSecond: ticksPerSecond) else {
             throw LineError(.timeOutOfRange)
         }
@@ -249,7 +275,12 @@ public struct TraceReader: ~Copyable {
     private mutating func take(_ preface: Preface, in batch: EventBatch, at index: Int) {
         switch preface {
         case .header: break
-        case .counts(let counts): bufferCounts = counts
+        case .counts(let counts, let cpus):
+            bufferCounts = counts
+            if let cpus, (1...RecordingMetadata.mostCPUs).contains(cpus) {
+                header.add(.bufferCPUs, String(cpus), number: cpus, source: "log")
+            }
+        case .tracer(let name): header.add(.tracer, name, source: "log")
         case .lost(let cpu, let count):
             // A number that no buffer can have lost is none; sums over the column must stay sums.
             let plausible = count.flatMap { $0 < 1 << 48 ? Int64($0) : nil }

@@ -196,6 +196,8 @@ public struct ReplayWriter {
         public var policy: String
         /// What else the counts rest on, `name=value` joined by spaces.
         public var options: String
+        /// Who says how fast the kernel's timer ticks; `nil` where the policy has no timer.
+        public var hzFrom: String?
         /// The hardware profile whose commands are counted; `nil` for none.
         public var hardware: String?
         /// The simulated IOTLB's geometry, and the assumption on what fills it; `nil` for none.
@@ -209,13 +211,14 @@ public struct ReplayWriter {
 
         /// Describes a replay.
         public init(
-            requested: String, policy: String, options: String, hardware: String?,
+            requested: String, policy: String, options: String, hzFrom: String? = nil, hardware: String?,
             iotlb: (geometry: String, accesses: String)? = nil, layer: String, evidence: String,
             span: (first: Int64, last: Int64)
         ) {
             self.requested = requested
             self.policy = policy
             self.options = options
+            self.hzFrom = hzFrom
             self.hardware = hardware
             self.iotlb = iotlb
             self.layer = layer
@@ -327,11 +330,11 @@ public struct ReplayWriter {
         let isKnown = domains.allSatisfy { $0.flushes != nil }
         try database.execute(
             sql: """
-                INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO replay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
-                replays[replay], trace.id, header.requested, header.policy, header.options, header.hardware,
-                header.layer,
+                replays[replay], trace.id, header.requested, header.policy, header.options, header.hzFrom,
+                header.hardware, header.layer,
                 header.span.first, header.span.last, statistics.stepLength, statistics.windowsLeftOut,
                 sum { $0.unmapCalls }, sum { $0.pagesUnmapped }, isKnown ? sum { $0.flushes ?? 0 } : nil,
                 sum { $0.flushesPending },

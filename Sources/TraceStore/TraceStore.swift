@@ -232,9 +232,12 @@ extension TraceStore {
             try database.execute(
                 sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
                 arguments: [trace.id])
+            try database.execute(
+                sql: "DELETE FROM group_device WHERE iommu_group IN (SELECT id FROM iommu_group WHERE trace = ?)",
+                arguments: [trace.id])
             for table in [
-                "log_piece", "log_part", "mapping_summary", "domain", "task", "device", "unit", "event_count",
-                "kind_count", "parse_issue",
+                "log_piece", "log_part", "metadata", "buffer_counter", "probe_counter", "iommu_group", "mapping_summary",
+                "domain", "task", "device", "unit", "event_count", "kind_count", "parse_issue",
                 "parse_issue_count", "lost_events",
             ] {
                 try database.execute(sql: "DELETE FROM \(table) WHERE trace = ?", arguments: [trace.id])

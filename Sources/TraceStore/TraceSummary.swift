@@ -62,6 +62,8 @@ public struct TraceSummary: Sendable {
     public let firstTaskID: Int64
     /// One less than the lowest id of the trace's devices.
     public let firstDeviceID: Int64
+    /// `CONFIG_HZ` of the recorded kernel and who says so, if the trace's metadata does.
+    public var hz: (ticks: Int64, source: String)?
     /// Where the log announces lost events, in order.
     public let losses: [Loss]
 
@@ -116,6 +118,13 @@ extension TraceSummary {
         pids = tasks.map { $0["pid"] }
         firstDeviceID =
             (try Int64.fetchOne(database, sql: "SELECT min(id) FROM device WHERE trace = ?", arguments: [id]) ?? 1) - 1
+        hz = try Row.fetchOne(
+            database,
+            sql: """
+                SELECT number, source FROM metadata
+                WHERE trace = ? AND key = 'hz' AND number IS NOT NULL ORDER BY id LIMIT 1
+                """, arguments: [id]
+        ).map { ($0[0], $0[1]) }
         losses = try Self.losses(database, trace: id, layerIDs)
     }
 

@@ -121,8 +121,8 @@ public struct TraceWriter {
     /// More pairs of domain and device than a machine has; a hostile log may name a new one on each line.
     private static let attachmentLimit = 1 << 18
 
-    private let database: Database
-    private let trace: Int64
+    let database: Database
+    let trace: Int64
     private let operationBase: Int64
     private let layerBase: Int64
     private let taskBase: Int64

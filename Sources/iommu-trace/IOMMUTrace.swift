@@ -57,6 +57,9 @@ struct IOMMUTrace: ParsableCommand {
             Message.error(error.message)
             if case .noSuchTrace = error { return .usage }
             return .refused
+        case let error as SidecarError:
+            Message.error(error.message)
+            return .usage
         case let error as CostFileError:
             Message.error(error.description)
             return .refused

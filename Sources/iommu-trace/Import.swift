@@ -34,6 +34,7 @@ struct Import: ParsableCommand {
     @Flag(help: "Refuse a log at the first thing in it that cannot be taken as it stands (exit code 4).")
     var strict = false
 
+    @OptionGroup var metadata: MetadataOptions
     @OptionGroup var domains: DomainOptions
     @OptionGroup var clock: ClockOptions
     @OptionGroup var database: DatabaseOptions
@@ -47,11 +48,15 @@ struct Import: ParsableCommand {
         if logs.count > LogImport.mostParts, merge {
             throw ValidationError("--merge takes at most \(LogImport.mostParts) logs.")
         }
+        if metadata.metadata != nil, logs.count > 1, !merge {
+            throw ValidationError("--metadata goes with one log only, or with --merge.")
+        }
     }
 
     func run() throws {
         let options = LogImport.Options(
-            ticksPerSecond: try clock.ticks, isStrict: strict, assumesSingleDomain: domains.assumeSingleDomain)
+            ticksPerSecond: try clock.ticks, isStrict: strict, assumesSingleDomain: domains.assumeSingleDomain,
+            metadata: metadata.metadata)
         var store: TraceStore?
         var worst = ExitStatus.success
         for files in merge ? [logs] : logs.map({ [$0] }) {
@@ -64,7 +69,9 @@ struct Import: ParsableCommand {
                 }
                 switch outcome {
                 case .alreadyThere(let name):
-                    Message.note("\(log): is in the database already, as trace \(name); nothing was changed")
+                    Message.note(
+                        "\(log): is in the database already, as trace \(name); nothing was changed"
+                            + (metadata.metadata == nil ? "" : " (forget it first to import it with other metadata)"))
                 case .imported(let name, let isDamaged):
                     if let store, !progress.messages.quiet {
                         let output = TextOutput.standard

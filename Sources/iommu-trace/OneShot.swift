@@ -18,6 +18,7 @@ struct OneShot: ParsableCommand {
     @Argument(help: ArgumentHelp("The log; - is standard input.", valueName: "log"), completion: .file())
     var log: String?
 
+    @OptionGroup var metadata: MetadataOptions
     @OptionGroup var domains: DomainOptions
     @OptionGroup var clock: ClockOptions
     @OptionGroup var policies: PolicyOptions
@@ -28,7 +29,8 @@ struct OneShot: ParsableCommand {
         let replay = try policies.makeReplay()
         var temporary: TraceStore?
         let options = LogImport.Options(
-            ticksPerSecond: try clock.ticks, assumesSingleDomain: domains.assumeSingleDomain)
+            ticksPerSecond: try clock.ticks, assumesSingleDomain: domains.assumeSingleDomain,
+            metadata: metadata.metadata)
         let outcome = try ImportStep.run([log], name: nil, options: options, progress: progress.progress) {
             let store = try TraceStore(path: "", access: .create)
             Interrupt.onSignal { store.interrupt() }

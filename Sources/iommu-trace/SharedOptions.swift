@@ -61,8 +61,11 @@ struct PolicyOptions: ParsableArguments {
             valueName: "sizes"))
     var pageSizes: String?
 
-    @Option(help: ArgumentHelp("The kernel's CONFIG_HZ, for the timer of a flush queue.", valueName: "ticks"))
-    var hz: Int64 = TimerWheel.hz250.hz
+    @Option(
+        help: ArgumentHelp(
+            "The kernel's CONFIG_HZ, for the timer of a flush queue (default: what the trace's metadata says, otherwise \(TimerWheel.hz250.hz)).",
+            valueName: "ticks"))
+    var hz: Int64?
 
     @Option(
         help: ArgumentHelp(
@@ -157,7 +160,7 @@ struct PolicyOptions: ParsableArguments {
 
     func makeReplay() throws -> Replay {
         let sizes = try pageSizes.map(Self.pageSizes) ?? hardware?.profile.pageSizes ?? .fourKTwoMOneG
-        let wheel = try Self.wheel(hz)
+        let wheel = try hz.map(Self.wheel)
         guard let windows = WindowsKept(parsing: windows) else {
             throw UsageError(message: "--windows \(windows): give all, none or longest=N, N from 1 to 100000000")
         }
@@ -219,6 +222,16 @@ struct DomainOptions: ParsableArguments {
             "Take all operations that name no domain for those of one.",
             discussion: "Otherwise descriptors, events of the DMA API and overlaps tell, as far as they go."))
     var assumeSingleDomain = false
+}
+
+/// `--metadata`
+struct MetadataOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "A folder of files that say what the log does not: uname, cmdline, group_types, hz, trace_clock, stats, dmesg.",
+            discussion: "Default: the folder LOG.meta beside the log, nvme.meta for nvme.txt.gz, if there is one.",
+            valueName: "folder"))
+    var metadata: String?
 }
 
 /// `--format` and `-o`

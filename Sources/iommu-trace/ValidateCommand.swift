@@ -41,8 +41,11 @@ struct ValidateCommand: ParsableCommand {
             valueName: "sizes"))
     var pageSizes: String?
 
-    @Option(help: ArgumentHelp("The kernel's CONFIG_HZ, for the timer of a flush queue.", valueName: "ticks"))
-    var hz: Int64 = TimerWheel.hz250.hz
+    @Option(
+        help: ArgumentHelp(
+            "The kernel's CONFIG_HZ, for the timer of a flush queue (default: what the trace's metadata says, otherwise \(TimerWheel.hz250.hz)).",
+            valueName: "ticks"))
+    var hz: Int64?
 
     @Option(help: ArgumentHelp("How many differences to keep for each domain and quantity.", valueName: "number"))
     var differences: Int = 10
@@ -65,7 +68,7 @@ struct ValidateCommand: ParsableCommand {
         var validation = Validation(hardware: hardware, differencesKept: differences)
         validation.policy = try policy.map { try PolicyOptions.request($0).policy }
         validation.pageSizes = try pageSizes.map(PolicyOptions.pageSizes)
-        validation.wheel = try PolicyOptions.wheel(hz)
+        validation.wheel = try hz.map(PolicyOptions.wheel)
         let store = try database.open(.write)
         let names = try trace.map { [$0] } ?? store.read { try TraceSummary.names($0) }
         guard !names.isEmpty else { throw StoreError.noTraces(path: store.path) }

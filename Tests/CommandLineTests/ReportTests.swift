@@ -5,7 +5,7 @@ import Testing
 @Suite struct ReportTests {
     private static let reports = [
         "savings", "windows", "top", "hazards", "latency", "timeline", "costs", "constants", "calibration", "domains",
-        "validate", "differences", "issues", "events",
+        "validate", "differences", "issues", "events", "losses", "metadata", "contradictions",
     ]
     private let folder: TemporaryFolder
     private var log = FtraceLog(calls: 50)
@@ -14,6 +14,10 @@ import Testing
         log.addReuse()
         folder = try TemporaryFolder()
         try folder.write(log.text + "what is \"this\", please\n", to: "log.txt")
+        // For the reports about it.
+        try folder.write([
+            "log.meta/cmdline": "iommu.strict=0 amd_iommu=pt\n", "log.meta/stats": "CPU: 1\ndropped events: 5\n",
+        ])
         #expect(try run("import", "log.txt").exitCode == 3)
         #expect(try run("replay", "-p", "strict", "-p", "queue=4,2ms", "-p", "lazy").exitCode == 0)
         #expect(try run("validate").exitCode == 0)

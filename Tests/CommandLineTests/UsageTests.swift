@@ -57,7 +57,7 @@ import Testing
 
     static let reports = """
         savings, windows, top, hazards, latency, timeline, costs, constants, calibration, domains, validate, \
-        differences, issues, events
+        differences, issues, events, losses, metadata, contradictions
         """
 
     static let mistakes = [
@@ -71,6 +71,9 @@ import Testing
         Mistake("import log.txt --db", "Missing value for '--db"),
         Mistake("import log.txt --db ''", "--db needs the name of a file"),
         Mistake("import log.txt other.txt --name x", "--name goes with one log only, or with --merge."),
+        Mistake("import log.txt other.txt --metadata x", "--metadata goes with one log only, or with --merge."),
+        Mistake("import log.txt --metadata nosuch", "--metadata nosuch: No such file or directory; give a folder"),
+        Mistake("import log.txt --metadata log.txt", "--metadata log.txt: Not a directory; give a folder"),
         Mistake("report", "name a report: \(reports)"),
         Mistake("report nosuch", "no report is called 'nosuch'; there are: \(reports)"),
         Mistake("report savings --by task", "cannot be told apart by 'task', only by: trace, domain"),

@@ -177,6 +177,10 @@ struct ImportTests {
         try Pipeline.importLog(folder.write(Self.log(1), to: "first.txt"), into: store)
         try Pipeline.replay(in: store)
         let before = try Pipeline.contents(of: store)
+        let sidecar = [
+            "cmdline": "iommu.strict=0", "stats": "CPU: 0\noverrun: 3\n unmap 5 1\n", "groups": "1 DMA 0000:00:02.0",
+        ]
+        _ = try folder.write(sidecar, into: "second.meta")
         let parts = [
             try folder.write(Self.log(2), to: "second.txt"),
             try folder.write(

@@ -138,7 +138,7 @@ struct LabTests {
         #expect(try layers("hw_flush") == 0)
         #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE flags & (16 | 32) <> 0", in: store) == 0)
         // Nothing was lost, and nothing that happened looks as if something was.
-        #expect(try Pipeline.csv("SELECT * FROM what_is_missing", in: store).split(separator: "\n").count == 1)
+        #expect(try Pipeline.csv("SELECT * FROM what_must_have_happened", in: store).split(separator: "\n").count == 1)
         // The counts that the import kept are those of the rows.
         #expect(
             try Pipeline.number(

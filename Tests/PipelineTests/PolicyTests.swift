@@ -167,7 +167,8 @@ import Testing
 
     /// What a policy does not depend on is no option of its replay: the same one replaces the old (design §4 17).
     @Test func optionsNameWhatThePolicyDependsOn() throws {
-        let options = ReplayOptions(wheel: try #require(TimerWheel(hz: 1000)))
+        let wheel: TimerWheel = try #require(TimerWheel(hz: 1000))
+        let options = ReplayOptions(wheel: wheel)
         for form in Self.forms {
             let expected =
                 switch form.policy {

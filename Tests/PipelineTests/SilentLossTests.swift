@@ -43,7 +43,7 @@ import TraceStore
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(
             folder.write(Self.log { $0 == lost.event && $1 % 10 == 3 }, to: "log"), into: store)
-        let rows = try Pipeline.csv("SELECT what, missing, seen FROM what_is_missing", in: store)
+        let rows = try Pipeline.csv("SELECT what, missing, seen FROM what_must_have_happened", in: store)
         #expect(rows.split(whereSeparator: \.isNewline).dropFirst().map(String.init) == [lost.row])
     }
 
@@ -53,6 +53,6 @@ import TraceStore
         let folder = try TemporaryFolder()
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(folder.write(Self.log { name, _ in name == event }, to: "log"), into: store)
-        #expect(try Pipeline.number("SELECT count(*) FROM what_is_missing", in: store) == 0)
+        #expect(try Pipeline.number("SELECT count(*) FROM what_must_have_happened", in: store) == 0)
     }
 }

@@ -26,4 +26,15 @@ public final class TemporaryFolder: Sendable {
 
     /// Writes a text and tells its path.
     public func write(_ text: String, to name: String) throws -> String { try write(Array(text.utf8), to: name) }
+
+    /// Writes files into a folder in it, in folders that are made as needed, and tells that folder's path.
+    public func write(_ files: [String: String], into folder: String) throws -> String {
+        for (name, text) in files {
+            let file = url.appending(path: folder).appending(path: name)
+            try FileManager.default.createDirectory(
+                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data(text.utf8).write(to: file)
+        }
+        return path(folder)
+    }
 }

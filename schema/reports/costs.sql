@@ -4,7 +4,7 @@
 -- before the built-in constants (table cost), NULL for none.
 -- Modelled: counts of the replays' summaries (view what_takes_time) times constants, as an interval. saved is against sync in the
 -- same log, by definition one for each unmap call of an attached domain; under a hardware profile it needs the replay of sync there.
--- under: constants
+-- under: constants, contradictions
 -- tables leave out: trace, flush_counts, constants, layer, options
 -- note: modelled: counts times constants, low..typical..high; no log shows when a flush is through
 -- note: a page is taken for a page-table entry; the low end takes each call for one superpage

@@ -1,5 +1,6 @@
 -- Which domains are there, what are they for, what do they do with their flushes, and how is that known?
 -- by: domain
+-- under: contradictions
 -- Parameters: :trace a trace's name, NULL for all.
 -- maps to live_bytes come from a replay's page-table model and are NULL before the first one.
 SELECT

@@ -59,14 +59,14 @@ FROM trace
 WHERE trace.buffer_written > trace.buffer_entries AND (:trace IS NULL OR trace.name = :trace)
 UNION ALL
 SELECT
-    what_is_missing.trace,
+    what_must_have_happened.trace,
     trace.source,
     NULL,
-    'no ' || what_is_missing.what || ' where there must have been one',
-    what_is_missing.missing,
-    what_is_missing.reason,
-    what_is_missing.evidence
-FROM what_is_missing
-JOIN trace ON trace.name = what_is_missing.trace
+    'no ' || what_must_have_happened.what || ' where there must have been one',
+    what_must_have_happened.missing,
+    what_must_have_happened.reason,
+    what_must_have_happened.evidence
+FROM what_must_have_happened
+JOIN trace ON trace.name = what_must_have_happened.trace
 WHERE :trace IS NULL OR trace.name = :trace
 ORDER BY 1, 4, 2;

@@ -1,5 +1,6 @@
 -- How many flushes does each policy cost, and how many does it save against a sync for each unmap?
 -- by: trace, domain
+-- under: contradictions
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'.
 -- The iotlb columns are those of a simulated cache (replay --iotlb) and rest on the assumption that accesses names: what devices
 -- access. They bound nothing; the bound is in the report windows.
@@ -23,7 +24,7 @@ trace_mode AS (
 counted AS (
     SELECT
         replay.id AS replay, 0 AS part, wanted_trace.name AS trace, (replay.last_ns - replay.first_ns) / 1e9 AS seconds, NULL AS domain,
-        replay.policy, replay.requested, replay.options, coalesce(trace_mode.mode, 'unknown') AS mode, replay.layer,
+        replay.policy, replay.requested, replay.options, replay.hz_from, coalesce(trace_mode.mode, 'unknown') AS mode, replay.layer,
         replay.unmap_calls, replay.pages_unmapped, replay.flushes, replay.flushes_pending, replay.evidence,
         replay.hardware, replay.commands, replay.domain_commands, replay.waits, replay.device_tlb_commands,
         replay.pages_invalidated,
@@ -40,7 +41,7 @@ counted AS (
     UNION ALL
     SELECT
         replay.id, replay_domain.domain, wanted_trace.name, (replay.last_ns - replay.first_ns) / 1e9 AS seconds, domain.name,
-        replay_domain.policy, replay.requested, replay.options, domain.mode, replay.layer,
+        replay_domain.policy, replay.requested, replay.options, replay.hz_from, domain.mode, replay.layer,
         replay_domain.unmap_calls, replay_domain.pages_unmapped, replay_domain.flushes, replay_domain.flushes_pending,
         replay_domain.evidence,
         replay.hardware, replay_domain.commands, replay_domain.domain_commands, replay_domain.waits,
@@ -90,6 +91,7 @@ SELECT
     CASE WHEN iotlb_hits IS NOT NULL THEN 'modelled' END AS iotlb_evidence,
     layer,
     options,
+    hz_from,
     reason
 FROM counted
 ORDER BY replay, part;

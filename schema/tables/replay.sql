@@ -5,6 +5,7 @@ CREATE TABLE replay (
     requested        TEXT NOT NULL,                     -- the policy as it was asked for, such as 'fast' or 'strict'
     policy           TEXT NOT NULL,                     -- its canonical form, such as 'queue=256,10ms'; for fast all that it chose, joined by '+'
     options          TEXT NOT NULL,                     -- what else the counts rest on, as 'name=value' joined by spaces: page-sizes, hz, hardware, iotlb, accesses, from and to of a part
+    hz_from          TEXT,                              -- who says how fast the kernel's timer ticks: '--hz' (assumed), a file of the log's sidecar (recorded), 'default' (assumed); NULL where the policy has no timer
     hardware         TEXT,                              -- the hardware profile whose commands are counted below; NULL if none was asked for
     layer            TEXT NOT NULL,                     -- where its flushes are counted: 'api', or 'hardware' for recorded flushes of a log without API events
     first_ns         INTEGER NOT NULL,                  -- begin of what was replayed, trace clock

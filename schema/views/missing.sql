@@ -1,79 +1,60 @@
--- What is missing from the log without a word in it? Events that imply others which the log shows elsewhere, but not here: a probe
--- that did not fire, or an event lost unannounced. One row for each kind of event that is short.
+-- What is known to be missing from the logs? What they announce, what their headers tell, and what was only counted: by the ring
+-- buffer for each CPU, and by kprobe_profile for each probe. silent: how many of them the log announces nowhere, NULL where that
+-- cannot be told. The counters have no place in the log: windows are marked uncertain for announced losses only.
 CREATE VIEW what_is_missing AS
-WITH
-    -- Rows of each kind, with what their shapes say.
-    counted AS (
-        SELECT
-            trace, stage, kind, count, shape & 4 <> 0 AS is_confirmed, shape & 16 <> 0 AS is_unreturned,
-            shape & 64 <> 0 AS is_probed, shape & 3 AS cause, shape >> 2 AS granularity
-        FROM kind_count
-    ),
-    -- What each log shows at all. Kinds of operations: 2 unmap, 3 unmap_fast, 4 sync, 5 flush_all; of layers: the commands that
-    -- empty an IOTLB.
-    short AS (
-        SELECT
-            trace,
-            'sync' AS what,
-            total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 23) AND cause = 0 AND granularity = 3)
-                AS missing,
-            total(count) FILTER (WHERE stage = 'operation' AND kind = 4) AS seen,
-            'page-selective invalidations that no sync sent' AS reason
-        FROM counted
-        GROUP BY trace
-        UNION ALL
-        SELECT
-            trace,
-            'flush_all',
-            total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 25) AND cause = 0 AND granularity < 3),
-            total(count) FILTER (WHERE stage = 'operation' AND kind = 5),
-            'invalidations of whole domains that no flush_all sent'
-        FROM counted
-        GROUP BY trace
-        UNION ALL
-        SELECT
-            trace,
-            'unmap or unmap_fast',
-            total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_confirmed AND NOT is_probed),
-            total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_probed),
-            'tracepoints inside a call whose entry no probe saw'
-        FROM counted
-        GROUP BY trace
-        UNION ALL
-        SELECT
-            trace,
-            'iommu:unmap',
-            total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_probed AND NOT is_confirmed),
-            total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_confirmed),
-            'calls without the tracepoint inside'
-        FROM counted
-        GROUP BY trace
-        UNION ALL
-        SELECT
-            trace,
-            'return',
-            total(count) FILTER (WHERE stage = 'operation' AND is_unreturned),
-            total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND NOT is_unreturned),
-            'calls that do not return'
-        FROM counted
-        GROUP BY trace
-        UNION ALL
-        SELECT
-            trace,
-            'descriptor',
-            total(count) FILTER (WHERE stage = 'layer' AND kind = 3),
-            total(count) FILTER (WHERE stage = 'layer' AND kind = 11),
-            'functions that send a descriptor, without it'
-        FROM counted
-        GROUP BY trace
-    )
-SELECT
-    trace.name AS trace,
-    short.what,
-    CAST(short.missing AS INTEGER) AS missing,
-    CAST(short.seen AS INTEGER) AS seen,
-    short.reason,
-    'inferred' AS evidence
-FROM short
-JOIN trace ON trace.id = short.trace
-WHERE short.missing > 0 AND short.seen > 0 AND (short.what <> 'return' OR trace.shows_returns);
+WITH counted AS (
+    -- Two sources may have counted the same.
+    SELECT trace, cpu, max(coalesce(overrun, 0)) AS overrun, max(coalesce(dropped, 0)) AS dropped,
+        max(coalesce(commit_overrun, 0)) AS nested, group_concat(DISTINCT source) AS source
+    FROM buffer_counter
+    GROUP BY trace, cpu
+), announced AS (
+    SELECT trace, cpu, sum(count) AS events, max(count IS NULL) AS is_vague
+    FROM lost_events
+    GROUP BY trace, cpu
+), overrun AS (
+    SELECT trace, sum(overrun) AS events FROM counted GROUP BY trace
+), vague AS (
+    SELECT DISTINCT trace FROM lost_events WHERE cpu IS NULL
+), told AS (
+    SELECT counted.*,
+        max(coalesce(trace.buffer_written - trace.buffer_entries, 0), 0) AS before_begin,
+        overrun.events AS overruns,
+        coalesce(announced.events, 0) AS announced,
+        coalesce(announced.is_vague, 0) OR vague.trace IS NOT NULL AS is_vague
+    FROM counted
+    JOIN trace ON trace.id = counted.trace
+    JOIN overrun ON overrun.trace = counted.trace
+    LEFT JOIN vague ON vague.trace = counted.trace
+    LEFT JOIN announced ON announced.trace = counted.trace AND announced.cpu = counted.cpu
+)
+SELECT trace, 'announced' AS what, line, cpu, NULL AS probe, count AS events, 0 AS silent, 'log' AS source
+FROM lost_events
+UNION ALL
+SELECT id, 'overwritten before the log begins', 1, NULL, NULL, buffer_written - buffer_entries, 0, 'log'
+FROM trace
+WHERE buffer_written > buffer_entries
+UNION ALL
+SELECT trace, 'overrun', NULL, cpu, NULL, overrun,
+    CASE
+        WHEN before_begin >= overruns OR announced >= overrun THEN 0
+        WHEN before_begin > 0 OR is_vague THEN NULL
+        ELSE overrun - announced
+    END,
+    source
+FROM told
+WHERE overrun > 0
+UNION ALL
+SELECT trace, 'dropped', NULL, cpu, NULL, dropped,
+    CASE WHEN is_vague THEN NULL ELSE max(dropped - max(announced - overrun, 0), 0) END,
+    source
+FROM told
+WHERE dropped > 0
+UNION ALL
+SELECT trace, 'commit overrun', NULL, cpu, NULL, nested, nested, source
+FROM told
+WHERE nested > 0
+UNION ALL
+SELECT trace, 'missed by a probe', NULL, NULL, probe, missed, missed, source
+FROM probe_counter
+WHERE missed > 0;

@@ -13,14 +13,14 @@ public struct Validation: Sendable {
     public var policy: Policy?
     /// Page sizes; `nil` for the hardware's.
     public var pageSizes: PageSizes?
-    /// The kernel's timer.
-    public var wheel: TimerWheel
+    /// The kernel's timer; `nil` for the trace's own HZ, or 250.
+    public var wheel: TimerWheel?
     /// How many differences of each row are kept.
     public var differencesKept: Int
 
     /// A validation of what the log shows.
     public init(
-        hardware: Hardware? = nil, policy: Policy? = nil, pageSizes: PageSizes? = nil, wheel: TimerWheel = .hz250,
+        hardware: Hardware? = nil, policy: Policy? = nil, pageSizes: PageSizes? = nil, wheel: TimerWheel? = nil,
         differencesKept: Int = 10
     ) {
         self.hardware = hardware

@@ -37,7 +37,7 @@ final class ValidationRun {
     }
 
     init(
-        _ trace: TraceSummary, hardware: Hardware?, bases: [Basis], pageSizes: PageSizes?, wheel: TimerWheel,
+        _ trace: TraceSummary, hardware: Hardware?, bases: [Basis], pageSizes: PageSizes?, wheel: TimerWheel?,
         differencesKept: Int
     ) {
         self.trace = trace
@@ -49,6 +49,7 @@ final class ValidationRun {
         let sizes = pageSizes ?? assumed.profile.pageSizes
         self.pageSizes = sizes
         let options = ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: assumed, windows: .none)
+            .adopting(trace)
         let observer = FlushObserver(assumed, pageSizes: sizes, domains: trace.domains.count)
         self.observer = observer
         let showsFlushes = trace.flushLayer == .api

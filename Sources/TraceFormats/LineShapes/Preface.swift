@@ -2,8 +2,10 @@
 enum Preface {
     /// A header, a comment, a separator.
     case header
-    /// `# entries-in-buffer/entries-written: 534/4019`
-    case counts(TraceReader.BufferCounts)
+    /// `# entries-in-buffer/entries-written: 534/4019   #P:2`
+    case counts(TraceReader.BufferCounts, cpus: Int64?)
+    /// `# tracer: nop`
+    case tracer(String)
     /// `CPU:1 [LOST 1571 EVENTS]`, `CPU:0 [2026 EVENTS DROPPED]`, perf's warning
     case lost(cpu: UInt64?, count: UInt64?)
 
@@ -43,7 +45,14 @@ enum Preface {
             cursor.skip(UInt8(ascii: "/")), let written = cursor.decimal(),
             let entries = Int64(exactly: entries), let written = Int64(exactly: written)
         {
-            return .counts(TraceReader.BufferCounts(entries: entries, written: written))
+            cursor.skipSpaces()
+            let cpus = cursor.skip("#P:") ? cursor.decimal().flatMap { Int64(exactly: $0) } : nil
+            return .counts(TraceReader.BufferCounts(entries: entries, written: written), cpus: cpus)
+        }
+        cursor = line
+        if cursor.skip("# tracer: ") {
+            let name = UnsafeRawBufferPointer(start: cursor.position, count: min(cursor.remaining, 64))
+            return .tracer(MetadataText.clean(name))
         }
         return .header
     }

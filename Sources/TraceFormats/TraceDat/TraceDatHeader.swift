@@ -21,6 +21,10 @@ struct TraceDatHeader {
     var clock = DatClock()
     /// Events that a full buffer did not take, by CPU.
     var dropped: [(cpu: Int32, count: Int64)] = []
+    /// The kernel as trace-cmd names it: `Linux host 6.1.0 x86_64`.
+    private(set) var kernel = ""
+    /// `per_cpu/cpuN/stats` of the ring buffer, one text for each CPU.
+    private(set) var statistics: [[UInt8]] = []
     /// What the description lacks although events can be read.
     var damage: DatDamage?
 
@@ -277,7 +281,9 @@ struct TraceDatHeader {
                 var data = DatCursor(data, part: "its options")
                 return try data.u64()
             case 1: clock.addOffset(data, unit: 1000)
-            case 2: readStatistics(data)
+            case 2:
+                readStatistics(data)
+                if statistics.count < Int(Self.mostCPUs) { statistics.append(Array(data.prefix(4096))) }
             case 3:
                 if isVersion7 {
                     try readBufferVersion7(data)
@@ -291,6 +297,7 @@ struct TraceDatHeader {
             case 4:
                 hasClockText = true
                 clock.choose(data)
+            case 5: kernel = MetadataText.clean(data.prefix { $0 != 0 }.prefix(512))
             case 7: clock.addOffset(data, unit: 1)
             case 8:
                 var data = DatCursor(data, part: "its number of CPUs")

@@ -75,6 +75,17 @@ final class TraceDatReader: PartSource {
 
     func exchangeSymbols(_ table: inout SymbolTable) { swap(&symbols, &table) }
 
+    var metadata: RecordingMetadata {
+        var metadata = RecordingMetadata()
+        metadata.readKernel(header.kernel, source: "log")
+        let clocks = [header.clock.name] + header.buffers.map(\.clock)
+        if let clock = clocks.first(where: { !$0.isEmpty }) {
+            metadata.add(.clock, MetadataText.clean(clock.utf8.prefix(32)), source: "log")
+        }
+        for text in header.statistics { metadata.readCounters(MetadataText(text.filter { $0 != 0 }), source: "log") }
+        return metadata
+    }
+
     func read(into batch: EventBatch) throws(LogError) -> Bool {
         batch.clear()
         guard !isFinished else { return false }

@@ -42,6 +42,16 @@ final class TemporaryFolder: Sendable {
     @discardableResult
     func write(_ text: String, to name: String) throws -> String { try write(Data(text.utf8), to: name) }
 
+    /// Writes files in folders that are made as needed.
+    func write(_ files: [String: String]) throws {
+        for (name, text) in files {
+            let url = URL(filePath: self[name])
+            try FileManager.default.createDirectory(
+                at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data(text.utf8).write(to: url)
+        }
+    }
+
     func read(_ name: String) throws -> Data { try Data(contentsOf: URL(filePath: self[name])) }
 
     func text(_ name: String) throws -> String { String(decoding: try read(name), as: UTF8.self) }

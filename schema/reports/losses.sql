@@ -1,0 +1,53 @@
+-- What is known to be missing from the logs, and what of it do they not announce?
+-- by: trace
+-- Parameters: :trace a trace's name, NULL for all.
+-- silent: events that the log announces nowhere; NULL where that cannot be told. Overruns of the buffer are those that the header or
+-- the announcements tell of, as far as these go: the rows are not to be added up. 'no …': events that must have been there, because others
+-- are that follow from them.
+WITH found AS (
+    SELECT
+        what_is_missing.trace AS id,
+        what_is_missing.what,
+        what_is_missing.line,
+        CASE WHEN what_is_missing.line IS NOT NULL THEN
+            coalesce(
+                (
+                    SELECT log_part.source || ':' || (log_piece.part_line + what_is_missing.line - log_piece.line)
+                    FROM log_piece
+                    JOIN log_part ON log_part.id = log_piece.part
+                    WHERE log_piece.trace = trace.id AND log_piece.line <= what_is_missing.line
+                    ORDER BY log_piece.line DESC
+                    LIMIT 1
+                ),
+                trace.source || ':' || what_is_missing.line
+            )
+        END AS place,
+        what_is_missing.cpu,
+        what_is_missing.probe,
+        what_is_missing.events,
+        what_is_missing.silent,
+        what_is_missing.source AS told_by,
+        'recorded' AS evidence
+    FROM what_is_missing
+    JOIN trace ON trace.id = what_is_missing.trace
+    WHERE :trace IS NULL OR trace.name = :trace
+    UNION ALL
+    SELECT
+        trace.id,
+        'no ' || what_must_have_happened.what || ': ' || what_must_have_happened.reason,
+        NULL,
+        NULL,
+        NULL,
+        NULL,
+        what_must_have_happened.missing,
+        what_must_have_happened.missing,
+        'log',
+        what_must_have_happened.evidence
+    FROM what_must_have_happened
+    JOIN trace ON trace.name = what_must_have_happened.trace
+    WHERE :trace IS NULL OR trace.name = :trace
+)
+SELECT trace.name AS trace, found.what, found.place, found.cpu, found.probe, found.events, found.silent, found.told_by, found.evidence
+FROM found
+JOIN trace ON trace.id = found.id
+ORDER BY trace.id, found.line IS NULL, found.line, found.what, found.cpu, found.probe;
