@@ -18,7 +18,7 @@ struct MetadataTests {
     private func importLog(_ log: String, named name: String = "log.txt", _ sidecar: [String: String]) throws {
         let meta = try folder.write(sidecar.merging(["empty": ""]) { old, _ in old }, into: "meta-\(UUID().uuidString)")
         let path = log.hasPrefix("/") ? log : try folder.write(log, to: name)
-        _ = try LogImport(path: path, options: LogImport.Options(metadata: meta)).run { store }
+        _ = try LogImport(paths: [path], options: LogImport.Options(metadata: meta)).run { store }
     }
 
     private func rows(_ sql: String) throws -> [String] {
