@@ -82,11 +82,14 @@ public struct TraceReader: ~Copyable {
             }
             switch line {
             case .line(var bytes):
+                // Half of a number is a number. Where something is known to be missing, what is left of a line is no line.
+                if lines.isOpen, text.isCut { break }
                 if lines.lineNumber == 1 {
                     try FileMagic.checkIsText(bytes, path: path)
                     if bytes.starts(with: Self.byteOrderMark) { bytes = UnsafeRawBufferPointer(rebasing: bytes[3...]) }
                 }
                 if read(bytes, into: batch, at: count) {
+                    if lines.isOpen { report(.openLine, bytes, in: batch) }
                     count += 1
                 } else if let refusal {
                     throw refusal
