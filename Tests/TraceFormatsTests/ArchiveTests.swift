@@ -88,7 +88,8 @@ struct ArchiveTests {
     @Test("a line that damage cuts is not taken for a whole one: half of a number is a number", arguments: 0..<3)
     func cutLine(maker: Int) throws {
         let make = Self.makers[maker].make
-        let whole = FtraceText.line(cpu: 0, task: 7, microseconds: 1, "map: IOMMU: iova=0x1000 paddr=0x2000 size=4096\n")
+        let whole = FtraceText.line(
+            cpu: 0, task: 7, microseconds: 1, "map: IOMMU: iova=0x1000 paddr=0x2000 size=4096\n")
         let cut = FtraceText.line(cpu: 0, task: 7, microseconds: 2, "map: IOMMU: iova=0x3000 paddr=0x2000 size=40")
         let member = make(Array((whole + cut).utf8))
         // All of the text comes out; what is missing is a second member, the first one's end, or nothing. A zstd frame that

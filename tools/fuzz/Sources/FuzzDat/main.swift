@@ -21,19 +21,25 @@ func recording(_ form: UInt8, cpus: [[[UInt8]]]) -> TraceDatFile {
 let cacheFlush = RecordedEvent(
     "intel_iommu", "cache_tag_flush_range", id: 310,
     [
-        .init("__data_loc char[] iommu", 4), .init("__data_loc char[] dev", 4), .init("u16 type", 2), .init("u16 domain_id", 2),
+        .init("__data_loc char[] iommu", 4), .init("__data_loc char[] dev", 4), .init("u16 type", 2),
+        .init("u16 domain_id", 2),
         .init("u32 pasid", 4), .init("unsigned long start"), .init("unsigned long end"), .init("unsigned long addr"),
         .init("unsigned long pages"), .init("unsigned long mask"),
     ], print: "\"%s\", __print_symbolic(REC->type, { 0, \"iotlb\" }, { 1, \"devtlb\" })")
 let scatterList = RecordedEvent(
     "dma", "dma_map_sg", id: 311,
     [
-        .init("__data_loc char[] device", 4), .init("__data_loc u64[] phys_addrs", 4), .init("__data_loc u64[] dma_addrs", 4),
-        .init("__data_loc unsigned int[] lengths", 4), .init("enum dma_data_direction dir", 4), .init("unsigned long attrs"),
+        .init("__data_loc char[] device", 4), .init("__data_loc u64[] phys_addrs", 4),
+        .init("__data_loc u64[] dma_addrs", 4),
+        .init("__data_loc unsigned int[] lengths", 4), .init("enum dma_data_direction dir", 4),
+        .init("unsigned long attrs"),
     ])
 let probe = RecordedEvent(
     "kprobes", "unmap_ret", id: 312,
-    [.init("unsigned long __probe_func"), .init("unsigned long __probe_ret_ip"), .init("u64 domain"), .init("u64 iova")],
+    [
+        .init("unsigned long __probe_func"), .init("unsigned long __probe_ret_ip"), .init("u64 domain"),
+        .init("u64 iova"),
+    ],
     print: "\"(%lx <- %lx) domain=0x%Lx iova=0x%Lx\", REC->__probe_func, REC->__probe_ret_ip, REC->domain, REC->iova")
 let known: [RecordedEvent] = [.map, .unmap, .attach, .submit, .marker, cacheFlush, scatterList, probe]
 
