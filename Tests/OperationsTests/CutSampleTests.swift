@@ -107,7 +107,7 @@ struct CutSampleTests {
         let folder = try TemporaryFolder()
         let whole = try Reading(bytes, in: folder)
         // A line and its neighbours: the header of an archive, an event, the one after it.
-        let dense = Self.isRecording(bytes) ? 0 : min(bytes.count, 250)
+        let dense = Self.isRecording(bytes) ? 0 : min(bytes.count, 150)
         let places = Set(1..<max(dense, 2)).union(stride(from: 1, through: bytes.count, by: 997))
         for count in places.sorted() { try Self.check(bytes, cutAt: count, whole, folder) }
     }
@@ -120,7 +120,7 @@ struct CutSampleTests {
         let bytes = Array(lines.dropLast().joined(separator: [10])) + [10]
         let whole = try Reading(bytes, in: folder)
         #expect(!whole.isRefused && !whole.events.isEmpty)
-        for count in (bytes.count - 500)...bytes.count { try Self.check(bytes, cutAt: count, whole, folder) }
+        for count in (bytes.count - 300)...bytes.count { try Self.check(bytes, cutAt: count, whole, folder) }
     }
 
     @Test("bits flipped anywhere", arguments: samples)
