@@ -89,7 +89,7 @@ public struct TraceReader: ~Copyable {
                     if bytes.starts(with: Self.byteOrderMark) { bytes = UnsafeRawBufferPointer(rebasing: bytes[3...]) }
                 }
                 if read(bytes, into: batch, at: count) {
-                    if lines.isOpen { report(.openLine, bytes, in: batch) }
+                    if lines.isOpen, Self.looksCut(batch.storage[count]) { report(.openLine, bytes, in: batch) }
                     count += 1
                 } else if let refusal {
                     throw refusal
@@ -104,6 +104,15 @@ public struct TraceReader: ~Copyable {
         batch.progress.textBytes = text.textBytes
         batch.progress.lines = lines.lineNumber
         return !isFinished
+    }
+
+    /// Whether a size is no number of pages, as half of its digits would be. Many a log lacks its last line end and is whole.
+    private static func looksCut(_ event: TraceEvent) -> Bool {
+        switch EventName(event.name) {
+        case .map, .unmap, .unmapFast, .unmapped, .unmapReturn, .unmapFastReturn:
+            event.isKnown && ((event[.size] ?? 0) | (event[.unmapped] ?? 0)) & 4095 != 0
+        default: false
+        }
     }
 
     private mutating func finish(_ batch: EventBatch) throws(LogError) {
