@@ -8,6 +8,8 @@ let package = Package(
         .executable(name: "iommu-trace", targets: ["iommu-trace"]),
         .library(name: "IOMMUModel", targets: ["IOMMUModel"]),
         .library(name: "TraceFormats", targets: ["TraceFormats"]),
+        // For tools/fuzz only.
+        .library(name: "Fuzzed", targets: ["TraceFormats", "Operations", "TraceStore", "TestSupport"]),
     ],
     dependencies: [
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),

@@ -24,6 +24,9 @@ public struct ParseIssue: Hashable, Sendable {
         case endMismatch = "end address does not match the size"
         /// A line longer than ``LineSplitter/longestLine``.
         case lineTooLong = "line longer than 64 KiB"
+        /// The log ends without a line end in a map or an unmap whose size is no number of pages. The event is taken, but
+        /// may be cut: half of a number is a number.
+        case openLine = "last line has no line end, it may be cut"
         /// A return probe with no call that it could belong to.
         case returnWithoutCall = "return of a call that was not seen"
         /// The archive ends before its end mark.

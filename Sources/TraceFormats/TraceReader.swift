@@ -103,11 +103,14 @@ public struct TraceReader: ~Copyable {
             }
             switch line {
             case .line(var bytes):
+                // Half of a number is a number. Where something is known to be missing, what is left of a line is no line.
+                if lines.isOpen, text.isCut { break }
                 if lines.lineNumber == 1 {
                     try FileMagic.checkIsText(bytes, path: path)
                     if bytes.starts(with: Self.byteOrderMark) { bytes = UnsafeRawBufferPointer(rebasing: bytes[3...]) }
                 }
                 if read(bytes, into: batch, at: count) {
+                    if lines.isOpen, Self.looksCut(batch.storage[count]) { report(.openLine, bytes, in: batch) }
                     count += 1
                 } else if let refusal {
                     throw refusal
@@ -122,6 +125,15 @@ public struct TraceReader: ~Copyable {
         batch.progress.textBytes = text.textBytes
         batch.progress.lines = lines.lineNumber
         return !isFinished
+    }
+
+    /// Whether a size is no number of pages, as half of its digits would be. Many a log lacks its last line end and is whole.
+    private static func looksCut(_ event: TraceEvent) -> Bool {
+        switch EventName(event.name) {
+        case .map, .unmap, .unmapFast, .unmapped, .unmapReturn, .unmapFastReturn:
+            event.isKnown && ((event[.size] ?? 0) | (event[.unmapped] ?? 0)) & 4095 != 0
+        default: false
+        }
     }
 
     private mutating func finish(_ batch: EventBatch) throws(LogError) {

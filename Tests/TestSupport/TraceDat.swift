@@ -55,6 +55,8 @@ public struct RecordedEvent: Sendable {
     public var id: UInt16
     var fields: [Field]
     var printFormat: String
+    /// What its `format` file holds in place of the right text.
+    public var wrongFormat: String?
 
     /// Describes an event.
     public init(_ system: String, _ name: String, id: UInt16, _ fields: [Field], print: String = "\"\"") {
@@ -76,6 +78,7 @@ public struct RecordedEvent: Sendable {
 
     /// The text of its `format` file.
     public var format: String {
+        if let wrongFormat { return wrongFormat }
         var text = """
             name: \(name)
             ID: \(id)

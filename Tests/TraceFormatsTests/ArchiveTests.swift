@@ -85,6 +85,30 @@ struct ArchiveTests {
         #expect(log.issues.isEmpty)
     }
 
+    @Test("a line that damage cuts is not taken for a whole one: half of a number is a number", arguments: 0..<3)
+    func cutLine(maker: Int) throws {
+        let make = Self.makers[maker].make
+        let whole = FtraceText.line(
+            cpu: 0, task: 7, microseconds: 1, "map: IOMMU: iova=0x1000 paddr=0x2000 size=4096\n")
+        let cut = FtraceText.line(cpu: 0, task: 7, microseconds: 2, "map: IOMMU: iova=0x3000 paddr=0x2000 size=40")
+        let member = make(Array((whole + cut).utf8))
+        // All of the text comes out; what is missing is a second member, the first one's end, or nothing. A zstd frame that
+        // lacks a byte lacks its last block.
+        let cuts = [member + make(Self.text)[..<8], member + [1, 2, 3, 4, 5, 6], Array(member.dropLast())]
+        for bytes in cuts.prefix(maker == 1 ? 2 : 3) {
+            let log = try ReadLog(bytes: bytes)
+            #expect(log.events.map { $0[.size] } == [4096])
+            #expect(log.issues.count == 1)
+            #expect(log.lines == 2)
+        }
+        // Of a log that lacks nothing else it is taken, as somebody may have copied it so.
+        for bytes in [member, Array((whole + cut).utf8)] {
+            let log = try ReadLog(bytes: bytes)
+            #expect(log.events.map { $0[.size] } == [4096, 40])
+            #expect(log.issues.map(\.reason) == [.openLine])
+        }
+    }
+
     @Test("an archive without a log is refused", arguments: 0..<3)
     func noLog(maker: Int) throws {
         let make = Self.makers[maker].make

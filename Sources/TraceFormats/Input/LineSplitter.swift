@@ -20,6 +20,8 @@ struct LineSplitter: ~Copyable {
     /// Byte offset of that line in the text.
     private(set) var lineOffset: Int64 = 0
     private var nextOffset: Int64 = 0
+    /// Whether that line ended with the text, not with a line end.
+    private(set) var isOpen = false
 
     init(_ text: LogText) {
         self.text = text
@@ -62,6 +64,7 @@ struct LineSplitter: ~Copyable {
                 guard !rest.isEmpty else { return nil }
                 start = filled
                 if isSkipping { return nil }
+                isOpen = true
                 return line(rest, count: rest.count, consumed: rest.count)
             }
             try refill()

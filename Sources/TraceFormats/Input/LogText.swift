@@ -25,6 +25,9 @@ final class LogText {
     /// What ended the text before its time; the line number is the reader's to fill in.
     private(set) var damage: ParseIssue?
 
+    /// Whether something is missing at the text's end.
+    var isCut: Bool { damage != nil }
+
     /// Looks at a log's first bytes.
     init(_ file: LogFile) throws(LogError) {
         self.file = file

@@ -30,6 +30,7 @@ struct TraceDatHeader {
 
     private let path: String
     private let bytes: LogBytes
+    private var isVersion7 = false
     private var headerCPUs: UInt32 = 0
     private var optionCPUs: UInt32?
     /// Where version 6 keeps its instances.
@@ -74,12 +75,23 @@ struct TraceDatHeader {
             guard longSize == 8 || longSize == 4 else { throw .wrong("a word of \(longSize) bytes") }
             layout = PageLayout(
                 commitSize: Int(longSize), dataOffset: 8 + Int(longSize), pageSize: try Self.checkedPageSize(pageSize))
+            isVersion7 = version == "7"
             if version == "6" { try readVersion6(&cursor) } else { try readVersion7(&cursor) }
         } catch {
             if case .unreadable(let error) = error { throw error }
-            throw .brokenRecording(path: bytes.path, reason: error.text)
+            throw .brokenRecording(path: bytes.path, reason: error.text + advice(error))
         }
         try checkClock()
+    }
+
+    /// Why the beginning of a version 7 gives nothing: its sections could be found without the list behind them, but not
+    /// where in them one CPU ends and the next begins, nor which it is.
+    private func advice(_ damage: DatDamage) -> String {
+        guard isVersion7, buffers.isEmpty else { return "" }
+        if case .wrong = damage, formats.isEmpty { return "" }
+        return
+            ", and is of version 7, which says only behind its events whose they are (fetch the whole file, or record "
+            + "with: trace-cmd record --file-version 6 …, of which the beginning is enough)"
     }
 
     private static func checkedPageSize(_ size: UInt32) throws(DatDamage) -> Int {

@@ -180,11 +180,16 @@ final class TraceDatReader: PartSource {
         guard !text.isArchive, text.file.isSeekable else { return }
         let goal = isFinished ? Int64.max : bytes.size - pages.fileBudget + Self.readAhead
         while text.textBytes < goal, !text.file.isCancelled() {
-            if try text.read(into: hashBuffer) == 0 { break }
+            if try text.read(into: hashBuffer.bytes) == 0 { break }
         }
     }
 
-    private let hashBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 16)
+    private let hashBuffer = HashBuffer()
 
-    deinit { hashBuffer.deallocate() }
+    /// Of its own, as a reader whose recording is refused has no `deinit`.
+    private final class HashBuffer {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 16)
+
+        deinit { bytes.deallocate() }
+    }
 }

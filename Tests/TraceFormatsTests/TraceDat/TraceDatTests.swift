@@ -326,6 +326,20 @@ struct TraceDatTests {
         #expect(index == 0 ? kept.count > 10 : true)
     }
 
+    @Test("of version 7 a beginning is refused, and it is said why and what to do", arguments: 0..<4)
+    func beginning(index: Int) throws {
+        let bytes = Self.sample(index)
+        let isVersion6 = Self.form(TraceDatFile(cpus: []), index).version == 6
+        // Of version 6 this cuts into the head, of version 7 into what stands behind the events.
+        #expect {
+            try ReadLog(bytes: Array(bytes[..<(isVersion6 ? 500 : bytes.count - 60)]))
+        } throws: { error in
+            let message = (error as? LogError)?.message ?? ""
+            return message.contains("is a trace-cmd recording that ")
+                && message.contains("--file-version 6") == !isVersion6
+        }
+    }
+
     @Test("flipped bits and wrong numbers end in events, issues or a refusal", arguments: 0..<4, seeds)
     func mutated(index: Int, seed: UInt64) throws {
         let bytes = Self.sample(index)
