@@ -8,8 +8,8 @@ struct ResolverWindow {
     let count: Int
     /// As they were when the window began.
     private var carried: ContiguousArray<Entry> = []
-    var slotOfAddress: [UInt64: Int] = [:]
-    private var addresses: ContiguousArray<UInt64> = []
+    private var slotOfAddress = FlatTable<Int>(none: -1)
+    private(set) var addresses: ContiguousArray<UInt64> = []
     /// For each burst the neighbour before it, -1 for none.
     var neighbours: ContiguousArray<Int> = []
     /// For each burst its first entry.
@@ -18,7 +18,7 @@ struct ResolverWindow {
     private(set) var flushes: ContiguousArray<(before: Int, label: Int?, time: Int64)> = []
     /// Whether nearly all unmaps have a clue of their own.
     private(set) var isAnchored = false
-    let labelCount: Int
+    private(set) var labelCount = 0
 
     /// Of each burst: its label, by how much that leads, and the scores of all labels.
     var labels: ContiguousArray<Int> = []
@@ -59,11 +59,7 @@ struct ResolverWindow {
             entry.task = operation.task
             entry.isMap = operation.kind == .map
             entry.feature = resolver.feature(task: operation.task, isMap: entry.isMap, size: entry.size)
-            entry.slot = slotOfAddress[entry.iova, default: addresses.count]
-            if entry.slot == addresses.count {
-                slotOfAddress[entry.iova] = entry.slot
-                addresses.append(entry.iova)
-            }
+            entry.slot = slot(of: entry.iova)
             let cpu = Int(max(operation.cpu, 0))
             let last = lastOfCPU[cpu]
             let isSameTask = last >= 0 && entries[last].task == entry.task
@@ -102,6 +98,13 @@ struct ResolverWindow {
         isAnchored = unmaps.fixed * 5 >= unmaps.all * 4
     }
 
+    private mutating func slot(of address: UInt64) -> Int {
+        if let slot = slotOfAddress[address] { return slot }
+        slotOfAddress.set(address, addresses.count)
+        addresses.append(address)
+        return addresses.count - 1
+    }
+
     /// ns; a clock that runs backwards makes no pause.
     private static func pause(_ former: Int64, _ time: Int64) -> Int64 {
         let (pause, overflow) = time.subtractingReportingOverflow(former)
@@ -128,7 +131,7 @@ struct ResolverWindow {
 
     /// The maps that are live at the window's begin, and every list as it was then.
     func liveAtBegin(_ entries: inout ContiguousArray<Entry>) -> LiveMaps {
-        var live = LiveMaps(slots: slotOfAddress.count)
+        var live = LiveMaps(slots: addresses.count)
         for index in carried.indices {
             entries[count + index] = carried[index]
             live.append(count + index, &entries)
@@ -328,7 +331,11 @@ struct ResolverWindow {
     private mutating func finish(_ resolver: inout Resolver) {
         var live = liveAtBegin(&entries)
         swap(&occupancy, &resolver.occupancy)
-        defer { swap(&occupancy, &resolver.occupancy) }
+        swap(&mapped, &resolver.mapped)
+        defer {
+            swap(&occupancy, &resolver.occupancy)
+            swap(&mapped, &resolver.mapped)
+        }
         verdicts.reserveCapacity(count)
         for index in 0..<count {
             if entries[index].isMap {
@@ -349,6 +356,7 @@ struct ResolverWindow {
 
     private var live = LiveMaps(slots: 0)
     private var occupancy = Occupancy()
+    private var mapped = MappedPages()
 
     private mutating func finishMap(_ index: Int, _ live: inout LiveMaps) {
         let entry = entries[index]
@@ -370,6 +378,7 @@ struct ResolverWindow {
         entries[index].label = label
         entries[index].grade = grade
         entries[index].confidence = lead
+        mapped.add(entry)
         live.append(index, &entries)
     }
 
@@ -428,10 +437,14 @@ struct ResolverWindow {
                 label = entries[weakest].label
                 grade = label >= 0 ? .inferred : .ambiguous
                 remove(weakest, from: &live)
-            } else if entries[weakest].confidence < Resolver.sure {
+            } else if entries[weakest].grade.rawValue > Grade.hardware.rawValue, entries[weakest].pair < 0 {
                 for map in pieces.isEmpty ? [weakest] : pieces { correct(map, to: label) }
                 remove(weakest, from: &live)
             }
+        }
+        if candidates.isEmpty, entry.fixed < 0, mapped.mayHold(entry) {
+            // Something was mapped there, and nobody is left who could have it: the domain may be any of those that had it.
+            (label, grade) = (-1, .ambiguous)
         }
         entries[index].label = label
         entries[index].grade = grade
