@@ -139,7 +139,9 @@ struct MappedPages {
     /// Whether something there may have been mapped.
     func mayHold(_ entry: Entry) -> Bool {
         guard let pages = Self.pages(entry) else { return true }
-        if let large, pages.lowerBound <= large.upperBound >> 12, large.lowerBound >> 12 <= pages.upperBound { return true }
+        if let large, pages.lowerBound <= large.upperBound >> 12, large.lowerBound >> 12 <= pages.upperBound {
+            return true
+        }
         return pages.contains { page in
             let bit = Self.bit(page)
             return words[bit >> 6] >> UInt64(bit & 63) & 1 != 0
