@@ -84,10 +84,15 @@ extension OperationBuilder {
     private mutating func decide(_ count: Int) {
         let limit = count < waitingOperations.count ? waitingOperations[count].line : Int64.max
         let clueCount = clues.prefix { $0.line < limit }.count
-        let known = waitingOperations[..<count]
-        let open = known.indices.filter { isOpen(known[$0]) }
-        let (verdicts, late) = resolver.resolve(
-            ContiguousArray(open.map { known[$0] }), ContiguousArray(clues[..<clueCount]))
+        var open: ContiguousArray<Int> = []
+        var operationsOpen: ContiguousArray<Operation> = []
+        open.reserveCapacity(count)
+        operationsOpen.reserveCapacity(count)
+        for index in 0..<count where isOpen(waitingOperations[index]) {
+            open.append(index)
+            operationsOpen.append(waitingOperations[index])
+        }
+        let (verdicts, late) = resolver.resolve(operationsOpen, ContiguousArray(clues[..<clueCount]))
         for (index, verdict) in zip(open, verdicts) {
             let domain = verdict.label.map { self.domain(of: $0) } ?? unresolvedDomain
             waitingOperations[index].domain = domain

@@ -28,6 +28,7 @@ public enum Answer {
             writeCommands(rows.filter { $0["hardware"] as String? != nil }, output)
             try writeCaches(rows.filter { $0["iotlb"] as String? != nil }, database, trace: trace, output)
             writeWindows(try fetch(windows, database, trace: trace, by: "trace"), output)
+            try writeUnresolved(database, trace: trace, output)
             let id = try Int64.fetchOne(database, sql: "SELECT id FROM trace WHERE name = ?", arguments: [trace])
             for text in try id.map({ try MetadataDescription.contradictions($0, database) }) ?? [] {
                 output.say("note: \(text)")
@@ -145,6 +146,29 @@ public enum Answer {
         }
         if !notes.isEmpty { output.say("") }
         for note in notes { output.say("note: \(note)") }
+    }
+
+    /// Which of the windows are of operations of which the domain is not known: what closes those is not known either.
+    private static func writeUnresolved(_ database: Database, trace: String, _ output: TextOutput) throws {
+        let rows = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT replay.policy, sum(window_summary.windows), sum(window_summary.pages),
+                    total(CASE WHEN window_end.name = 'end of log' THEN window_summary.windows END)
+                FROM window_summary
+                JOIN window_end ON window_end.id = window_summary.window_end
+                JOIN domain ON domain.id = window_summary.domain
+                JOIN replay ON replay.id = window_summary.replay
+                JOIN trace ON trace.id = replay.trace
+                WHERE domain.name = 'unresolved' AND domain.evidence = 'assumed' AND NOT trace.single_domain
+                    AND window_end.name <> 'unreachable' AND trace.name = ?
+                GROUP BY replay.id ORDER BY replay.id
+                """, arguments: [trace])
+        for row in rows {
+            output.say(
+                "note: \(row[0] as String): \(row[1] as Int64) windows of \(row[2] as Int64) pages, \(Int64(row[3] as Double)) of them still open at the end, are of operations whose domain is not known (unresolved)"
+            )
+        }
     }
 
     private static func windowCells(_ row: Row) -> [DatabaseValue] {

@@ -140,7 +140,7 @@ public enum TraceDescription {
         func count(_ grade: Grade) -> Int64 { counts[Int64(grade.rawValue)] ?? 0 }
         if count(.ambiguous) > 0 {
             gaps.append(
-                "which domain \(count(.ambiguous)) of \(all) maps and unmaps belong to: they are taken for one domain, 'unresolved' (assumed)"
+                "which domain \(count(.ambiguous)) of \(all) maps and unmaps belong to: they are taken for one domain, 'unresolved' (assumed), in which maps, windows and hazards may be of several"
             )
         }
         if count(.assumed) > 0 {

@@ -73,7 +73,7 @@ struct LiveMaps {
 
 /// Which labels have something mapped on each page, as far as it is known.
 struct Occupancy {
-    private var labelsOfPage: [UInt64: UInt32] = [:]
+    private var labelsOfPage = FlatTable<UInt32>(none: 0)
 
     /// Larger operations do not count: they would cost too much, and flush queues hand out small ones.
     private static let pageLimit: UInt64 = 64
@@ -86,18 +86,65 @@ struct Occupancy {
 
     mutating func add(_ label: Int, _ entry: Entry) {
         guard labelsOfPage.count < Resolver.memoryLimit else { return }
-        for page in pages(entry) { labelsOfPage[page, default: 0] |= 1 << UInt32(label) }
+        for page in pages(entry) { labelsOfPage.set(page, (labelsOfPage[page] ?? 0) | 1 << UInt32(label)) }
     }
 
     mutating func remove(_ label: Int, _ entry: Entry) {
         for page in pages(entry) {
             guard let labels = labelsOfPage[page] else { continue }
             let left = labels & ~(1 << UInt32(label))
-            labelsOfPage[page] = left == 0 ? nil : left
+            if left == 0 { labelsOfPage.remove(page) } else { labelsOfPage.set(page, left) }
         }
     }
 
     func labels(_ entry: Entry) -> UInt32 {
         pages(entry).reduce(0) { $0 | (labelsOfPage[$1] ?? 0) }
+    }
+}
+
+/// Which pages a log has mapped so far: never forgets one, and takes some for mapped that were not. An unmap of what was not
+/// mapped is of something from before the recording, of whichever domain.
+struct MappedPages {
+    private static let bits = 1 << 22
+    private static let pageLimit: UInt64 = 64
+
+    private var words = ContiguousArray<UInt64>(repeating: 0, count: MappedPages.bits / 64)
+    /// From the first to the last byte of larger maps.
+    private var large: ClosedRange<UInt64>?
+
+    private static func pages(_ entry: Entry) -> ClosedRange<UInt64>? {
+        let first = entry.iova >> 12
+        let last = entry.iova.addingReportingOverflow(max(entry.size, 1) - 1)
+        guard !last.overflow, last.partialValue >> 12 - first < pageLimit else { return nil }
+        return first...last.partialValue >> 12
+    }
+
+    private static func bit(_ page: UInt64) -> Int {
+        Int(truncatingIfNeeded: (page &* 0x9e37_79b9_7f4a_7c15) >> 42)
+    }
+
+    mutating func add(_ entry: Entry) {
+        guard let pages = Self.pages(entry) else {
+            let last = entry.iova.addingReportingOverflow(max(entry.size, 1) - 1)
+            let end = last.overflow ? .max : last.partialValue
+            large = min(large?.lowerBound ?? .max, entry.iova)...max(large?.upperBound ?? 0, end)
+            return
+        }
+        for page in pages {
+            let bit = Self.bit(page)
+            words[bit >> 6] |= 1 << UInt64(bit & 63)
+        }
+    }
+
+    /// Whether something there may have been mapped.
+    func mayHold(_ entry: Entry) -> Bool {
+        guard let pages = Self.pages(entry) else { return true }
+        if let large, pages.lowerBound <= large.upperBound >> 12, large.lowerBound >> 12 <= pages.upperBound {
+            return true
+        }
+        return pages.contains { page in
+            let bit = Self.bit(page)
+            return words[bit >> 6] >> UInt64(bit & 63) & 1 != 0
+        }
     }
 }

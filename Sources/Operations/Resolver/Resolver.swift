@@ -28,6 +28,9 @@ struct Resolver {
     static let sure: Float = 1.5
     static let leastLead: Float = 0.5
 
+    /// What a window leaves of the counts of those before it.
+    static let memory: Float = 0.5
+
     /// The domains that the log has shown so far.
     private(set) var labels: [Label] = []
     private var indexOfLabel: [Label: Int] = [:]
@@ -45,7 +48,11 @@ struct Resolver {
     /// When each label was last flushed as a whole, in ns.
     var lastFlush: ContiguousArray<Int64> = []
     /// The last unmap of an address, while nothing was mapped there since.
-    var freed: [UInt64: Freed] = [:]
+    var freed = FlatTable<Freed>(none: Freed())
+    /// Its memory, for the next window.
+    var graph = BurstGraph()
+    /// Which pages the log has mapped so far.
+    var mapped = MappedPages()
     var reuse: [ReuseKey: Reuse] = [:]
     var windowNumber = 0
 
@@ -57,13 +64,13 @@ struct Resolver {
     }
 
     struct Freed {
-        var time: Int64
-        var size: UInt64
-        var task: Int32
-        var burst: Int
-        var window: Int
+        var time: Int64 = 0
+        var size: UInt64 = 0
+        var task: Int32 = 0
+        var burst = 0
+        var window = 0
         /// Unmaps of the address since it was mapped.
-        var count: Int
+        var count = 0
     }
 
     struct ReuseKey: Hashable {
@@ -114,9 +121,21 @@ struct Resolver {
         _ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>
     ) -> (verdicts: ContiguousArray<Verdict>, late: [(id: Int64, former: Verdict, now: Verdict)]) {
         windowNumber += 1
+        forgetSlowly()
         var window = ResolverWindow(operations, clues, &self)
         window.decide(&self)
         window.carry(into: &self)
         return (window.verdicts, window.late)
+    }
+
+    /// What was counted long ago weighs less: tasks end, and their numbers and the hardware's ids come again.
+    private mutating func forgetSlowly() {
+        for index in featureCounts.indices { featureCounts[index] *= Self.memory }
+        for (key, counts) in reuse {
+            var counts = counts
+            counts.total *= Self.memory
+            for label in 0..<labels.count { counts.withoutFlush[label] *= Self.memory }
+            reuse[key] = counts.total < 0.5 ? nil : counts
+        }
     }
 }

@@ -14,7 +14,10 @@ extension ResolverWindow {
         scoreReuse(&resolver)
         let tasks = tasksOfOneLabel(resolver)
         let bursts = neighbours.count
-        var graph = BurstGraph(nodes: bursts + labelCount)
+        var graph = BurstGraph()
+        swap(&graph, &resolver.graph)
+        defer { swap(&graph, &resolver.graph) }
+        graph.reset(nodes: bursts + labelCount)
         for label in 0..<labelCount {
             for other in 0..<label { graph.add(Self.ofLabels, bursts + label, bursts + other) }
         }
@@ -72,7 +75,7 @@ extension ResolverWindow {
 
     /// A flush queue hands an address out again when its domain was flushed, not before.
     private mutating func scoreReuse(_ resolver: inout Resolver) {
-        var live = ContiguousArray<Int32>(repeating: 0, count: slotOfAddress.count)
+        var live = ContiguousArray<Int32>(repeating: 0, count: addresses.count)
         for entry in entries[count...] { live[entry.slot] += 1 }
         var flush = 0
         for index in 0..<count {
@@ -88,14 +91,16 @@ extension ResolverWindow {
             if !entry.isMap {
                 let count = (resolver.freed[entry.iova]?.count ?? 0) + 1
                 if count == 1, resolver.freed.count >= Resolver.memoryLimit { resolver.freed.removeAll() }
-                resolver.freed[entry.iova] = Resolver.Freed(
-                    time: entry.time, size: entry.size, task: entry.task, burst: entry.burst,
-                    window: resolver.windowNumber, count: count)
+                resolver.freed.set(
+                    entry.iova,
+                    Resolver.Freed(
+                        time: entry.time, size: entry.size, task: entry.task, burst: entry.burst,
+                        window: resolver.windowNumber, count: count))
                 live[entry.slot] = max(live[entry.slot] - 1, 0)
                 continue
             }
             // Only where nobody else used the address meanwhile is it the former user who got it again.
-            if let freed = resolver.freed.removeValue(forKey: entry.iova), freed.count == 1, live[entry.slot] == 0,
+            if let freed = resolver.freed.remove(entry.iova), freed.count == 1, live[entry.slot] == 0,
                 freed.size == entry.size
             {
                 score(entry, freed, &resolver)
@@ -107,12 +112,8 @@ extension ResolverWindow {
     private mutating func score(_ map: Entry, _ freed: Resolver.Freed, _ resolver: inout Resolver) {
         var notFlushed: UInt32 = 0
         for label in 0..<labelCount where resolver.lastFlush[label] <= freed.time { notFlushed |= 1 << UInt32(label) }
-        let keys = [
-            Resolver.ReuseKey(task: map.task, isMap: true), Resolver.ReuseKey(task: freed.task, isMap: false),
-        ]
-        for key in keys where resolver.reuse[key] != nil || resolver.reuse.count < Resolver.featureLimit {
-            resolver.reuse[key, default: Resolver.Reuse()].count(notFlushed, labels: labelCount)
-        }
+        resolver.countReuse(Resolver.ReuseKey(task: map.task, isMap: true), notFlushed)
+        resolver.countReuse(Resolver.ReuseKey(task: freed.task, isMap: false), notFlushed)
         let all = labelCount == 32 ? UInt32.max : (1 << UInt32(labelCount)) - 1
         guard notFlushed != 0, notFlushed != all else { return }
         for label in 0..<labelCount {
@@ -140,92 +141,16 @@ extension ResolverWindow {
     }
 }
 
+extension Resolver {
+    fileprivate mutating func countReuse(_ key: ReuseKey, _ notFlushed: UInt32) {
+        guard reuse[key] != nil || reuse.count < Self.featureLimit else { return }
+        reuse[key, default: Reuse()].count(notFlushed, labels: labels.count)
+    }
+}
+
 extension Resolver.Reuse {
     mutating func count(_ labels: UInt32, labels count: Int) {
         total += 1
         for label in 0..<min(count, 32) where labels >> UInt32(label) & 1 != 0 { withoutFlush[label] += 1 }
-    }
-}
-
-/// Bursts and labels, and what speaks for or against two of them being of one domain. Joins the two for which most speaks,
-/// again and again, while anything does (greedy additive edge contraction).
-private struct BurstGraph {
-    private var edges: ContiguousArray<[Int: Float]>
-    private var parents: ContiguousArray<Int>
-    private var heap: ContiguousArray<(weight: Float, low: Int, high: Int)> = []
-
-    init(nodes: Int) {
-        edges = ContiguousArray(repeating: [:], count: nodes)
-        parents = ContiguousArray(0..<nodes)
-    }
-
-    mutating func add(_ weight: Float, _ one: Int, _ other: Int) {
-        guard one != other, weight != 0 else { return }
-        edges[one][other, default: 0] += weight
-        edges[other][one, default: 0] += weight
-    }
-
-    func root(of node: Int) -> Int {
-        var node = node
-        while parents[node] != node { node = parents[node] }
-        return node
-    }
-
-    mutating func contract() {
-        for node in edges.indices {
-            for (other, weight) in edges[node] where node < other && weight > 0 { push(weight, node, other) }
-        }
-        while let best = pop() {
-            guard parents[best.low] == best.low, parents[best.high] == best.high,
-                edges[best.low][best.high] == best.weight
-            else { continue }
-            let keepsLow = edges[best.low].count >= edges[best.high].count
-            let (kept, gone) = keepsLow ? (best.low, best.high) : (best.high, best.low)
-            parents[gone] = kept
-            let moved = edges[gone]
-            edges[gone] = [:]
-            edges[kept][gone] = nil
-            for (other, weight) in moved where other != kept {
-                edges[other][gone] = nil
-                let sum = (edges[kept][other] ?? 0) + weight
-                edges[kept][other] = sum
-                edges[other][kept] = sum
-                if sum > 0 { push(sum, min(kept, other), max(kept, other)) }
-            }
-        }
-    }
-
-    // MARK: - Heap
-
-    /// Whether one edge goes before another; never undecided between different edges, so that a log always gives the same.
-    private func precedes(_ one: Int, _ other: Int) -> Bool {
-        let (a, b) = (heap[one], heap[other])
-        if a.weight != b.weight { return a.weight > b.weight }
-        return (a.low, a.high) < (b.low, b.high)
-    }
-
-    private mutating func push(_ weight: Float, _ low: Int, _ high: Int) {
-        heap.append((weight, low, high))
-        var child = heap.count - 1
-        while child > 0, precedes(child, (child - 1) / 2) {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    private mutating func pop() -> (weight: Float, low: Int, high: Int)? {
-        guard let top = heap.first else { return nil }
-        heap.swapAt(0, heap.count - 1)
-        heap.removeLast()
-        var parent = 0
-        while true {
-            var first = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && precedes(child, first) {
-                first = child
-            }
-            if first == parent { return top }
-            heap.swapAt(parent, first)
-            parent = first
-        }
     }
 }

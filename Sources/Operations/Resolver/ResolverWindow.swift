@@ -8,8 +8,8 @@ struct ResolverWindow {
     let count: Int
     /// As they were when the window began.
     private var carried: ContiguousArray<Entry> = []
-    var slotOfAddress: [UInt64: Int] = [:]
-    private var addresses: ContiguousArray<UInt64> = []
+    private var slotOfAddress = FlatTable<Int>(none: -1)
+    private(set) var addresses: ContiguousArray<UInt64> = []
     /// For each burst the neighbour before it, -1 for none.
     var neighbours: ContiguousArray<Int> = []
     /// For each burst its first entry.
@@ -18,7 +18,9 @@ struct ResolverWindow {
     private(set) var flushes: ContiguousArray<(before: Int, label: Int?, time: Int64)> = []
     /// Whether nearly all unmaps have a clue of their own.
     private(set) var isAnchored = false
-    let labelCount: Int
+    private(set) var labelCount = 0
+    /// Addresses of its operations; those behind are of what parts of maps were left.
+    private var ownAddresses = 0
 
     /// Of each burst: its label, by how much that leads, and the scores of all labels.
     var labels: ContiguousArray<Int> = []
@@ -59,11 +61,7 @@ struct ResolverWindow {
             entry.task = operation.task
             entry.isMap = operation.kind == .map
             entry.feature = resolver.feature(task: operation.task, isMap: entry.isMap, size: entry.size)
-            entry.slot = slotOfAddress[entry.iova, default: addresses.count]
-            if entry.slot == addresses.count {
-                slotOfAddress[entry.iova] = entry.slot
-                addresses.append(entry.iova)
-            }
+            entry.slot = slot(of: entry.iova)
             let cpu = Int(max(operation.cpu, 0))
             let last = lastOfCPU[cpu]
             let isSameTask = last >= 0 && entries[last].task == entry.task
@@ -85,6 +83,7 @@ struct ResolverWindow {
             clue += 1
         }
         labelCount = resolver.labels.count
+        ownAddresses = addresses.count
         if !resolver.carried.isEmpty {
             for (slot, address) in addresses.enumerated() {
                 guard let live = resolver.carried[address] else { continue }
@@ -100,6 +99,13 @@ struct ResolverWindow {
             if !entry.isMap, entry.fixed >= 0 { sum.fixed += 1 }
         }
         isAnchored = unmaps.fixed * 5 >= unmaps.all * 4
+    }
+
+    private mutating func slot(of address: UInt64) -> Int {
+        if let slot = slotOfAddress[address] { return slot }
+        slotOfAddress.set(address, addresses.count)
+        addresses.append(address)
+        return addresses.count - 1
     }
 
     /// ns; a clock that runs backwards makes no pause.
@@ -121,14 +127,18 @@ struct ResolverWindow {
                 ownScores[entry.burst * labelCount + entry.fixed] += 2
             }
             if !isAnchored, labelCount > 1 { cluster(&resolver) }
-            for number in 0..<Self.sweeps { sweep(resolver, isFirst: number == 0) }
+            var former: ContiguousArray<Int> = []
+            for number in 0..<Self.sweeps where number < 2 || former != labels {
+                former = labels
+                sweep(resolver, isFirst: number == 0)
+            }
         }
         finish(&resolver)
     }
 
     /// The maps that are live at the window's begin, and every list as it was then.
     func liveAtBegin(_ entries: inout ContiguousArray<Entry>) -> LiveMaps {
-        var live = LiveMaps(slots: slotOfAddress.count)
+        var live = LiveMaps(slots: addresses.count)
         for index in carried.indices {
             entries[count + index] = carried[index]
             live.append(count + index, &entries)
@@ -200,7 +210,7 @@ struct ResolverWindow {
         scores = ownScores
         var live = liveAtBegin(&entries)
         for index in 0..<count { entries[index].excluded = 0 }
-        let features = countFeatures(resolver)
+        let features = weighFeatures(resolver)
         var pairs: [(map: Int, label: Int, isCertain: Bool)] = []
         for index in 0..<count {
             let entry = entries[index]
@@ -237,7 +247,7 @@ struct ResolverWindow {
                 }
                 remove(pick, from: &live)
             }
-            if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot]) }
+            if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot], size: entry.size) }
         }
         labelBursts(features, isFirst: isFirst)
         for index in 0..<count where entries[index].isMap { entries[index].pair = -1 }
@@ -248,10 +258,11 @@ struct ResolverWindow {
     }
 
     /// Whoever stays where a domain has unmapped is none of that domain.
-    private mutating func exclude(_ label: Int, _ head: Int) {
+    private mutating func exclude(_ label: Int, _ head: Int, size: UInt64) {
         var index = head
         while index >= 0 {
-            entries[index].excluded |= 1 << UInt32(label)
+            // What is larger may have lost a part.
+            if entries[index].size <= size { entries[index].excluded |= 1 << UInt32(label) }
             index = entries[index].next
         }
     }
@@ -284,7 +295,8 @@ struct ResolverWindow {
         }
     }
 
-    private func countFeatures(_ resolver: Resolver) -> ContiguousArray<Float> {
+    /// What the task, kind and size of an operation say for each label: `feature * labelCount + label`.
+    private func weighFeatures(_ resolver: Resolver) -> ContiguousArray<Float> {
         var counts = ContiguousArray<Float>(repeating: 0.3, count: resolver.featureCount * labelCount)
         let stride = Resolver.labelLimit
         for feature in 0..<min(resolver.featureCount, resolver.featureCounts.count / stride) {
@@ -296,19 +308,25 @@ struct ResolverWindow {
             let label = label(of: index)
             if label >= 0 { counts[entries[index].feature * labelCount + label] += 1 }
         }
+        // From counts to what they speak for each label.
+        for feature in 0..<resolver.featureCount {
+            var total: Float = 0
+            for label in 0..<labelCount { total += counts[feature * labelCount + label] }
+            for label in 0..<labelCount {
+                counts[feature * labelCount + label] = 2 * log(counts[feature * labelCount + label] / total)
+            }
+        }
         return counts
     }
 
     private mutating func labelBursts(_ features: ContiguousArray<Float>, isFirst: Bool) {
         for burst in labels.indices {
             let feature = entries[firsts[burst]].feature
-            var total: Float = 0
-            for label in 0..<labelCount { total += features[feature * labelCount + label] }
             let neighbour = neighbours[burst]
             var (best, first, second) = (-1, -Float.infinity, -Float.infinity)
             for label in 0..<labelCount {
                 var score = scores[burst * labelCount + label]
-                score += 2 * log(features[feature * labelCount + label] / total)
+                score += features[feature * labelCount + label]
                 if neighbour >= 0, leads[neighbour] >= Resolver.sure, labels[neighbour] == label { score += 1 }
                 scores[burst * labelCount + label] = score
                 if score > first {
@@ -326,15 +344,19 @@ struct ResolverWindow {
 
     /// Goes through the window once more and decides on each operation so that maps and unmaps fit together.
     private mutating func finish(_ resolver: inout Resolver) {
-        var live = liveAtBegin(&entries)
+        live = liveAtBegin(&entries)
         swap(&occupancy, &resolver.occupancy)
-        defer { swap(&occupancy, &resolver.occupancy) }
+        swap(&mapped, &resolver.mapped)
+        defer {
+            swap(&occupancy, &resolver.occupancy)
+            swap(&mapped, &resolver.mapped)
+        }
         verdicts.reserveCapacity(count)
         for index in 0..<count {
             if entries[index].isMap {
-                finishMap(index, &live)
+                finishMap(index)
             } else {
-                finishUnmap(index, &live)
+                finishUnmap(index)
             }
             let entry = entries[index]
             verdicts.append(Verdict(label: entry.label >= 0 ? entry.label : nil, grade: entry.grade))
@@ -344,13 +366,13 @@ struct ResolverWindow {
                 resolver.featureCounts[place] += 1
             }
         }
-        self.live = live
     }
 
     private var live = LiveMaps(slots: 0)
     private var occupancy = Occupancy()
+    private var mapped = MappedPages()
 
-    private mutating func finishMap(_ index: Int, _ live: inout LiveMaps) {
+    private mutating func finishMap(_ index: Int) {
         let entry = entries[index]
         var (label, grade, lead) = (-1, Grade.ambiguous, Float(0))
         if entry.fixed >= 0 {
@@ -360,22 +382,25 @@ struct ResolverWindow {
         } else if labelCount > 0 {
             (label, lead) = (labels[entry.burst], leads[entry.burst])
             if lead < Resolver.leastLead { label = -1 }
-            if label >= 0, labelCount > 1 { label = free(label, entry) }
+            // Who is sure takes the place of an old map: that was not the domain's, or has gone unseen.
+            let takes = lead >= Resolver.sure && labelCount > 1 && label >= 0 && hasOnlyOld(label, entry)
+            if label >= 0, labelCount > 1, !takes { label = free(label, entry) }
             if label >= 0 { grade = .inferred }
         }
         if label >= 0 {
-            if occupancy.labels(entry) >> UInt32(label) & 1 != 0 { evict(label, entry, &live) }
+            if occupancy.labels(entry) >> UInt32(label) & 1 != 0 { evict(label, entry) }
             occupancy.add(label, entry)
         }
         entries[index].label = label
         entries[index].grade = grade
         entries[index].confidence = lead
+        mapped.add(entry)
         live.append(index, &entries)
     }
 
     /// The domain maps what another map is still live at: one that was taken for one of this domain wrongly, or whose unmap
     /// was not recognised.
-    private mutating func evict(_ label: Int, _ entry: Entry, _ live: inout LiveMaps) {
+    private mutating func evict(_ label: Int, _ entry: Entry) {
         let reach: UInt64 = 32 << 12
         var address = entry.iova > reach ? entry.iova - reach : 0
         let end = entry.iova &+ min(entry.size, reach)
@@ -384,10 +409,12 @@ struct ResolverWindow {
             while other >= 0 {
                 let (next, former) = (entries[other].next, entries[other])
                 if former.label == label, former.iova &+ former.size > entry.iova || former.iova >= entry.iova {
-                    live.remove(other, &entries)
                     if former.grade == .inferred, former.pair < 0, labelCount > 1 {
+                        // It stays, for whoever unmaps it.
                         correct(other, to: -1)
+                        entries[other].confidence = 0
                     } else {
+                        live.remove(other, &entries)
                         occupancy.remove(label, former)
                     }
                 }
@@ -395,6 +422,22 @@ struct ResolverWindow {
             }
             address = address &+ 4096
         }
+    }
+
+    /// Whether all that is live of the label at the same address was only inferred in an earlier window.
+    private func hasOnlyOld(_ label: Int, _ entry: Entry) -> Bool {
+        guard entry.excluded >> UInt32(label) & 1 == 0 else { return false }
+        var (other, isFound) = (live.heads[entry.slot], false)
+        while other >= 0 {
+            if entries[other].label == label {
+                guard entries[other].burst < 0, entries[other].pair < 0, entries[other].grade == .inferred else {
+                    return false
+                }
+                isFound = true
+            }
+            other = entries[other].next
+        }
+        return isFound
     }
 
     /// The label, if its domain has nothing at the map's address, otherwise the best other one of which that is true.
@@ -410,8 +453,9 @@ struct ResolverWindow {
         return best
     }
 
-    private mutating func finishUnmap(_ index: Int, _ live: inout LiveMaps) {
+    private mutating func finishUnmap(_ index: Int) {
         findCandidates(index, live)
+        if candidates.isEmpty, finishPart(index) { return }
         let entry = entries[index]
         var (label, grade) = (-1, Grade.ambiguous)
         if entry.fixed >= 0 {
@@ -421,22 +465,58 @@ struct ResolverWindow {
             if label >= 0 { grade = .inferred }
         }
         if label >= 0, let own = candidates.first(where: { entries[$0].label == label }) {
-            remove(own, from: &live)
+            finishRemoval(own)
         } else if let weakest = candidates.min(by: { entries[$0].confidence < entries[$1].confidence }) {
             if entry.fixed < 0 {
                 // It removes what is there, of whichever domain: otherwise that would stay, and this be of nothing.
                 label = entries[weakest].label
                 grade = label >= 0 ? .inferred : .ambiguous
-                remove(weakest, from: &live)
-            } else if entries[weakest].confidence < Resolver.sure {
+                finishRemoval(weakest)
+            } else if entries[weakest].grade.rawValue > Grade.hardware.rawValue, entries[weakest].pair < 0 {
                 for map in pieces.isEmpty ? [weakest] : pieces { correct(map, to: label) }
-                remove(weakest, from: &live)
+                finishRemoval(weakest)
             }
+        }
+        if labelCount > 1, candidates.isEmpty, entry.fixed < 0, mapped.mayHold(entry) {
+            // Something was mapped there, and nobody is left who could have it: the domain may be any of those that had it.
+            (label, grade) = (-1, .ambiguous)
         }
         entries[index].label = label
         entries[index].grade = grade
         if label >= 0 { occupancy.remove(label, entry) }
-        if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot]) }
+        if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot], size: entry.size) }
+    }
+
+    /// An unmap of the first bytes of a larger map is of that map's domain; what it leaves is a map of its own.
+    private mutating func finishPart(_ index: Int) -> Bool {
+        let entry = entries[index]
+        guard entry.size > 0 else { return false }
+        var whole = live.heads[entry.slot]
+        while whole >= 0, entries[whole].size <= entry.size || entry.fixed >= 0 && entries[whole].label != entry.fixed {
+            whole = entries[whole].next
+        }
+        guard whole >= 0 else { return false }
+        let (rest, overflow) = entry.iova.addingReportingOverflow(entry.size)
+        guard !overflow else { return false }
+        live.remove(whole, &entries)
+        entries[index].label = entries[whole].label
+        if entry.fixed >= 0 {
+            entries[index].grade = entry.fixedGrade
+        } else {
+            entries[index].grade = entries[whole].label >= 0 ? .inferred : .ambiguous
+        }
+        if entries[whole].label >= 0 { occupancy.remove(entries[whole].label, entry) }
+        entries[whole].iova = rest
+        entries[whole].size -= entry.size
+        entries[whole].slot = slot(of: rest)
+        while live.heads.count < addresses.count { live.heads.append(-1) }
+        live.append(whole, &entries)
+        return true
+    }
+
+    private mutating func finishRemoval(_ map: Int) {
+        live.remove(map, &entries)
+        for piece in pieces.dropFirst() { live.remove(piece, &entries) }
     }
 
     /// A map was taken for one of another domain, or of none, when less was known.
@@ -466,7 +546,10 @@ struct ResolverWindow {
                 maps.append(entries[index])
                 index = entries[index].next
             }
-            if let former = resolver.carried[address] { resolver.carriedCount -= former.count }
+            if let former = resolver.carried[address] {
+                resolver.carriedCount -= former.count
+                if slot >= ownAddresses { maps = former + maps }
+            }
             guard !maps.isEmpty, resolver.carriedCount < Resolver.memoryLimit else {
                 resolver.carried[address] = nil
                 continue
