@@ -63,8 +63,10 @@ public struct Comparison: Sendable {
             guard let other = others.last(where: { $0.options == replay.options }) ?? others.last else { continue }
             // Of several replays that differ in their options one is taken: that which the other log has, else the newest.
             let own = a.replays.filter { $0.requested == replay.requested }
-            let isBest = replay.options == other.options
-                || own.last?.options == replay.options && !own.contains { own in others.contains { $0.options == own.options } }
+            let isBest =
+                replay.options == other.options
+                || own.last?.options == replay.options
+                    && !own.contains { own in others.contains { $0.options == own.options } }
             if isBest { lines += Self.lines(replay, other) }
         }
     }
@@ -77,7 +79,8 @@ public struct Comparison: Sendable {
         var known: [String] = []
         for line in lines where !known.contains(line.measure) { known.append(line.measure) }
         for measure in measures where !known.contains(measure) {
-            throw ComparisonError(message: "--measure \(measure): there is no such measure; there are: \(known.joined(separator: ", "))")
+            throw ComparisonError(
+                message: "--measure \(measure): there is no such measure; there are: \(known.joined(separator: ", "))")
         }
         lines = lines.filter { measures.contains($0.measure) }
     }
@@ -112,7 +115,9 @@ public struct Comparison: Sendable {
 
     // MARK: - Reading
 
-    private static let words: Set<String> = ["trace", "name", "replay", "requested", "policy", "options", "layer", "evidence"]
+    private static let words: Set<String> = [
+        "trace", "name", "replay", "requested", "policy", "options", "layer", "evidence",
+    ]
 
     private static func read(_ side: Side) throws -> Log {
         try side.store.read { database in
@@ -121,7 +126,8 @@ public struct Comparison: Sendable {
                 database, sql: "SELECT * FROM how_each_log_ran WHERE trace = ?", arguments: [trace.id])
             let whole = Measured(measures: row.map(measures) ?? [])
             let replays = try Row.fetchAll(
-                database, sql: "SELECT * FROM how_each_replay_ran WHERE trace = ? ORDER BY replay", arguments: [trace.id]
+                database, sql: "SELECT * FROM how_each_replay_ran WHERE trace = ? ORDER BY replay",
+                arguments: [trace.id]
             ).map { row in
                 Measured(
                     requested: row["requested"], policy: row["policy"], options: row["options"], layer: row["layer"],
@@ -149,7 +155,8 @@ public struct Comparison: Sendable {
         if try database.tableExists("metadata") {
             facts["kernel"] = try String.fetchOne(
                 database,
-                sql: "SELECT value FROM metadata WHERE trace = ? AND key IN ('kernel_release', 'kernel') ORDER BY key DESC",
+                sql:
+                    "SELECT value FROM metadata WHERE trace = ? AND key IN ('kernel_release', 'kernel') ORDER BY key DESC",
                 arguments: [trace.id])
         }
         return facts

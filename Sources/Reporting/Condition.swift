@@ -60,7 +60,8 @@ public struct Condition: Sendable {
         static let all = [
             Unit(name: "ns", factor: 1, isTime: true), Unit(name: "us", factor: 1e3, isTime: true),
             Unit(name: "µs", factor: 1e3, isTime: true), Unit(name: "ms", factor: 1e6, isTime: true),
-            Unit(name: "s", factor: 1e9, isTime: true), Unit(name: "K", factor: 1024), Unit(name: "M", factor: 1_048_576),
+            Unit(name: "s", factor: 1e9, isTime: true), Unit(name: "K", factor: 1024),
+            Unit(name: "M", factor: 1_048_576),
             Unit(name: "G", factor: 1_073_741_824), Unit(name: "%", factor: 1),
         ]
     }
@@ -87,7 +88,8 @@ public struct Condition: Sendable {
         limit = try Self.limit(right, comparison, text)
     }
 
-    private static func limit(_ right: String, _ comparison: Comparison, _ text: String) throws(ConditionError) -> Limit {
+    private static func limit(_ right: String, _ comparison: Comparison, _ text: String) throws(ConditionError) -> Limit
+    {
         let isQuoted = right.count >= 2 && (right.first == "'" || right.first == "\"") && right.first == right.last
         if !isQuoted {
             let digits = right.prefix { $0.isNumber || "+-.eE".contains($0) }

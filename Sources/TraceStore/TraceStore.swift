@@ -221,7 +221,8 @@ extension TraceStore {
                 sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
                 arguments: [trace.id])
             for table in [
-                "log_piece", "log_part", "mapping_summary", "page_size_summary", "churn_total", "churn_step", "domain", "task", "device", "unit", "event_count",
+                "log_piece", "log_part", "mapping_summary", "page_size_summary", "churn_total", "churn_step", "domain",
+                "task", "device", "unit", "event_count",
                 "kind_count", "parse_issue",
                 "parse_issue_count", "lost_events",
             ] {

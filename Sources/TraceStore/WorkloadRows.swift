@@ -187,10 +187,12 @@ public struct WorkloadRows: Sendable {
         }
         for row in totals ?? [] {
             let distances = row.distances
-            let reuse = [distances[0].count] + distances[0].columns + distances[1].columns
+            let reuse =
+                [distances[0].count] + distances[0].columns + distances[1].columns
                 + [distances[2].count] + distances[2].columns + distances[3].columns
             try database.cachedStatement(
-                sql: "INSERT INTO churn_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                sql:
+                    "INSERT INTO churn_total VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             ).execute(
                 arguments: [trace.id] + numbers.columns(row.of) + [
                     row.maps, row.unmaps, row.mappedBytes, row.unmappedBytes,

@@ -29,7 +29,8 @@ struct CompareCommand: ParsableCommand {
 
     @Option(
         name: .customLong("measure"),
-        help: ArgumentHelp("Only this measure, as the first column calls it; may be given several times.", valueName: "name"))
+        help: ArgumentHelp(
+            "Only this measure, as the first column calls it; may be given several times.", valueName: "name"))
     var measures: [String] = []
 
     @OptionGroup var gate: GateOptions
@@ -40,8 +41,10 @@ struct CompareCommand: ParsableCommand {
 
     func run() throws {
         let gate = try gate.makeGate()
-        var comparison = try areLogs() ? ofLogs() : ofTraces()
-        do { try comparison.keep(measures) } catch let error as ComparisonError { throw UsageError(message: error.message) }
+        var (comparison, isDamaged) = try areLogs() ? ofLogs() : ofTraces()
+        do { try comparison.keep(measures) } catch let error as ComparisonError {
+            throw UsageError(message: error.message)
+        }
         try output.write { output in
             try GateOptions.translatingErrors {
                 try comparison.write(gate: gate, format: self.output.format, to: output)
@@ -56,6 +59,7 @@ struct CompareCommand: ParsableCommand {
             Message.note("no policy was replayed in both: iommu-trace replay --trace NAME")
         }
         try GateOptions.check(gate)
+        if isDamaged { throw ExitStatus.damaged }
     }
 
     /// Names of traces come first: a file may be called like one.
@@ -63,27 +67,38 @@ struct CompareCommand: ParsableCommand {
         let files = FileManager.default
         guard with == nil, files.fileExists(atPath: first), files.fileExists(atPath: second) else { return false }
         guard files.fileExists(atPath: database.file) else { return true }
-        let known = try database.open(.read).read { try TraceSummary.names($0) }
+        // What cannot be read is no reason not to look at the logs.
+        let known = (try? database.open(.read).read { try TraceSummary.names($0) }) ?? []
         return !(known.contains(first) && known.contains(second))
     }
 
-    private func ofTraces() throws -> Comparison {
+    private func ofTraces() throws -> (Comparison, isDamaged: Bool) {
         let store = try database.open(.read)
         let other = try with.map { try TraceStore(path: $0, access: .read) } ?? store
-        return try Comparison(.init(store, trace: first), .init(other, trace: second))
+        return (try Comparison(.init(store, trace: first), .init(other, trace: second)), false)
     }
 
-    private func ofLogs() throws -> Comparison {
+    private func ofLogs() throws -> (Comparison, isDamaged: Bool) {
         let replay = try policies.makeReplay()
         var sides: [Comparison.Side] = []
+        var isDamaged = false
         for log in [first, second] {
             // One each: the same log twice is a fair question.
             let store = try TraceStore(path: "", access: .create)
             Interrupt.onSignal { store.interrupt() }
-            _ = try ImportStep.run([log], name: nil, options: LogImport.Options(), progress: progress.progress) { store }
+            let outcome = try ImportStep.run(
+                [log], name: nil, options: LogImport.Options(), progress: progress.progress
+            ) {
+                store
+            }
+            if case .imported(_, isDamaged: true) = outcome {
+                Message.note(
+                    "\(log): a part of the log could not be taken; import it and see: iommu-trace report issues")
+                isDamaged = true
+            }
             _ = try ReplayStep.run(replay, in: store, trace: nil, progress: progress.progress)
             sides.append(Comparison.Side(store, trace: nil))
         }
-        return try Comparison(sides[0], sides[1])
+        return (try Comparison(sides[0], sides[1]), isDamaged)
     }
 }

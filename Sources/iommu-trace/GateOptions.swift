@@ -7,7 +7,8 @@ struct GateOptions: ParsableArguments {
         name: .customLong("fail-if"),
         help: ArgumentHelp(
             "Exit with 1 if any row meets this condition; may be given several times.",
-            discussion: "A column, one of < <= > >= == !=, and a value with or without a unit: ns us ms s, K M G (bytes), %. "
+            discussion:
+                "A column, one of < <= > >= == !=, and a value with or without a unit: ns us ms s, K M G (bytes), %. "
                 + "Words are compared with == and !=. What is not known meets nothing.",
             valueName: "condition"))
     var conditions: [String] = []

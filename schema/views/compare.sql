@@ -73,7 +73,7 @@ SELECT
     stale.p99_ns AS window_p99_ns,
     stale.max_ns AS window_max_ns,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.exposure_page_seconds, 0) / span.seconds END
-        AS exposure_pages,
+        AS mean_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.peak_stale_pages, 0) END AS peak_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(hazards.pages, 0) / span.seconds END AS hazard_pages_per_second,
     1.0 * replay.iotlb_misses / nullif(replay.unmap_calls, 0) AS iotlb_misses_per_unmap,

@@ -154,8 +154,9 @@ struct ChurnTally {
         while levels.count < cells.members.count { levels.append(Level()) }
     }
 
-    private static func add(_ sum: inout Sum, maps: Int64 = 0, mapped: Int64 = 0, unmaps: Int64 = 0, unmapped: Int64 = 0)
-    {
+    private static func add(
+        _ sum: inout Sum, maps: Int64 = 0, mapped: Int64 = 0, unmaps: Int64 = 0, unmapped: Int64 = 0
+    ) {
         sum.maps &+= maps
         sum.unmaps &+= unmaps
         sum.mappedBytes = sum.mappedBytes.addingSaturated(mapped)
@@ -207,7 +208,9 @@ struct ChurnTally {
             for member in [0, groups.0, groups.1, groups.2] { cellsOf[member].append(cell) }
         }
         var byCell: [Int: [(key: UInt64, count: Int64)]] = [:]
-        for (key, count) in zip(histogram.keys, histogram.sums) { byCell[Int(key >> 18), default: []].append((key, count)) }
+        for (key, count) in zip(histogram.keys, histogram.sums) {
+            byCell[Int(key >> 18), default: []].append((key, count))
+        }
         var merged = MergedHistogram()
         return cellsOf.indices.map { member in
             var row = ChurnTotalRow(of: cells.members[member])
