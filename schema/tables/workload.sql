@@ -1,5 +1,5 @@
 CREATE TABLE page_size_summary (
-    -- Which page sizes the maps of a log get, and why no larger ones (design §4 24). Written by the first replay of a log with
+    -- Which page sizes the maps of a log get, and why no larger ones (design §4 25). Written by the first replay of a log with
     -- these page sizes; the same for all policies. Evidence: assumed, no log tells which sizes an IOMMU offers.
     trace            INTEGER NOT NULL REFERENCES trace,  -- the log
     offered          TEXT NOT NULL,                      -- page sizes of all domains, as given with --page-sizes
@@ -22,7 +22,7 @@ CREATE TABLE page_size_summary (
 ) STRICT;
 
 CREATE TABLE churn_total (
-    -- What was mapped and unmapped altogether, and by domain, device and task (design §4 25). Written by the first replay of a
+    -- What was mapped and unmapped altogether, and by domain, device and task (design §4 26). Written by the first replay of a
     -- log; the same for all policies.
     trace               INTEGER NOT NULL REFERENCES trace, -- the log
     told_by             TEXT NOT NULL,                     -- 'trace', 'domain', 'device', 'task'

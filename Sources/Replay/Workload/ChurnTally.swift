@@ -1,7 +1,7 @@
 import IOMMUModel
 import TraceStore
 
-/// How much is mapped and unmapped, how soon addresses and pages are used again, and what is mapped at a time (design §4 25).
+/// How much is mapped and unmapped, how soon addresses and pages are used again, and what is mapped at a time (design §4 26).
 ///
 /// Rests on the log's maps and unmaps alone: on no policy, and on no page size.
 struct ChurnTally {

@@ -1,7 +1,7 @@
 import IOMMUModel
 import TraceStore
 
-/// Which page sizes the maps of a log get, and what keeps them from being larger (design §4 24).
+/// Which page sizes the maps of a log get, and what keeps them from being larger (design §4 25).
 struct PageSizeTally {
     private struct Sum {
         var callbacks: Int64 = 0
