@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 5
+    public static let version: Int32 = 6
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -33,6 +33,7 @@ public enum Schema {
         File("cost", PackageResources.cost_sql),
         File("iotlb", PackageResources.iotlb_sql),
         File("recording", PackageResources.recording_sql),
+        File("workload", PackageResources.workload_sql),
     ]
 
     /// `views/`
@@ -43,6 +44,7 @@ public enum Schema {
         File("implied", PackageResources.implied_sql),
         File("missing", PackageResources.missing_sql),
         File("disagrees", PackageResources.disagrees_sql),
+        File("compare", PackageResources.compare_sql),
     ]
 
     /// `costs/default.txt`: how long one step takes, in the format of a cost file.
@@ -56,12 +58,17 @@ public enum Schema {
         File("hazards", PackageResources.hazards_sql),
         File("latency", PackageResources.latency_sql),
         File("timeline", PackageResources.timeline_sql),
+        File("page-sizes", PackageResources.page_sizes_sql),
+        File("churn", PackageResources.churn_sql),
+        File("churn-timeline", PackageResources.churn_timeline_sql),
+        File("tlb", PackageResources.tlb_sql),
         File("costs", PackageResources.costs_sql),
         File("constants", PackageResources.constants_sql),
         File("calibration", PackageResources.calibration_sql),
         File("domains", PackageResources.domains_sql),
         File("validate", PackageResources.validate_sql),
         File("differences", PackageResources.differences_sql),
+        File("evidence", PackageResources.evidence_sql),
         File("issues", PackageResources.issues_sql),
         File("events", PackageResources.events_sql),
         File("losses", PackageResources.losses_sql),

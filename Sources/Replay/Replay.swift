@@ -50,6 +50,10 @@ public struct Replay: Sendable {
             let options = options.adopting(trace)
             let part = try trace.find(options.part, database)
             var engine = ReplayEngine(trace, requests, options: options, part: part)
+            let missing = try WorkloadRows.Missing(database, trace, offered: options.pageSizes.text)
+            if part.isWhole, missing.isAny {
+                engine.workload = Workload(trace, options.pageSizes, missing: missing)
+            }
             var writer = try ReplayWriter(
                 database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy, part)) })
             defer { writer.close() }
@@ -80,6 +84,7 @@ public struct Replay: Sendable {
                     staleEntries: lane.cache?.staleEntries ?? [])
             }
             if part.isWhole { try writer.write(Array(engine.mappings)) }
+            try engine.workload?.rows.write(database, trace)
             progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))
             return trace.name
         }

@@ -36,6 +36,8 @@ struct ReplayEngine {
     private var hazards: HazardFinder
     /// Maps that hardware which caches absent translations has not been told of yet.
     private var mapRuns: MapRuns?
+    /// What the maps and unmaps amount to by themselves, if that is asked.
+    var workload: Workload?
     private var nextLoss = 0
     private var latestTime = Int64.min
 
@@ -172,7 +174,12 @@ struct ReplayEngine {
         hazards.map(operation, range, tables[index])
         mappings[index].maps += 1
         mappings[index].mappedBytes &+= range.size
-        if changeTable(operation, range, at: index) > 0 {
+        let replaced = changeTable(operation, range, at: index)
+        if workload != nil {
+            let device = device(of: operation)
+            workload?.map(operation, range, device: device, isOverLive: replaced > 0)
+        }
+        if replaced > 0 {
             mappings[index].mapsOverLive += 1
             for cache in caches { cache.replaced(operation.domain, range, tables[index]) }
         }
@@ -251,6 +258,10 @@ struct ReplayEngine {
         let cell = cell(of: operation)
         let range = AddressRange(start: operation.iova, size: result)
         count(operation, range, result: result, isAttached: isAttached, at: index)
+        if workload != nil {
+            let device = device(of: operation)
+            workload?.unmap(operation, range, device: device, result: result)
+        }
         var window: Window?
         if let range {
             if !isAttached {
@@ -284,9 +295,12 @@ struct ReplayEngine {
     /// The domain, device and task that an operation is counted for.
     private func cell(of operation: StoredOperation) -> Int32 {
         stale.cells.number(
-            domain: operation.domain,
-            device: operation.device > 0 ? operation.device : attachments.state.onlyDevice(of: operation.domain),
-            task: operation.task)
+            domain: operation.domain, device: device(of: operation), task: operation.task)
+    }
+
+    /// The device that an operation is counted for; 0 if the log does not show it, or shows several.
+    private func device(of operation: StoredOperation) -> Int32 {
+        operation.device > 0 ? operation.device : attachments.state.onlyDevice(of: operation.domain)
     }
 
     private mutating func open(_ operation: StoredOperation, _ range: AddressRange, cell: Int32) -> Window {

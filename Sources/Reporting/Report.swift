@@ -7,6 +7,7 @@ import TraceStore
 /// The file's first comment line is the question; a line `-- by: trace, domain` names what rows may be told apart by. For the
 /// format `table`, which is read by people, `-- tables leave out:` names columns that it goes without, `-- under: constants` has the
 /// constants listed under the table, `-- under: contradictions` what contradicts the events, and `-- note:` a sentence.
+/// `-- without rows:` says what to do where there are none.
 public struct Report: Sendable {
     /// The file's name, and the command line's.
     public let name: String
@@ -24,6 +25,8 @@ public struct Report: Sendable {
     let listsContradictions: Bool
     /// What a table says at its end.
     let notes: [String]
+    /// What to do where there are no rows, although the log was replayed.
+    public let hintWithoutRows: String?
 
     /// All reports, in the order in which they are listed.
     public static let catalogue = Schema.reports.map(Report.init)
@@ -53,6 +56,7 @@ public struct Report: Sendable {
         columnsLeftOut = list("tables leave out: ")
         listsConstants = list("under: ").contains("constants")
         listsContradictions = list("under: ").contains("contradictions")
+        hintWithoutRows = comments.first { $0.hasPrefix("without rows: ") }.map { String($0.dropFirst(14)) }
         notes = comments.filter { $0.hasPrefix("note: ") }.map(String.init)
     }
 
@@ -61,7 +65,8 @@ public struct Report: Sendable {
 
     /// Whether it asks for replays and there is none.
     public func isWaitingForReplay(in store: TraceStore) throws -> Bool {
-        guard sql.contains("JOIN replay") || sql.contains("FROM replay") else { return false }
+        let tables = ["replay", "churn_total", "churn_step", "page_size_summary"]
+        guard tables.contains(where: { sql.contains("JOIN \($0)") || sql.contains("FROM \($0)") }) else { return false }
         return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM replay)") ?? false }
     }
 
@@ -77,18 +82,22 @@ public struct Report: Sendable {
     ///   - trace: a trace's name; `nil` for all.
     ///   - grouping: one of ``groupings``; `nil` for the first.
     ///   - costs: constants that stand before the built-in ones, where it ``takesCosts``.
+    ///   - gate: conditions that the rows are held against.
     /// - Returns: how many rows there were.
     @discardableResult
     public func write(
-        from store: TraceStore, trace: String?, by grouping: String?, costs: CostFile? = nil, format: OutputFormat,
-        to output: TextOutput
+        from store: TraceStore, trace: String?, by grouping: String?, costs: CostFile? = nil, gate: Gate = Gate(),
+        format: OutputFormat, to output: TextOutput
     ) throws -> Int {
         try store.read { database in
             if let trace { _ = try TraceSummary(database, name: trace, path: store.path) }
             let statement = try database.makeStatement(sql: sql)
             statement.arguments = try arguments(trace: trace, by: grouping, costs)
-            guard format == .table else { return try Query.write(statement, format: format, to: output) }
-            return try writeTable(statement, trace: trace, costs, database, to: output)
+            try gate.begin(statement.columnNames)
+            guard format == .table else {
+                return try Query.write(statement, format.renderer(output)) { gate.look(at: $0) }
+            }
+            return try writeTable(statement, trace: trace, costs, gate, database, to: output)
         }
     }
 
@@ -102,11 +111,12 @@ public struct Report: Sendable {
     }
 
     private func writeTable(
-        _ statement: Statement, trace: String?, _ costs: CostFile?, _ database: Database, to output: TextOutput
+        _ statement: Statement, trace: String?, _ costs: CostFile?, _ gate: Gate, _ database: Database, to output: TextOutput
     ) throws -> Int {
         var used: Set<String> = []
         let renderer = IntervalRenderer(OutputFormat.table.renderer(output), leavingOut: columnsLeftOut)
         let count = try Query.write(statement, renderer) { row in
+            gate.look(at: row)
             guard listsConstants, let constants = row["constants"] as String? else { return }
             for constant in constants.split(separator: ", ") {
                 used.formUnion(constant.split(separator: " ").prefix(1).map(String.init))

@@ -237,7 +237,8 @@ extension TraceStore {
                 arguments: [trace.id])
             for table in [
                 "log_piece", "log_part", "metadata", "buffer_counter", "probe_counter", "iommu_group", "mapping_summary",
-                "domain", "task", "device", "unit", "event_count", "kind_count", "parse_issue",
+                "page_size_summary", "churn_total", "churn_step", "domain", "task", "device", "unit", "event_count",
+                "kind_count", "parse_issue",
                 "parse_issue_count", "lost_events",
             ] {
                 try database.execute(sql: "DELETE FROM \(table) WHERE trace = ?", arguments: [trace.id])

@@ -13,6 +13,8 @@ struct ReportCommand: ParsableCommand {
               iommu-trace report savings
               iommu-trace report savings --by domain --format csv -o savings.csv
               iommu-trace report costs --cost mine.txt --by domain
+              iommu-trace report windows --fail-if 'p99_ns > 20ms' --fail-if 'hazards_page_reuse > 0'
+              iommu-trace report churn --by task --show-sql | sqlite3 -box iommu-trace.db
               iommu-trace report --list
             """)
 
@@ -39,6 +41,12 @@ struct ReportCommand: ParsableCommand {
             valueName: "file"), completion: .file())
     var cost: String?
 
+    @Flag(
+        help: ArgumentHelp(
+            "Print the query instead of running it, with its parameters filled in: for sqlite3 FILE."))
+    var showSql = false
+
+    @OptionGroup var gate: GateOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var progress: ProgressOptions
@@ -65,17 +73,40 @@ struct ReportCommand: ParsableCommand {
                 message: "report \(name) computes no times, so --cost means nothing to it; it goes with: \(names)")
         }
         let costs = try cost.map { try CostFile(path: $0) }
+        if showSql {
+            guard gate.isEmpty else {
+                throw UsageError(message: "--show-sql runs no query, so there are no rows for --fail-if")
+            }
+            let json = try costs?.json()
+            try output.write { $0.print(report.sql(trace: trace, by: by, costs: json), terminator: "") }
+            return
+        }
+        let gate = try gate.makeGate()
         let store = try database.open(.read)
         let line = ProgressLine("report \(name)", progress.progress, query: store)
         defer { line.finish() }
         var rows = 0
-        try output.write {
-            rows = try report.write(from: store, trace: trace, by: by, costs: costs, format: output.format, to: $0)
+        try output.write { output in
+            rows = try GateOptions.translatingErrors {
+                try report.write(
+                    from: store, trace: trace, by: by, costs: costs, gate: gate, format: self.output.format, to: output)
+            }
         }
-        if rows == 0, try report.isWaitingForReplay(in: store) {
-            Message.note("nothing was replayed yet: iommu-trace replay")
-        } else if rows == 0, try report.isWaitingForValidation(in: store) {
-            Message.note("nothing was validated yet: iommu-trace validate")
+        if rows == 0 { try explain(report, store, isGated: !gate.isEmpty) }
+        try GateOptions.check(gate)
+    }
+
+    /// Says what to do about an empty report. A gate must not pass because nothing was there to look at.
+    private func explain(_ report: Report, _ store: TraceStore, isGated: Bool) throws {
+        var hint: String?
+        if try report.isWaitingForReplay(in: store) {
+            hint = "nothing was replayed yet: iommu-trace replay"
+        } else if try report.isWaitingForValidation(in: store) {
+            hint = "nothing was validated yet: iommu-trace validate"
+        } else {
+            hint = report.hintWithoutRows
         }
+        if let hint { Message.note(hint) }
+        if isGated, hint != nil { throw ExitStatus.refused }
     }
 }

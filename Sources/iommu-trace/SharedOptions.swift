@@ -17,9 +17,14 @@ struct DatabaseOptions: ParsableArguments {
         completion: .file())
     var path: String?
 
-    func open(_ access: TraceStore.Access) throws -> TraceStore {
+    /// The file's name as it was given, or by default.
+    var file: String {
         let fromEnvironment = ProcessInfo.processInfo.environment["IOMMU_TRACE_DB"].flatMap { $0.isEmpty ? nil : $0 }
-        let path = path ?? fromEnvironment ?? Self.defaultPath
+        return path ?? fromEnvironment ?? Self.defaultPath
+    }
+
+    func open(_ access: TraceStore.Access) throws -> TraceStore {
+        let path = file
         guard !path.isEmpty else { throw UsageError(message: "--db needs the name of a file") }
         let store = try TraceStore(path: path, access: access)
         Interrupt.onSignal { store.interrupt() }

@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["import", "replay", "report", "calibrate", "info", "list", "forget", "sql", "show"])
+    @Test(arguments: ["import", "replay", "report", "compare", "calibrate", "info", "list", "forget", "sql", "show"])
     func helpOfSubcommand(name: String) throws {
         let result = try run([name, "--help"])
         #expect(result.exitCode == 0)
@@ -56,8 +56,9 @@ import Testing
     ]
 
     static let reports = """
-        savings, windows, top, hazards, latency, timeline, costs, constants, calibration, domains, validate, \
-        differences, issues, events, losses, metadata, contradictions
+        savings, windows, top, hazards, latency, timeline, page-sizes, churn, churn-timeline, tlb, costs, \
+        constants, calibration, domains, validate, differences, evidence, issues, events, losses, metadata, \
+        contradictions
         """
 
     static let mistakes = [

@@ -53,7 +53,7 @@ struct SchemaTests {
     func lists(folder: String, files: [Schema.File]) throws {
         let found = SharedTraces.files(in: SharedTraces.packageRoot.appending(path: "schema/\(folder)"))
         #expect(found.allSatisfy { $0.pathExtension == "sql" })
-        #expect(files.map(\.name).sorted() == found.map { $0.deletingPathExtension().lastPathComponent })
+        #expect(files.map(\.name).sorted() == found.map { $0.deletingPathExtension().lastPathComponent }.sorted())
         for file in files {
             let path = try #require(found.first { $0.lastPathComponent == "\(file.name).sql" })
             #expect(try String(contentsOf: path, encoding: .utf8) == file.sql)

@@ -40,6 +40,10 @@ SELECT
     mapping_summary.unmaps_without_map,
     mapping_summary.peak_live_bytes,
     mapping_summary.live_bytes,
+    CASE WHEN trace.last_ns > trace.first_ns THEN round(mapping_summary.maps * 1e9 / (trace.last_ns - trace.first_ns), 1) END
+        AS maps_per_second,
+    CASE WHEN trace.last_ns > trace.first_ns THEN round(mapping_summary.unmaps * 1e9 / (trace.last_ns - trace.first_ns), 1) END
+        AS unmaps_per_second,
     CASE WHEN mapping_summary.domain IS NOT NULL THEN 'modelled' END AS mapping_evidence
 FROM domain
 JOIN trace ON trace.id = domain.trace

@@ -33,6 +33,8 @@ SELECT
     hazard_kind.name AS kind,
     hazard_kind.is_hazard,
     counted.pages,
+    CASE WHEN replay.last_ns > replay.first_ns THEN round(counted.pages * 1e9 / (replay.last_ns - replay.first_ns), 3) END
+        AS pages_per_second,
     printf('0x%x', first.iova) AS iova,
     counted.age_ns,
     reused.domain AS reused_in,
@@ -56,7 +58,7 @@ WHERE :trace IS NULL OR trace.name = :trace
 UNION ALL
 SELECT
     found.trace, found.domain, found.device, found.task, found.policy, found.requested, found.kind, found.is_hazard,
-    (found.size + 4095) / 4096, found.iova, found.age_ns, found.reused_in, found.unmap_place, found.reuse_place, found.evidence,
+    (found.size + 4095) / 4096, NULL, found.iova, found.age_ns, found.reused_in, found.unmap_place, found.reuse_place, found.evidence,
     hazard_kind.meaning
 FROM what_was_reused_while_stale AS found
 JOIN hazard_kind ON hazard_kind.name = found.kind

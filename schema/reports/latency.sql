@@ -32,6 +32,8 @@ SELECT
     lengths.requested,
     CASE WHEN lengths.policy = 'recorded' THEN 'as recorded' ELSE 'predicted' END AS measured,
     lengths.windows,
+    CASE WHEN lengths.last_ns > lengths.first_ns THEN round(lengths.windows * 1e9 / (lengths.last_ns - lengths.first_ns), 1) END
+        AS windows_per_second,
     lengths.p50_ns,
     lengths.p90_ns,
     lengths.p99_ns,

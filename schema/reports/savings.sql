@@ -72,6 +72,7 @@ SELECT
     evidence,
     hardware,
     commands,
+    CASE WHEN seconds > 0 THEN round(commands / seconds, 1) END AS commands_per_second,
     domain_commands,
     waits,
     device_tlb_commands,

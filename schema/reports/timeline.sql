@@ -39,6 +39,8 @@ SELECT
     coalesce(told.windows, 0) AS windows_opened,
     coalesce(told.pages, 0) AS pages_unmapped,
     coalesce(told.flushes, 0) AS flushes,
+    round(coalesce(told.windows, 0) * 1e9 / replay.step_ns, 1) AS windows_per_second,
+    round(coalesce(told.flushes, 0) * 1e9 / replay.step_ns, 1) AS flushes_per_second,
     replay.evidence
 FROM step
 JOIN replay ON replay.id = step.replay

@@ -65,6 +65,10 @@ SELECT
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.exposure_page_seconds, 0.0) END AS exposure_page_seconds,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.censored_page_seconds, 0.0) END AS censored_page_seconds,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.peak_stale_pages, 0) END AS peak_stale_pages,
+    CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns
+        THEN round(coalesce(stale.windows, 0) * 1e9 / (replay.last_ns - replay.first_ns), 1) END AS windows_per_second,
+    CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns
+        THEN round(coalesce(stale.exposure_page_seconds, 0) * 1e9 / (replay.last_ns - replay.first_ns), 3) END AS mean_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.access, 0) END AS hazards_access,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.iova_reuse, 0) END AS hazards_iova_reuse,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.page_reuse, 0) END AS hazards_page_reuse,

@@ -1,0 +1,260 @@
+import IOMMUModel
+import TraceStore
+
+/// How much is mapped and unmapped, how soon addresses and pages are used again, and what is mapped at a time (design §4 26).
+///
+/// Rests on the log's maps and unmaps alone: on no policy, and on no page size.
+struct ChurnTally {
+    /// How far back something is: in time and in calls.
+    private enum Distance: UInt64, CaseIterable {
+        case addressTime, addressCalls, pageTime, pageCalls
+    }
+
+    private struct Sum {
+        var maps: Int64 = 0
+        var unmaps: Int64 = 0
+        var mappedBytes: Int64 = 0
+        var unmappedBytes: Int64 = 0
+        var longest = SIMD4<Int64>(repeating: -1)
+    }
+
+    private struct Level {
+        var mappings: Int64 = 0
+        var bytes: Int64 = 0
+        var peakMappings: Int64 = 0
+        var peakBytes: Int64 = 0
+
+        @inline(__always)
+        mutating func change(mappings: Int64, bytes: Int64) {
+            self.mappings &+= mappings
+            self.bytes = self.bytes.addingSaturated(bytes)
+            peakMappings = max(peakMappings, self.mappings)
+            peakBytes = max(peakBytes, self.bytes)
+        }
+    }
+
+    private struct Step {
+        var sum = Sum()
+        var mappings: Int64 = 0
+        var bytes: Int64 = 0
+    }
+
+    private static let stepCount: Int64 = 128
+
+    private let first: Int64
+    private let stepLength: Int64
+    private let lastStep: Int64
+    /// By domain - 1: what each map call mapped, as far as it is mapped still. The tag is ``tag(_:_:)``.
+    private var live: ContiguousArray<TranslationMap>
+    private var removed: ContiguousArray<TranslationMap.Run>? = []
+    private var addresses: LastRemoved
+    private var pages = LastRemoved(spaces: 1)
+    private var calls: Int64 = 0
+    /// By cell.
+    private var sums: ContiguousArray<Sum> = []
+    /// By member.
+    private var levels: ContiguousArray<Level> = []
+    /// By cell and step.
+    private var steps = SummingTable(zero: Step())
+    /// By cell, distance and bucket.
+    private var histogram = SummingTable(zero: Int64(0))
+
+    init(domains: Int, first: Int64, last: Int64) {
+        self.first = first
+        let span = max(last.subtractingSaturated(first), 0)
+        stepLength = span / Self.stepCount + 1
+        lastStep = span / stepLength
+        live = ContiguousArray(repeating: TranslationMap(), count: domains)
+        addresses = LastRemoved(spaces: domains)
+    }
+
+    // MARK: - Calls
+
+    /// A map call that succeeds.
+    ///
+    /// - Parameter isOverLive: whether anything is mapped in its range already.
+    mutating func map(
+        _ range: AddressRange, to paddr: UInt64?, domain: Int32, at time: Int64, isOverLive: Bool, cell: Int32,
+        _ cells: CellTable
+    ) {
+        prepare(cell, cells)
+        calls += 1
+        let index = Int(domain) - 1
+        var isFirstLive = false
+        if isOverLive {
+            isFirstLive = live[index].run(of: range.start) != nil
+            remove(range, index, at: time, cells, isUnmapped: false)
+        }
+        if !isFirstLive, let moment = addresses.take(range.start & ~4095, space: Int32(index)) {
+            count(moment, .addressTime, .addressCalls, at: time, cell)
+        }
+        if let paddr, let moment = pages.take(paddr & ~4095, space: 0) {
+            count(moment, .pageTime, .pageCalls, at: time, cell)
+        }
+        live[index].replace(
+            with: TranslationMap.Run(
+                range: range, target: paddr ?? 0, pageSize: paddr == nil ? 0 : 4096, tag: Self.tag(cell, range.start)))
+        change(cell, mappings: 1, bytes: Int64(clamping: range.size), at: time, cells)
+        let bytes = Int64(clamping: range.size)
+        let step = steps.index(of: stepKey(cell, time))
+        Self.add(&sums[Int(cell)], maps: 1, mapped: bytes)
+        Self.add(&steps.sums[step].sum, maps: 1, mapped: bytes)
+    }
+
+    /// An unmap call.
+    ///
+    /// - Parameters:
+    ///   - range: what it removed; `nil` for nothing.
+    ///   - size: the bytes of that, as recorded.
+    mutating func unmap(
+        _ range: AddressRange?, size: UInt64, domain: Int32, at time: Int64, cell: Int32, _ cells: CellTable
+    ) {
+        prepare(cell, cells)
+        calls += 1
+        let bytes = Int64(clamping: size)
+        let step = steps.index(of: stepKey(cell, time))
+        Self.add(&sums[Int(cell)], unmaps: 1, unmapped: bytes)
+        Self.add(&steps.sums[step].sum, unmaps: 1, unmapped: bytes)
+        guard let range else { return }
+        let index = Int(domain) - 1
+        remove(range, index, at: time, cells, isUnmapped: true)
+        addresses.add(range, space: Int32(index), LastRemoved.Moment(ordinal: calls, time: time))
+    }
+
+    /// Whose mappings in a range are gone.
+    private mutating func remove(
+        _ range: AddressRange, _ index: Int, at time: Int64, _ cells: CellTable, isUnmapped: Bool
+    ) {
+        removed?.removeAll(keepingCapacity: true)
+        live[index].remove(range, into: &removed)
+        let moment = LastRemoved.Moment(ordinal: calls, time: time)
+        for position in 0..<(removed?.count ?? 0) {
+            guard let piece = removed?[position] else { return }
+            let owner = Int32(truncatingIfNeeded: piece.tag & 0xf_ffff)
+            let isWhole = Self.tag(owner, piece.range.start) == piece.tag
+            change(owner, mappings: isWhole ? -1 : 0, bytes: -Int64(clamping: piece.range.size), at: time, cells)
+            guard isUnmapped, piece.pageSize > 0,
+                let target = AddressRange(start: piece.target, size: piece.range.size)
+            else { continue }
+            pages.add(target, space: 0, moment)
+        }
+    }
+
+    /// Says who mapped, and where the call's range begins: a piece that begins elsewhere is not the call's begin.
+    @inline(__always)
+    private static func tag(_ cell: Int32, _ start: UInt64) -> Int64 {
+        Int64(truncatingIfNeeded: UInt64(UInt32(bitPattern: cell)) & 0xf_ffff | (start >> 12) << 20)
+    }
+
+    // MARK: - Sums
+
+    @inline(__always)
+    private mutating func prepare(_ cell: Int32, _ cells: CellTable) {
+        while sums.count <= Int(cell) { sums.append(Sum()) }
+        while levels.count < cells.members.count { levels.append(Level()) }
+    }
+
+    private static func add(
+        _ sum: inout Sum, maps: Int64 = 0, mapped: Int64 = 0, unmaps: Int64 = 0, unmapped: Int64 = 0
+    ) {
+        sum.maps &+= maps
+        sum.unmaps &+= unmaps
+        sum.mappedBytes = sum.mappedBytes.addingSaturated(mapped)
+        sum.unmappedBytes = sum.unmappedBytes.addingSaturated(unmapped)
+    }
+
+    @inline(__always)
+    private mutating func change(_ cell: Int32, mappings: Int64, bytes: Int64, at time: Int64, _ cells: CellTable) {
+        let step = steps.index(of: stepKey(cell, time))
+        steps.sums[step].mappings &+= mappings
+        steps.sums[step].bytes = steps.sums[step].bytes.addingSaturated(bytes)
+        let groups = cells.groups[Int(cell)]
+        levels[0].change(mappings: mappings, bytes: bytes)
+        levels[groups.0].change(mappings: mappings, bytes: bytes)
+        levels[groups.1].change(mappings: mappings, bytes: bytes)
+        levels[groups.2].change(mappings: mappings, bytes: bytes)
+    }
+
+    private mutating func count(
+        _ moment: LastRemoved.Moment, _ time: Distance, _ calls: Distance, at now: Int64, _ cell: Int32
+    ) {
+        add(max(now.subtractingSaturated(moment.time), 0), time, cell)
+        add(self.calls - moment.ordinal, calls, cell)
+    }
+
+    private mutating func add(_ length: Int64, _ distance: Distance, _ cell: Int32) {
+        let index = histogram.index(of: Self.histogramKey(cell, distance, LengthScale.bucket(of: length)))
+        histogram.sums[index] += 1
+        let place = Int(distance.rawValue)
+        sums[Int(cell)].longest[place] = max(sums[Int(cell)].longest[place], length)
+    }
+
+    private static func histogramKey(_ cell: Int32, _ distance: Distance, _ bucket: Int) -> UInt64 {
+        (UInt64(UInt32(bitPattern: cell)) << 2 | distance.rawValue) << 16 | UInt64(bucket)
+    }
+
+    private func stepKey(_ cell: Int32, _ time: Int64) -> UInt64 {
+        let step = min(max(time.subtractingSaturated(first), 0) / stepLength, lastStep)
+        return UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(step)
+    }
+
+    // MARK: - What it came to
+
+    /// By whatever can be told apart.
+    func totals(_ cells: CellTable) -> [ChurnTotalRow] {
+        var cellsOf: [[Int]] = Array(repeating: [], count: cells.members.count)
+        for cell in sums.indices {
+            let groups = cells.groups[cell]
+            for member in [0, groups.0, groups.1, groups.2] { cellsOf[member].append(cell) }
+        }
+        var byCell: [Int: [(key: UInt64, count: Int64)]] = [:]
+        for (key, count) in zip(histogram.keys, histogram.sums) {
+            byCell[Int(key >> 18), default: []].append((key, count))
+        }
+        var merged = MergedHistogram()
+        return cellsOf.indices.map { member in
+            var row = ChurnTotalRow(of: cells.members[member])
+            var longest = SIMD4<Int64>(repeating: -1)
+            for cell in cellsOf[member] {
+                row.maps &+= sums[cell].maps
+                row.unmaps &+= sums[cell].unmaps
+                row.mappedBytes = row.mappedBytes.addingSaturated(sums[cell].mappedBytes)
+                row.unmappedBytes = row.unmappedBytes.addingSaturated(sums[cell].unmappedBytes)
+                longest = pointwiseMax(longest, sums[cell].longest)
+            }
+            for distance in Distance.allCases {
+                merged.clear()
+                var count: Int64 = 0
+                for cell in cellsOf[member] {
+                    for entry in byCell[cell] ?? [] where entry.key >> 16 & 3 == distance.rawValue {
+                        let upTo = LengthScale.upperBound(of: Int(entry.key & 0xffff))
+                        merged.add([(upTo: upTo, windows: entry.count, pages: 0)])
+                        count += entry.count
+                    }
+                }
+                let limit = longest[Int(distance.rawValue)]
+                row.distances[Int(distance.rawValue)] = ChurnTotalRow.Distances(
+                    count: count, percentiles: merged.percentiles([50, 90, 99], limit: limit),
+                    longest: count > 0 ? limit : nil)
+            }
+            if levels.indices.contains(member) {
+                let level = levels[member]
+                row.live = (level.mappings, level.bytes)
+                row.peak = (level.peakMappings, level.peakBytes)
+            }
+            return row
+        }
+    }
+
+    /// In the course of time, by cell, then time; steps in which nothing happens are missing.
+    func stepRows(_ cells: ContiguousArray<Cell>) -> [ChurnStepRow] {
+        steps.keys.indices.sorted { steps.keys[$0] < steps.keys[$1] }.map { index in
+            let (key, step) = (steps.keys[index], steps.sums[index])
+            let offset = Int64(key & 0xff).multipliedReportingOverflow(by: stepLength).partialValue
+            return ChurnStepRow(
+                cell: cells[Int(key >> 8)], start: first.addingSaturated(offset), maps: step.sum.maps,
+                unmaps: step.sum.unmaps, mappedBytes: step.sum.mappedBytes, unmappedBytes: step.sum.unmappedBytes,
+                mappings: step.mappings, bytes: step.bytes)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+import IOMMUModel
+import TraceStore
+
+/// Which page sizes the maps of a log get, and what keeps them from being larger (design §4 25).
+struct PageSizeTally {
+    private struct Sum {
+        var callbacks: Int64 = 0
+        var pages: Int64 = 0
+        var bytes: Int64 = 0
+        var lifted = PageSizeRow.Lifted.none
+    }
+
+    private let sizes: PageSizes
+    /// By cell, logarithm of the page size and limits; logarithm 0 where the log does not tell the physical address.
+    private var sums = SummingTable(zero: Sum())
+
+    init(_ sizes: PageSizes) { self.sizes = sizes }
+
+    /// A map call that succeeds.
+    mutating func map(_ range: AddressRange, to paddr: UInt64?, cell: Int32) {
+        guard let paddr else {
+            let index = sums.index(of: Self.key(cell, 0, []))
+            sums.sums[index].callbacks += 1
+            sums.sums[index].bytes = sums.sums[index].bytes.addingSaturated(Int64(clamping: range.size))
+            return
+        }
+        // Like PageTable.map: what is no multiple of the granule the kernel would have refused.
+        let whole = range.roundedOut(to: sizes.granule)
+        let physical = paddr & ~(sizes.granule &- 1)
+        let length = whole.size & ~(sizes.granule &- 1)
+        var offset: UInt64 = 0
+        while offset < length {
+            let (iova, target, left) = (whole.start &+ offset, physical &+ offset, length &- offset)
+            guard let callback = sizes.callback(iova: iova, paddr: target, size: left) else { return }
+            let limits = sizes.limits(of: callback.pageSize, iova: iova, paddr: target, size: left)
+            let index = sums.index(of: Self.key(cell, callback.pageSize.trailingZeroBitCount, limits))
+            sums.sums[index].callbacks += 1
+            sums.sums[index].pages = sums.sums[index].pages.addingSaturated(Int64(clamping: callback.count))
+            sums.sums[index].bytes = sums.sums[index].bytes.addingSaturated(Int64(clamping: callback.size))
+            let part = offset..<(offset &+ callback.size)
+            if let lifted = lifted(part, callback.pageSize, whole.start, physical, length) {
+                sums.sums[index].lifted.add(lifted)
+            }
+            offset &+= callback.size
+        }
+    }
+
+    /// How many bytes of a part of a map, which has pages of one size, would be in larger ones; `nil` for none.
+    private func lifted(
+        _ part: Range<UInt64>, _ pageSize: UInt64, _ iova: UInt64, _ paddr: UInt64, _ length: UInt64
+    ) -> PageSizeRow.Lifted? {
+        var lifted = PageSizeRow.Lifted.none
+        var isAny = false
+        for (place, size) in PageSizeRow.Lifted.sizes.enumerated() where pageSize < size {
+            for (limit, bit) in [PageSizes.Limits.iova, .paddr, .length, .offered].enumerated() {
+                let large = sizes.largePages(notBelow: size, without: bit, iova: iova, paddr: paddr, length: length)
+                    .clamped(to: part)
+                guard !large.isEmpty else { continue }
+                lifted.bytes[limit * 2 + place] = Int64(clamping: large.upperBound - large.lowerBound)
+                isAny = true
+            }
+        }
+        return isAny ? lifted : nil
+    }
+
+    private static func key(_ cell: Int32, _ logarithm: Int, _ limits: PageSizes.Limits) -> UInt64 {
+        UInt64(UInt32(bitPattern: cell)) << 16 | UInt64(logarithm) << 8 | UInt64(limits.rawValue)
+    }
+
+    /// What there was, by cell, page size and limits.
+    func rows(_ cells: ContiguousArray<Cell>) -> [PageSizeRow] {
+        sums.keys.indices.sorted { sums.keys[$0] < sums.keys[$1] }.map { index in
+            let (key, sum) = (sums.keys[index], sums.sums[index])
+            let logarithm = key >> 8 & 0xff
+            return PageSizeRow(
+                cell: cells[Int(key >> 16)], pageSize: logarithm == 0 ? nil : 1 << logarithm,
+                limits: UInt8(truncatingIfNeeded: key), callbacks: sum.callbacks, pages: sum.pages, bytes: sum.bytes,
+                lifted: sum.lifted)
+        }
+    }
+}
