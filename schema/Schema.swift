@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 4
+    public static let version: Int32 = 5
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -32,6 +32,7 @@ public enum Schema {
         File("validation", PackageResources.validation_sql),
         File("cost", PackageResources.cost_sql),
         File("iotlb", PackageResources.iotlb_sql),
+        File("grid", PackageResources.grid_sql),
     ]
 
     /// `views/`
@@ -53,6 +54,8 @@ public enum Schema {
         File("hazards", PackageResources.hazards_sql),
         File("latency", PackageResources.latency_sql),
         File("timeline", PackageResources.timeline_sql),
+        File("sweep", PackageResources.sweep_sql),
+        File("advice", PackageResources.advice_sql),
         File("costs", PackageResources.costs_sql),
         File("constants", PackageResources.constants_sql),
         File("calibration", PackageResources.calibration_sql),

@@ -23,7 +23,8 @@ struct IOMMUTrace: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, ValidateCommand.self, Calibrate.self,
+            OneShot.self, Import.self, ReplayCommand.self, SweepCommand.self, ReportCommand.self, ValidateCommand.self,
+            Calibrate.self,
             Info.self, SQL.self, List.self, Forget.self,
         ],
         defaultSubcommand: OneShot.self)

@@ -72,6 +72,8 @@ struct ReportCommand: ParsableCommand {
             Message.note("nothing was replayed yet: iommu-trace replay")
         } else if rows == 0, try report.isWaitingForValidation(in: store) {
             Message.note("nothing was validated yet: iommu-trace validate")
+        } else if rows == 0, try report.isWaitingForSweep(in: store) {
+            Message.note("nothing was swept yet: iommu-trace sweep")
         }
     }
 }

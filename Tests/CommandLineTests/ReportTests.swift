@@ -4,7 +4,7 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "latency", "timeline", "costs", "constants", "calibration", "domains",
+        "savings", "windows", "top", "hazards", "latency", "timeline", "sweep", "advice", "costs", "constants", "calibration", "domains",
         "validate", "differences", "issues", "events",
     ]
     private let folder: TemporaryFolder
@@ -17,6 +17,7 @@ import Testing
         #expect(try run("import", "log.txt").exitCode == 3)
         #expect(try run("replay", "-p", "strict", "-p", "queue=4,2ms", "-p", "lazy").exitCode == 0)
         #expect(try run("validate").exitCode == 0)
+        #expect(try run("sweep", "--policies", "batch=2..8").exitCode == 0)
     }
 
     private func run(_ arguments: String...) throws -> Tool.Result {
