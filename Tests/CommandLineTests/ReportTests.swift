@@ -4,7 +4,8 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "latency", "timeline", "sweep", "advice", "costs", "constants", "calibration", "domains",
+        "savings", "windows", "top", "hazards", "latency", "timeline", "sweep", "advice", "costs", "constants",
+        "calibration", "domains",
         "validate", "differences", "issues", "events",
     ]
     private let folder: TemporaryFolder

@@ -86,19 +86,19 @@ public struct PolicyGrid: Hashable, Sendable {
         try values(
             text, in: whole,
             read: { part throws(PolicyError) in try Policy.count(part, atLeast: least, in: whole) },
-            write: { String($0) }, steps: doubling)
+            write: { String($0) }, steps: doubling, digits: .max)
     }
 
     private static func times(_ text: String, in whole: String) throws(GridError) -> Values {
         try values(
             text, in: whole, read: { part throws(PolicyError) in try Policy.duration(part, in: whole) },
-            write: Policy.text, steps: oneTwoFive)
+            write: Policy.text, steps: oneTwoFive, digits: 1000)
     }
 
     /// Reads `A|B..C|D..E/N`.
     private static func values(
         _ text: String, in whole: String, read: (String) throws(PolicyError) -> Int64, write: (Int64) -> String,
-        steps: (Int64, Int64) -> [Int64]
+        steps: (Int64, Int64) -> [Int64], digits: Int64
     ) throws(GridError) -> Values {
         func value(_ text: Substring) throws(GridError) -> Int64 {
             do throws(PolicyError) {
@@ -125,7 +125,7 @@ public struct PolicyGrid: Hashable, Sendable {
             }
             if end.count > 1 {
                 let count = try number(of: end[1], in: whole)
-                values += equalSteps(first, last, count: count)
+                values += equalSteps(first, last, count: count, below: digits)
                 written.append("\(write(first))..\(write(last))/\(count)")
             } else {
                 values += steps(first, last)
@@ -166,15 +166,16 @@ public struct PolicyGrid: Hashable, Sendable {
         return first < last ? [first] + values + [last] : [first]
     }
 
-    /// Each the same multiple of the one before, as whole numbers; above 1000 to three digits, so that they can be read.
-    private static func equalSteps(_ first: Int64, _ last: Int64, count: Int) -> [Int64] {
+    /// Each the same multiple of the one before, as whole numbers whose leading digits are below a limit, so that they can
+    /// be read.
+    private static func equalSteps(_ first: Int64, _ last: Int64, count: Int, below limit: Int64) -> [Int64] {
         (0..<count).map { step in
             if step == 0 { return first }
             if step == count - 1 { return last }
             let exact = Double(first) * pow(Double(last) / Double(first), Double(step) / Double(count - 1))
             var value = Int64(exact.rounded())
             var unit: Int64 = 1
-            while value / unit >= 1000 { unit *= 10 }
+            while value / unit >= limit { unit *= 10 }
             value = (value + unit / 2) / unit * unit
             return min(max(value, first), last)
         }

@@ -68,10 +68,11 @@ import TraceStore
         #expect(answer.hasSuffix(" gains anything") == !isLast)
     }
 
-    @Test(arguments: SharedTraces.bundled) func figuresAreThoseOfThePoints(log: URL) throws {
+    @Test(arguments: SharedTraces.bundled.suffix(4)) func figuresAreThoseOfThePoints(log: URL) throws {
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(log.path, name: "log", into: store)
-        _ = try Sweep(PolicyGrid(parsing: PolicyGrid.standard)).run(in: store, trace: nil)
+        _ = try Sweep(PolicyGrid(parsing: ["queue=64|512,1ms|50ms", "batch=8..64", "every=5ms"])).run(
+            in: store, trace: nil)
         let whole = try Self.advice(store)
         #expect(whole.count == 1)
         try Self.check(try #require(whole.first), Self.points(store, domain: nil))
