@@ -100,7 +100,7 @@ import Testing
             "NAME=A..B/N", "queue=N,T"),
         Mistake("sweep --policies queue=64..4096", "grid 'queue=64..4096' is no policy"),
         Mistake(
-            "sweep --policies queue=2..4096/30,1ms..1s/30", "has 900 points, the limit is 400: narrow a range",
+            "sweep --policies queue=2..4096/30,1ms..1s/30", "has 870 points, the limit is 400: narrow a range",
             "queue=64..4096/4,1ms..100ms/4"),
         Mistake("sweep --policies fast", "grid 'fast' means another schedule in each domain: name one"),
         Mistake("sweep --by task", "a sweep is told apart by trace or domain, not by 'task'"),
