@@ -40,6 +40,6 @@ CREATE TABLE sweep_point (
     deferred_reuse        INTEGER NOT NULL,            -- like iova reuse, but an allocator that defers would have withheld the address
     commands              INTEGER,                     -- invalidation commands that the flushes become (modelled); NULL without a hardware profile
     waits                 INTEGER,                     -- completion waits of those commands
-    is_pareto             INTEGER NOT NULL,            -- 1 if no schedule that can be chosen has both fewer flushes and less exposure (design §4 24)
+    is_pareto             INTEGER NOT NULL,            -- 1 if no schedule that can be chosen has both fewer flushes and less exposure (design §4 31)
     evidence              TEXT NOT NULL                -- weakest evidence that flushes rests on: 'recorded', 'inferred', 'modelled', 'assumed'
 ) STRICT;

@@ -1,5 +1,5 @@
 /// Which of several schedules are worth a thought: those than which none has both fewer flushes and less exposure
-/// (design §4 24).
+/// (design §4 31).
 public struct ParetoFront: Sendable {
     /// What a schedule costs and what it exposes.
     public struct Point: Hashable, Sendable {

@@ -2,7 +2,7 @@ import Dispatch
 import Glibc
 import TraceStore
 
-/// Many flush schedules over one trace: flushes saved against exposure, for the whole and for each domain (design §4 24).
+/// Many flush schedules over one trace: flushes saved against exposure, for the whole and for each domain (design §4 31).
 ///
 /// One pass over the operations. Threads share out the schedules; each takes all operations through a model of its own, so that
 /// what comes out does not depend on how many there are.

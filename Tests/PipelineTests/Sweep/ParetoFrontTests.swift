@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct ParetoFrontTests {
-    /// Against the definition, pair by pair (design §4 24).
+    /// Against the definition, pair by pair (design §4 31).
     @Test(arguments: seeds) func frontIsWhatNoneDominates(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<300 {

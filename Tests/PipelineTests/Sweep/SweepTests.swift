@@ -86,7 +86,7 @@ import TraceStore
         try Self.expectFronts(in: store)
     }
 
-    /// Pair by pair in SQL: only what may be chosen stands in each other's way (design §4 24).
+    /// Pair by pair in SQL: only what may be chosen stands in each other's way (design §4 31).
     private static func expectFronts(in store: TraceStore) throws {
         let wrong = try Pipeline.number(
             """
