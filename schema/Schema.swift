@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 6
+    public static let version: Int32 = 7
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -34,6 +34,7 @@ public enum Schema {
         File("iotlb", PackageResources.iotlb_sql),
         File("recording", PackageResources.recording_sql),
         File("workload", PackageResources.workload_sql),
+        File("grid", PackageResources.grid_sql),
     ]
 
     /// `views/`
@@ -62,6 +63,8 @@ public enum Schema {
         File("churn", PackageResources.churn_sql),
         File("churn-timeline", PackageResources.churn_timeline_sql),
         File("tlb", PackageResources.tlb_sql),
+        File("sweep", PackageResources.sweep_sql),
+        File("advice", PackageResources.advice_sql),
         File("costs", PackageResources.costs_sql),
         File("constants", PackageResources.constants_sql),
         File("calibration", PackageResources.calibration_sql),

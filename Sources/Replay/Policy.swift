@@ -105,7 +105,7 @@ public enum Policy: Hashable, Sendable {
         }
     }
 
-    private static func count(_ text: String?, atLeast least: Int64, in whole: String) throws(PolicyError) -> Int64 {
+    static func count(_ text: String?, atLeast least: Int64, in whole: String) throws(PolicyError) -> Int64 {
         guard let text, text.allSatisfy({ $0.isASCII && $0.isNumber }), let value = Int64(text),
             (least...1_000_000_000).contains(value)
         else {
@@ -120,7 +120,7 @@ public enum Policy: Hashable, Sendable {
     /// An hour, in ns: the longest wait that makes sense and far from overflowing anything.
     private static let longestDuration: Int64 = 3_600_000_000_000
 
-    private static func duration(_ text: String?, in whole: String) throws(PolicyError) -> Int64 {
+    static func duration(_ text: String?, in whole: String) throws(PolicyError) -> Int64 {
         let text = text ?? ""
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         if let unit = units.first(where: { $0.suffix == text.dropFirst(digits.count) }), let number = Int64(digits) {
@@ -130,7 +130,7 @@ public enum Policy: Hashable, Sendable {
         throw PolicyError(text: whole, reason: "needs a time such as 10ms or 250us, up to an hour")
     }
 
-    private static func text(_ duration: Int64) -> String {
+    static func text(_ duration: Int64) -> String {
         let unit = units.last { duration % $0.nanoseconds == 0 } ?? units[0]
         return "\(duration / unit.nanoseconds)\(unit.suffix)"
     }

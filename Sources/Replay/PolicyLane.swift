@@ -63,7 +63,7 @@ final class PolicyLane {
                 unresolved: trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0)
         }
         windows = WindowLedger(
-            stale: stale, kept: options.windows,
+            stale: stale, kept: options.windows, detail: options.detail,
             domains: zip(choices, trace.domains).map { choice, domain in
                 (choice.policy.manner(in: trace), choice.policy.reuseKind(in: domain.mode))
             }, span: span)
@@ -198,17 +198,18 @@ final class PolicyLane {
         let index = Int(domain) - 1
         counts[index].flushes = counts[index].flushes.addingSaturated(flushes)
         if !isAttached { counts[index].detachedFlushes = counts[index].detachedFlushes.addingSaturated(flushes) }
+        guard options.detail == .full else {
+            if cause.closesWindows {
+                windows.closeAll(domain, at: occasion.time, .flush(cause), line: occasion.line)
+            }
+            return
+        }
         windows.flushed(occasion.cell, at: occasion.time, flushes: flushes)
         let row = FlushRow(
             time: occasion.time, domain: domain, operation: occasion.operation, cause: cause, flushes: flushes,
             calls: calls, isAttached: isAttached)
-        switch cause {
-        case .call: sumUp(row, at: index)
-        case .recordedSync, .recordedFlushAll: rows.append(row)
-        case .batchFull, .ringFull, .timer, .gatherSplit, .endOfRun, .domainFree:
-            rows.append(row)
-            windows.closeAll(domain, at: occasion.time, .flush(cause), line: occasion.line)
-        }
+        if cause == .call { sumUp(row, at: index) } else { rows.append(row) }
+        if cause.closesWindows { windows.closeAll(domain, at: occasion.time, .flush(cause), line: occasion.line) }
     }
 
     /// The same for a timer, which no operation shows.
@@ -372,13 +373,17 @@ final class PolicyLane {
         }
     }
 
+    /// The weakest evidence that the flushes of these domains rest on.
+    func weakestEvidence(of rows: [ReplayDomainRow]) -> Evidence {
+        rows.map { choices[Int($0.domain) - 1].evidence }.max() ?? .recorded
+    }
+
     /// The replay's own row.
     func header(_ rows: [ReplayDomainRow], _ options: String, _ part: TraceSummary.Part) -> ReplayWriter.Header {
         let applied = rows.filter { $0.unmapCalls > 0 }.map(\.policy)
         let chosen = Set(applied).sorted().joined(separator: "+")
         let used = rows.map { choices[Int($0.domain) - 1] }
         let countsRecorded = policy == .recorded || used.contains { $0.policy == .recorded }
-        let weakest = used.map(\.evidence).max() ?? .recorded
         return ReplayWriter.Header(
             requested: requested,
             policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
@@ -386,7 +391,17 @@ final class PolicyLane {
             hardware: self.options.hardware?.canonical,
             iotlb: self.options.iotlb.map { ($0.geometry.canonical, $0.accesses.rawValue) },
             layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
-            evidence: weakest.text, span: (part.firstTime, part.lastTime))
+            evidence: weakestEvidence(of: rows).text, span: (part.firstTime, part.lastTime))
+    }
+}
+
+extension FlushRow.Cause {
+    /// Whether it is the policy's own flush of all that waits. Those of the log close what they cover when they are through.
+    fileprivate var closesWindows: Bool {
+        switch self {
+        case .call, .recordedSync, .recordedFlushAll: false
+        case .batchFull, .ringFull, .timer, .gatherSplit, .endOfRun, .domainFree: true
+        }
     }
 }
 

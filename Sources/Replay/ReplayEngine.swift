@@ -21,9 +21,10 @@ struct ReplayEngine {
     private var runs = RunTracker()
 
     private let stale: StaleState
-    /// The lanes that open windows, and those that wait for something.
+    /// The lanes that open windows, those that wait for something, and those that the log's own flushes matter to.
     private let openingLanes: ContiguousArray<PolicyLane>
     private let waitingLanes: ContiguousArray<PolicyLane>
+    private let followingLanes: ContiguousArray<PolicyLane>
     /// The IOTLBs of the lanes, if that is asked, and what fills them.
     private let caches: ContiguousArray<LaneCache>
     private let accesses: AccessAssumption
@@ -62,7 +63,7 @@ struct ReplayEngine {
     ) {
         let attachments = Attachments(
             AttachState(showsAttaches: trace.showsAttaches, assumed: trace.domains.map(\.isAssumedAttached)))
-        let stale = StaleState(domains: trace.domains.count)
+        let stale = StaleState(domains: trace.domains.count, tellsOnlyDomains: options.detail == .sums)
         self.trace = trace
         self.part = part
         self.isAsItWas = isAsItWas
@@ -73,6 +74,7 @@ struct ReplayEngine {
         self.lanes = lanes
         openingLanes = ContiguousArray(lanes.filter(\.windows.opensWindows))
         waitingLanes = ContiguousArray(lanes.filter(\.waits))
+        followingLanes = ContiguousArray(lanes.filter(\.followsFlushes))
         caches = ContiguousArray(lanes.compactMap(\.cache))
         accesses = options.iotlb?.accesses ?? .none
         let known = trace.domains.enumerated().compactMap { index, domain in
@@ -348,7 +350,7 @@ struct ReplayEngine {
             range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
             isEmpty: operation.kind == .sync && operation.hasRange && operation.size == 0,
             isSync: operation.kind == .sync, hardwareDomain: operation.hardwareDomain)
-        for lane in lanes {
+        for lane in followingLanes {
             guard let schedule = lane.schedule(of: operation.domain) else { continue }
             if operation.continuesFlush { schedule.continued(flush) } else { schedule.recorded(flush) }
         }

@@ -17,6 +17,16 @@ public struct ReplayOptions: Sendable {
     public var windows: WindowsKept
     /// The part of the log that is replayed.
     public var part: LogPart
+    /// How much of it is kept. No figure depends on it.
+    var detail = Detail.full
+
+    /// What a replay keeps beside counts, sums and percentiles of the trace and its domains.
+    enum Detail {
+        /// Flushes and hazards one by one, steps of time, and the same by device and task.
+        case full
+        /// Nothing.
+        case sums
+    }
 
     /// 4K, 2M and 1G pages, the trace's own HZ or 250, the longest 100,000 windows, the whole log.
     public init(

@@ -70,6 +70,12 @@ public struct Report: Sendable {
         return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM replay)") ?? false }
     }
 
+    /// Whether it asks for sweeps and there is none.
+    public func isWaitingForSweep(in store: TraceStore) throws -> Bool {
+        guard sql.contains("JOIN sweep") else { return false }
+        return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM sweep)") ?? false }
+    }
+
     /// Whether it asks for validations and there is none.
     public func isWaitingForValidation(in store: TraceStore) throws -> Bool {
         guard sql.contains("JOIN validation") || sql.contains("FROM validation") else { return false }
@@ -82,17 +88,19 @@ public struct Report: Sendable {
     ///   - trace: a trace's name; `nil` for all.
     ///   - grouping: one of ``groupings``; `nil` for the first.
     ///   - costs: constants that stand before the built-in ones, where it ``takesCosts``.
+    ///   - sweep: the number of a sweep, for reports of them; `nil` for all.
     ///   - gate: conditions that the rows are held against.
     /// - Returns: how many rows there were.
     @discardableResult
     public func write(
-        from store: TraceStore, trace: String?, by grouping: String?, costs: CostFile? = nil, gate: Gate = Gate(),
+        from store: TraceStore, trace: String?, by grouping: String?, costs: CostFile? = nil, sweep: Int64? = nil,
+        gate: Gate = Gate(),
         format: OutputFormat, to output: TextOutput
     ) throws -> Int {
         try store.read { database in
             if let trace { _ = try TraceSummary(database, name: trace, path: store.path) }
             let statement = try database.makeStatement(sql: sql)
-            statement.arguments = try arguments(trace: trace, by: grouping, costs)
+            statement.arguments = try arguments(trace: trace, by: grouping, costs, sweep: sweep)
             try gate.begin(statement.columnNames)
             guard format == .table else {
                 return try Query.write(statement, format.renderer(output)) { gate.look(at: $0) }
@@ -102,10 +110,13 @@ public struct Report: Sendable {
     }
 
     /// What its parameters stand for.
-    func arguments(trace: String?, by grouping: String?, _ costs: CostFile?) throws -> StatementArguments {
+    func arguments(
+        trace: String?, by grouping: String?, _ costs: CostFile?, sweep: Int64? = nil
+    ) throws -> StatementArguments {
         var arguments: [String: (any DatabaseValueConvertible)?] = [:]
         if sql.contains(":trace") { arguments.updateValue(trace, forKey: "trace") }
         if sql.contains(":by") { arguments.updateValue(grouping ?? groupings.first, forKey: "by") }
+        if sql.contains(":sweep") { arguments.updateValue(sweep, forKey: "sweep") }
         if takesCosts { arguments.updateValue(try costs?.json(), forKey: "cost") }
         return StatementArguments(arguments)
     }

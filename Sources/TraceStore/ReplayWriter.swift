@@ -139,7 +139,8 @@ public struct HardwareCounts: Sendable {
         self.overPages = overPages
     }
 
-    fileprivate static func sum(_ rows: [ReplayDomainRow]) -> HardwareCounts? {
+    /// What domains come to together; `nil` if none has any.
+    public static func sum(_ rows: [ReplayDomainRow]) -> HardwareCounts? {
         let counts = rows.compactMap(\.hardware)
         guard let first = counts.first else { return nil }
         return counts.dropFirst().reduce(first) {

@@ -218,6 +218,7 @@ extension TraceStore {
                 try ReplayWriter.delete(database, replay: replay)
             }
             try ValidationWriter.delete(database, trace: trace.id)
+            try SweepWriter.delete(database, trace: trace.id)
             for (table, key, ids) in [
                 ("marker", "operation", trace.operationIDs), ("operation", "id", trace.operationIDs),
                 ("raw_command", "layer", trace.layerIDs), ("layer", "id", trace.layerIDs),

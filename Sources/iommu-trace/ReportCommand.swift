@@ -103,6 +103,8 @@ struct ReportCommand: ParsableCommand {
             hint = "nothing was replayed yet: iommu-trace replay"
         } else if try report.isWaitingForValidation(in: store) {
             hint = "nothing was validated yet: iommu-trace validate"
+        } else if try report.isWaitingForSweep(in: store) {
+            hint = "nothing was swept yet: iommu-trace sweep"
         } else {
             hint = report.hintWithoutRows
         }

@@ -51,7 +51,7 @@ struct ProgressOptions: ParsableArguments {
     var progress: ProgressLine.Mode { mode ?? (messages.quiet ? .never : .auto) }
 }
 
-/// `--policy`, `--page-sizes`, `--hz`, `--hardware`, `--iotlb`, `--accesses`, `--windows`, `--since`, `--until`, `--between`
+/// `--policy`, `--iotlb`, `--accesses`, `--windows`, and what ``ModelOptions`` has
 struct PolicyOptions: ParsableArguments {
     @Option(
         name: [.customLong("policy"), .customShort("p")],
@@ -60,25 +60,7 @@ struct PolicyOptions: ParsableArguments {
             discussion: Policy.grammar, valueName: "policy"), completion: .policies)
     var policies: [String] = []
 
-    @Option(
-        help: ArgumentHelp(
-            "Page sizes of all domains: 4K,2M,1G, or all for every power of two (default: those of --hardware, else 4K,2M,1G).",
-            valueName: "sizes"))
-    var pageSizes: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "The kernel's CONFIG_HZ, for the timer of a flush queue (default: what the trace's metadata says, otherwise \(TimerWheel.hz250.hz)).",
-            valueName: "ticks"))
-    var hz: Int64?
-
-    @Option(
-        help: ArgumentHelp(
-            "Count the invalidation commands that flushes become with a driver and its hardware.",
-            discussion: HardwareProfile.allCases.map { "\($0.rawValue.padding(to: 11)) \($0.summary)" }
-                .joined(separator: "\n") + "\n" + Hardware.cachingHelp,
-            valueName: "profile"), completion: .list(Hardware.allValueStrings))
-    var hardware: Hardware?
+    @OptionGroup var model: ModelOptions
 
     @Option(
         help: ArgumentHelp(
@@ -101,44 +83,6 @@ struct PolicyOptions: ParsableArguments {
             valueName: "which"))
     var windows: String = "longest=100000"
 
-    @Option(
-        help: ArgumentHelp(
-            "Replay from this time on: seconds of the trace clock, or +T after the first event (+2.5, +250ms).",
-            valueName: "time"))
-    var since: String?
-
-    @Option(help: ArgumentHelp("Replay up to this time.", valueName: "time"))
-    var until: String?
-
-    @Option(
-        parsing: .upToNextOption,
-        help: ArgumentHelp(
-            "Replay from the first trace marker that holds one text to the next that holds another.",
-            valueName: "marker marker"))
-    var between: [String] = []
-
-    private func part() throws -> LogPart {
-        guard between.isEmpty else {
-            guard between.count == 2, since == nil, until == nil else {
-                throw UsageError(
-                    message: since == nil && until == nil
-                        ? "--between takes two texts, of the trace markers at the begin and at the end"
-                        : "--between goes neither with --since nor with --until")
-            }
-            return .markers(between[0], between[1])
-        }
-        func moment(_ name: String, _ text: String?) throws -> LogPart.Moment? {
-            guard let text else { return nil }
-            guard let moment = LogPart.Moment(parsing: text) else {
-                throw UsageError(
-                    message: "\(name) \(text): give seconds of the trace clock, such as 29.055039, or +T such as +2.5")
-            }
-            return moment
-        }
-        guard since != nil || until != nil else { return .whole }
-        return .times(since: try moment("--since", since), until: try moment("--until", until))
-    }
-
     private func cacheModel() throws -> CacheModel? {
         guard let iotlb else {
             if accesses != nil { throw UsageError(message: "--accesses fills an IOTLB: it goes with --iotlb") }
@@ -150,7 +94,7 @@ struct PolicyOptions: ParsableArguments {
         } catch {
             throw UsageError(message: "--iotlb: \(error.description)")
         }
-        guard hardware != nil else {
+        guard model.hardware != nil else {
             throw UsageError(
                 message: "--iotlb needs --hardware: which commands empty it depends on the driver, such as vtd-6.12")
         }
@@ -164,20 +108,15 @@ struct PolicyOptions: ParsableArguments {
     }
 
     func makeReplay() throws -> Replay {
-        let sizes = try pageSizes.map(Self.pageSizes) ?? hardware?.profile.pageSizes ?? .fourKTwoMOneG
-        let wheel = try hz.map(Self.wheel)
+        var options = try model.makeOptions()
         guard let windows = WindowsKept(parsing: windows) else {
             throw UsageError(message: "--windows \(windows): give all, none or longest=N, N from 1 to 100000000")
         }
-        let iotlb = try cacheModel()
-        let part = try part()
+        options.windows = windows
+        options.iotlb = try cacheModel()
         let requests =
             policies.isEmpty ? Policy.defaults.map(Replay.Request.init) : try policies.map(Self.request)
-        return Replay(
-            requests,
-            options: ReplayOptions(
-                pageSizes: sizes, wheel: wheel, hardware: hardware, iotlb: iotlb, windows: windows,
-                part: part))
+        return Replay(requests, options: options)
     }
 
     /// Reads a policy as typed.
@@ -185,19 +124,6 @@ struct PolicyOptions: ParsableArguments {
         do { return try Replay.Request(text) } catch { throw UsageError(message: error.description) }
     }
 
-    /// Reads `--page-sizes`.
-    static func pageSizes(_ text: String) throws -> PageSizes {
-        guard let sizes = PageSizes(parsing: text) else {
-            throw UsageError(message: "--page-sizes \(text): give powers of two from 4K up, such as 4K,2M,1G, or all")
-        }
-        return sizes
-    }
-
-    /// Reads `--hz`.
-    static func wheel(_ hz: Int64) throws -> TimerWheel {
-        guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
-        return wheel
-    }
 }
 
 /// `--ticks-per-second`
@@ -287,7 +213,7 @@ extension Hardware: ExpressibleByArgument {
     /// As it is typed.
     public var defaultValueDescription: String { canonical }
 
-    fileprivate static let cachingHelp = """
+    static let cachingHelp = """
         vtd-…,caching-mode and amd-…,np-cache: an emulated IOMMU that may cache absent translations. Maps flush too, and \
         what fast defers is strict.
         …,iommus=N and …,ats=N: each domain has N IOMMUs (otherwise 1), N devices with a TLB of their own (otherwise 0).

@@ -67,8 +67,8 @@ struct ValidateCommand: ParsableCommand {
         guard let report = Report.named("validate"), let list = Report.named("differences") else { return }
         var validation = Validation(hardware: hardware, differencesKept: differences)
         validation.policy = try policy.map { try PolicyOptions.request($0).policy }
-        validation.pageSizes = try pageSizes.map(PolicyOptions.pageSizes)
-        validation.wheel = try hz.map(PolicyOptions.wheel)
+        validation.pageSizes = try pageSizes.map(ModelOptions.pageSizes)
+        validation.wheel = try hz.map(ModelOptions.wheel)
         let store = try database.open(.write)
         let names = try trace.map { [$0] } ?? store.read { try TraceSummary.names($0) }
         guard !names.isEmpty else { throw StoreError.noTraces(path: store.path) }

@@ -4,9 +4,9 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "latency", "timeline", "page-sizes", "churn", "churn-timeline",
-        "tlb", "costs", "constants", "calibration", "domains", "validate", "differences", "evidence", "issues",
-        "events", "losses", "metadata", "contradictions",
+        "savings", "windows", "top", "hazards", "latency", "timeline", "page-sizes", "churn",
+        "churn-timeline", "tlb", "sweep", "advice", "costs", "constants", "calibration", "domains", "validate", "differences",
+        "evidence", "issues", "events", "losses", "metadata", "contradictions",
     ]
     /// All but the one that wants a simulated IOTLB.
     private static let filled = reports.filter { $0 != "tlb" }
@@ -24,6 +24,7 @@ import Testing
         #expect(try run("import", "log.txt").exitCode == 3)
         #expect(try run("replay", "-p", "strict", "-p", "queue=4,2ms", "-p", "lazy").exitCode == 0)
         #expect(try run("validate").exitCode == 0)
+        #expect(try run("sweep", "--policies", "batch=2..8").exitCode == 0)
     }
 
     private func run(_ arguments: String...) throws -> Tool.Result {

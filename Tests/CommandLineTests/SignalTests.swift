@@ -99,6 +99,21 @@ import Testing
         #expect(try run("sql", "PRAGMA foreign_key_check", "--format", "csv").records.count == 1)
     }
 
+    /// The former sweep stays, nothing of the new one does.
+    @Test(arguments: [SIGINT, SIGTERM]) func sweep(signal: Int32) throws {
+        #expect(try run("import", "log.txt").exitCode == 0)
+        #expect(try run("sweep", "--policies", "batch=2..8").exitCode == 0)
+        try repeatOperations(times: 5000)
+        let points = try run("sql", "SELECT * FROM sweep_point", "--format", "csv").output
+        let tool = try RunningTool(["sweep", "--progress", "always"], directory: folder)
+        try tool.waitForErrors(containing: "sweep: ")
+        tool.send(signal)
+        try expectInterrupted(tool)
+        #expect(try run("sql", "SELECT * FROM sweep_point", "--format", "csv").output == points)
+        #expect(try run("sql", "SELECT count(*) FROM sweep", "--format", "csv").output == "count(*)\n1\n")
+        #expect(try run("sql", "PRAGMA integrity_check", "--format", "csv").output == "integrity_check\nok\n")
+    }
+
     /// Makes a long trace of a short one much faster than an import would.
     private func repeatOperations(times: Int) throws {
         let names = [

@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["import", "replay", "report", "compare", "calibrate", "info", "list", "forget", "sql", "show"])
+    @Test(arguments: ["import", "replay", "sweep", "compare", "export", "schema", "man", "report", "calibrate", "info", "list", "forget", "sql", "show"])
     func helpOfSubcommand(name: String) throws {
         let result = try run([name, "--help"])
         #expect(result.exitCode == 0)
@@ -56,9 +56,9 @@ import Testing
     ]
 
     static let reports = """
-        savings, windows, top, hazards, latency, timeline, page-sizes, churn, churn-timeline, tlb, costs, \
-        constants, calibration, domains, validate, differences, evidence, issues, events, losses, metadata, \
-        contradictions
+        savings, windows, top, hazards, latency, timeline, page-sizes, churn, churn-timeline, \
+        tlb, sweep, advice, costs, constants, calibration, domains, validate, differences, evidence, issues, events, losses, \
+        metadata, contradictions
         """
 
     static let mistakes = [
@@ -99,6 +99,19 @@ import Testing
         Mistake("replay --policy queue=256,10", "needs a time such as 10ms or 250us, up to an hour"),
         Mistake("replay --policy every=9223372036854775807s", "needs a time such as 10ms or 250us, up to an hour"),
         Mistake("replay --policy every=0ms", "needs a time such as 10ms or 250us, up to an hour"),
+        Mistake(
+            "sweep --policies queue=4096..64,1ms", "has a range that ends before it begins: write 64..4096",
+            "NAME=A..B/N", "queue=N,T"),
+        Mistake("sweep --policies queue=64..4096", "grid 'queue=64..4096' is no policy"),
+        Mistake(
+            "sweep --policies queue=2..4096/30,1ms..1s/30", "has 870 points, the limit is 400: narrow a range",
+            "queue=64..4096/4,1ms..100ms/4"),
+        Mistake("sweep --policies fast", "grid 'fast' means another schedule in each domain: name one"),
+        Mistake("sweep --by task", "a sweep is told apart by trace or domain, not by 'task'"),
+        Mistake("sweep --threads 0", "--threads takes 1 to 256, not 0"),
+        Mistake("sweep --plot --format csv", "--plot is drawn under a table, and --format csv has none"),
+        Mistake("sweep --hz 0", "--hz 0: give 1 to 10000"),
+        Mistake("sweep --trace nosuch", "no trace is called 'nosuch'; there are: log, other"),
         Mistake("log.txt --policy nosuch", "policy 'nosuch' is no policy"),
         Mistake("replay --windows most", "--windows most: give all, none or longest=N"),
         Mistake("replay --windows longest=0", "--windows longest=0: give all, none or longest=N"),

@@ -190,6 +190,7 @@ struct ImportTests {
         let cache = CacheModel(try CacheGeometry(parsing: "64x8"))
         try Pipeline.replay("second", in: store, options: ReplayOptions(hardware: Hardware(.vtd61), iotlb: cache))
         _ = try Validation().run(in: store, trace: "second")
+        _ = try Sweep(PolicyGrid(parsing: ["batch=2..4"])).run(in: store, trace: "second")
         let between = try Pipeline.contents(of: store)
         for (table, rows) in between
         where ![

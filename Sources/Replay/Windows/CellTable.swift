@@ -5,6 +5,8 @@ final class CellTable {
     /// More combinations than any host shows; beyond, tasks and devices are not told apart any more.
     private static let limit = 1 << 16
 
+    /// Whether devices and tasks are left aside.
+    let tellsOnlyDomains: Bool
     @exclusivity(unchecked) private(set) var cells: ContiguousArray<Cell> = []
     /// By cell, the numbers of its domain, its device and its task among ``members``.
     @exclusivity(unchecked) private(set) var groups: ContiguousArray<(Int, Int, Int)> = []
@@ -16,9 +18,12 @@ final class CellTable {
     @exclusivity(unchecked) private var recent = ContiguousArray(
         repeating: (cell: Cell(domain: -1, device: 0, task: 0), number: Int32(0)), count: 64)
 
+    init(tellsOnlyDomains: Bool = false) { self.tellsOnlyDomains = tellsOnlyDomains }
+
     /// The number of a cell, from 0.
     @inline(__always)
     func number(domain: Int32, device: Int32, task: Int32) -> Int32 {
+        let (device, task) = tellsOnlyDomains ? (0, 0) : (device, task)
         let cell = Cell(domain: domain, device: device, task: task)
         let slot = Int(truncatingIfNeeded: (domain &* 31 &+ device) &* 31 &+ task) & 63
         if recent[slot].cell == cell { return recent[slot].number }

@@ -108,7 +108,7 @@ final class StaleDomain {
 final class StaleState {
     /// By domain - 1.
     let domains: ContiguousArray<StaleDomain>
-    let cells = CellTable()
+    let cells: CellTable
     /// How many losses the log has announced so far.
     @exclusivity(unchecked) var losses: Int32 = 0
     /// What the latest unmap removed from the page table; kept to be filled again.
@@ -118,7 +118,8 @@ final class StaleState {
     @exclusivity(unchecked) private(set) var active: ContiguousArray<Int32> = []
     private var opened: Int64 = 0
 
-    init(domains: Int) {
+    init(domains: Int, tellsOnlyDomains: Bool = false) {
+        cells = CellTable(tellsOnlyDomains: tellsOnlyDomains)
         self.domains = ContiguousArray((0..<domains).map { _ in StaleDomain() })
     }
 

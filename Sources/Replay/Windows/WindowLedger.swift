@@ -82,6 +82,8 @@ struct WindowLedger {
     /// its windows count as open pages.
     var now = Int64.min
     private let kept: WindowsKept
+    /// Whether there is a timeline, and rows of hazards.
+    private let isDetailed: Bool
     private var domains: ContiguousArray<DomainState>
     private var completions: ContiguousArray<Completion> = []
     /// Parts of windows that close just now; kept to be filled again.
@@ -101,11 +103,13 @@ struct WindowLedger {
 
     /// - Parameter domains: by domain - 1, how its windows close and what the reuse of an address means there.
     init(
-        stale: StaleState, kept: WindowsKept, domains: [(manner: Manner, reuse: HazardKind)],
+        stale: StaleState, kept: WindowsKept, detail: ReplayOptions.Detail = .full,
+        domains: [(manner: Manner, reuse: HazardKind)],
         span: (first: Int64, last: Int64)
     ) {
         self.stale = stale
         self.kept = kept
+        isDetailed = detail == .full
         self.domains = ContiguousArray(domains.map { DomainState(manner: $0.manner, reuse: $0.reuse) })
         timeline = Timeline(first: span.first, last: span.last)
         if case .longest(let count) = kept { longest = LongestWindows(limit: count) } else { longest = .init(limit: 0) }
@@ -148,7 +152,7 @@ struct WindowLedger {
     private mutating func opened(_ window: Window, _ range: AddressRange) {
         let pages = range.pages
         changeLevels(of: window.cell, by: pages, at: window.opened)
-        timeline.opened(window.cell, at: window.opened, pages: pages)
+        if isDetailed { timeline.opened(window.cell, at: window.opened, pages: pages) }
     }
 
     @inline(__always)
@@ -157,6 +161,7 @@ struct WindowLedger {
         while levels.count < stale.cells.members.count { levels.append(Level()) }
         levels[0].change(by: pages, at: time)
         levels[domain].change(by: pages, at: time)
+        if stale.cells.tellsOnlyDomains { return }
         levels[device].change(by: pages, at: time)
         levels[task].change(by: pages, at: time)
     }
@@ -290,7 +295,10 @@ struct WindowLedger {
         sums.sums[sum].longest = max(sums.sums[sum].longest, length)
         windowCount += 1
         if !isUncertain {
-            timeline.stale(window.cell, from: window.opened, to: window.opened.addingSaturated(length), pages: pages)
+            if isDetailed {
+                timeline.stale(
+                    window.cell, from: window.opened, to: window.opened.addingSaturated(length), pages: pages)
+            }
             if !isOpen {
                 let bucket = buckets.index(of: UInt64(sum) << 16 | UInt64(LengthScale.bucket(of: length)))
                 buckets.sums[bucket].windows += 1
@@ -424,7 +432,7 @@ struct WindowLedger {
         hazards.sums[index].add(
             pages: kind == .access ? 1 : range.pages, operation: window.operation, reuse: reuse, iova: range.start,
             age: age)
-        guard hazardRowCounts[Int(kind.rawValue)] < kind.rowLimit else { return }
+        guard isDetailed, hazardRowCounts[Int(kind.rawValue)] < kind.rowLimit else { return }
         hazardRowCounts[Int(kind.rawValue)] += 1
         hazardRows.append(
             HazardRow(
