@@ -14,6 +14,8 @@ struct ReportCommand: ParsableCommand {
               iommu-trace report savings --by domain --format csv -o savings.csv
               iommu-trace report costs --cost mine.txt --by domain
               iommu-trace report --list
+              iommu-trace report --html nvme.html --trace nvme
+              iommu-trace report --svg pareto.svg --plot pareto
             """)
 
     @Argument(help: ArgumentHelp("The report.", valueName: "name"))
@@ -38,10 +40,17 @@ struct ReportCommand: ParsableCommand {
             valueName: "file"))
     var cost: String?
 
+    @OptionGroup var page: PageOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var database: DatabaseOptions
 
     func run() throws {
+        if page.isAskedFor {
+            try refuseBesidePage()
+            try page.write(trace: trace, from: database)
+            return
+        }
+        if page.plot != nil { throw UsageError(message: "--plot says what --svg FILE shows: give that too") }
         if list {
             try output.write { try ReportList.write(format: output.format, to: $0) }
             return
@@ -73,5 +82,18 @@ struct ReportCommand: ParsableCommand {
         } else if rows == 0, try report.isWaitingForValidation(in: store) {
             Message.note("nothing was validated yet: iommu-trace validate")
         }
+    }
+
+    /// A page and a plot are not made of one report's rows: what is about those means nothing to them.
+    private func refuseBesidePage() throws {
+        let given = [
+            (name != nil, "the report '\(name ?? "")'"), (list, "--list"), (by != nil, "--by"), (cost != nil, "--cost"),
+            (output.givenFormat != nil, "--format"), (output.givenOutput != nil, "-o"),
+        ]
+        guard let other = given.first(where: \.0) else { return }
+        throw UsageError(
+            message:
+                "\(other.1) means nothing to --html and --svg, which write a page or a plot of a whole trace; leave it away"
+        )
     }
 }
