@@ -38,13 +38,12 @@ struct PageOptions: ParsableArguments {
             }
         }
         guard let svg, let plot else { return }
-        var isDrawn = false
-        try OutputFile.write(svg) { isDrawn = try plot.write(from: store, trace: trace, to: $0) }
-        if !isDrawn {
+        guard let picture = try plot.svg(from: store, trace: trace) else {
             Message.note(
-                "there is nothing to draw in a plot of \(plot.rawValue), so none was written; iommu-trace replay makes more"
-            )
+                "there is nothing to draw in a plot of \(plot.rawValue), so none was written; iommu-trace replay makes more")
+            return
         }
+        try OutputFile.write(svg) { $0.print(picture.source, terminator: "") }
     }
 }
 

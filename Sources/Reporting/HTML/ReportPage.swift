@@ -133,11 +133,10 @@ public enum ReportPlot: String, CaseIterable, Sendable {
     case timeline
     case pareto
 
-    /// Writes it as SVG.
+    /// The picture; `nil` if there is nothing to draw.
     ///
     /// - Parameter trace: a trace's name; `nil` for the newest.
-    /// - Returns: whether there was something to draw; nothing is written otherwise.
-    public func write(from store: TraceStore, trace: String?, to output: TextOutput) throws -> Bool {
+    public func svg(from store: TraceStore, trace: String?) throws -> Markup? {
         try store.read { database in
             let data = try PageData(database, trace: trace, path: store.path)
             let figures = PageFigures(data: data)
@@ -148,9 +147,7 @@ public enum ReportPlot: String, CaseIterable, Sendable {
                 case .timeline: figures.timeline()
                 case .pareto: try PageChoice(database, data).figure()
                 }
-            guard let figure else { return false }
-            output.print(figure.document().source, terminator: "")
-            return true
+            return figure?.document()
         }
     }
 }

@@ -21,7 +21,7 @@ struct BarChart: Chart {
         let isWide = width == .wide
         let left = isWide ? min((bars.map { Ink.width($0.label) }.max() ?? 0) + 16, 240) : 0
         // Room for the longest number behind the longest bar.
-        let room = (bars.map { Ink.width($0.text) }.max() ?? 0) + 12
+        let room = (bars.map { Ink.width($0.text, isBold: true) }.max() ?? 0) + 12
         let rowHeight = isWide ? 28.0 : 42
         let bottom = Double(bars.count) * rowHeight + 4
         let scale = Scale(

@@ -25,7 +25,7 @@ enum ChartWidth: CaseIterable {
 /// Elements of all charts.
 enum Ink {
     /// How high text is, and how wide one of its characters at most on average.
-    static let (textHeight, characterWidth) = (12.0, 6.7)
+    static let (textHeight, characterWidth, boldWidth) = (12.0, 7.2, 8.1)
 
     enum Anchor: String {
         case start, middle, end
@@ -100,7 +100,9 @@ enum Ink {
     }
 
     /// How wide a text is at most.
-    static func width(_ text: String) -> Double { Double(text.unicodeScalars.count) * characterWidth }
+    static func width(_ text: String, isBold: Bool = false) -> Double {
+        Double(text.unicodeScalars.count) * (isBold ? boldWidth : characterWidth)
+    }
 }
 
 extension Attribute {
@@ -125,9 +127,11 @@ struct Plot {
             markup += Ink.line(x, top, x, bottom, tick == 0 ? "zero" : "grid")
             let text = label(tick)
             let half = Ink.width(text) / 2
-            guard x - half > taken + 4 else { continue }
-            taken = x + half
-            markup += Ink.text(text, x, bottom + 16, .middle, "tick")
+            // The first and the last one stay within the picture.
+            let middle = min(max(x, half), max(right + 8 - half, half))
+            guard middle - half > taken + 4 else { continue }
+            taken = middle + half
+            markup += Ink.text(text, middle, bottom + 16, .middle, "tick")
         }
         return markup + Ink.text(title, right, bottom + 33, .end, "axis")
     }

@@ -39,17 +39,17 @@ struct HistogramChart: Chart {
     private static func bin(of length: Int64) -> Int { HistogramScale.bin(of: length) }
 
     func draw(_ width: ChartWidth) -> Drawing {
-        let (rowHeight, barHeight) = (86.0, 44.0)
+        let (rowHeight, barHeight) = (width == .wide ? 80.0 : 96, 44.0)
         let bottom = Double(strips.count) * rowHeight
         let lengths = strips.flatMap { $0.bins.flatMap { [$0.low, $0.high] } + $0.marks.map(\.length) }
         let scale = Scale(.log(withZero: false), for: lengths, from: 2, to: width.units - 10)
         let plot = Plot(left: 0, top: 0, right: width.units - 10, bottom: bottom)
         var markup = plot.horizontalAxis(
             scale, ticks: width == .wide ? 12 : 5, label: { Number.time($0) }, title: axis)
-        let highest = strips.flatMap { strip in strip.bins.map { share($0, strip) } }.max() ?? 1
         for (index, strip) in strips.enumerated() {
             let base = Double(index + 1) * rowHeight - 6
-            markup += Ink.text(Ink.fitted(strip.name, width.units - 20), 4, base - barHeight - 20, .start, "halo name")
+            let highest = strip.bins.map { share($0, strip) }.max() ?? 1
+            markup += heading(strip, base - barHeight - 10, width)
             markup += Ink.line(0, base, plot.right, base, "zero")
             for bin in strip.bins {
                 let left = bin.low == 0 ? scale(0) - 2 : scale(bin.low)
@@ -61,25 +61,26 @@ struct HistogramChart: Chart {
                         "\(Self.words(bin)): \(Number.count(bin.count, "window")), \(Number.percent(100 * share(bin, strip)))"
                 )
             }
-            markup += marks(strip, scale, base, barHeight, width)
+            markup += marks(strip, scale, base, barHeight)
         }
         return Drawing(height: bottom + 40, content: markup)
     }
 
-    /// Lines at p50 and so on, with names in a row above, which move where they would cover each other.
-    private func marks(_ strip: Strip, _ scale: Scale, _ base: Double, _ height: Double, _ width: ChartWidth) -> Markup
-    {
+    /// The name, and the lengths that the lines stand at: behind it, or in a row of their own where it is narrow.
+    private func heading(_ strip: Strip, _ y: Double, _ width: ChartWidth) -> Markup {
+        let lengths = strip.marks.map { "\($0.name) \(Number.time($0.length))" }.joined(separator: ", ")
+        let isWide = width == .wide
+        let room = width.units - 20 - (isWide ? Ink.width(lengths) : 0)
+        return Ink.text(Ink.fitted(strip.name, room), 4, isWide ? y : y - 16, .start, "halo name")
+            + Ink.text(lengths, isWide ? width.units - 10 : 4, y, isWide ? .end : .start, "halo")
+    }
+
+    /// Lines at p50 and so on.
+    private func marks(_ strip: Strip, _ scale: Scale, _ base: Double, _ height: Double) -> Markup {
         var markup = Markup.empty
-        var taken = width.units
-        for mark in strip.marks.reversed() {
+        for mark in strip.marks {
             let x = scale(mark.length)
-            let text = "\(mark.name) \(Number.time(mark.length))"
-            markup += Ink.line(x, base - height - 2, x, base, "mark-line")
-            let end = min(x + Ink.width(text) / 2, taken)
-            let start = end - Ink.width(text)
-            guard start >= 0 else { continue }
-            markup += Ink.text(text, start, base - height - 5, .start, "tick halo")
-            taken = start - 6
+            markup += Ink.line(x, base - height - 3, x, base, "mark-line")
         }
         return markup
     }

@@ -16,7 +16,9 @@ struct LineChart: Chart {
     var timeAxis: String
     var valueAxis: String
     /// Values that differ too much for one scale are read by ratio.
-    private static let mostRatio = 40.0
+    private static let mostRatio = 12.0
+    /// Less than this on average is shown as none where the scale is logarithmic.
+    private static let floor = 0.01
 
     var isLogarithmic: Bool {
         let peaks = series.compactMap { $0.steps.map(\.value).max() }.filter { $0 > 0 }
@@ -33,7 +35,8 @@ struct LineChart: Chart {
         let plot = Plot(left: 48, top: top, right: width.units - 10, bottom: top + (isWide ? 230 : 200))
         let values = series.flatMap { $0.steps.map(\.value) }
         let vertical = Scale(
-            isLogarithmic ? .log(withZero: true) : .linear, for: values, from: plot.bottom, to: plot.top)
+            isLogarithmic ? .log(withZero: true, floor: Self.floor) : .linear, for: values, from: plot.bottom,
+            to: plot.top)
         let begin = series.compactMap(\.steps.first?.start).min() ?? 0
         let end = series.compactMap { $0.steps.last.map { $0.start + $0.length } }.max() ?? 1
         let horizontal = Scale(between: begin, and: end, from: plot.left, to: plot.right)

@@ -6,8 +6,8 @@ struct Scale {
     enum Kind {
         /// The same distance for the same difference, from zero on or below.
         case linear
-        /// The same distance for the same ratio. Zero, which no ratio reaches, has a place of its own before the first decade.
-        case log(withZero: Bool)
+        /// The same distance for the same ratio. Zero, which no ratio reaches, has a place of its own before the first decade; so has what is below the floor.
+        case log(withZero: Bool, floor: Double = 0)
     }
 
     let kind: Kind
@@ -26,10 +26,13 @@ struct Scale {
     init(_ kind: Kind, for values: [Double], from start: Double, to end: Double, ticks: Int = 5) {
         let finite = values.filter(\.isFinite)
         (self.start, self.end) = (start, end)
-        if case .log(let withZero) = kind, let least = finite.filter({ $0 > 0 }).min(), let most = finite.max() {
-            low = Self.decade(least, .down)
+        if case .log(let withZero, let floor) = kind, let least = finite.filter({ $0 > 0 }).min(),
+            let most = finite.max()
+        {
+            let least = Self.decade(max(least, min(floor, most)), .down)
+            low = least
             high = max(Self.decade(most, .up), low * 10)
-            self.kind = .log(withZero: withZero || finite.contains { $0 <= 0 })
+            self.kind = .log(withZero: withZero || finite.contains { $0 < least })
         } else {
             self.kind = .linear
             let (least, most) = (min(finite.min() ?? 0, 0), max(finite.max() ?? 0, 0))
@@ -54,8 +57,8 @@ struct Scale {
     private func fraction(_ value: Double) -> Double {
         switch kind {
         case .linear: return (value - low) / (high - low)
-        case .log(let withZero):
-            guard value > 0 else { return 0 }
+        case .log(let withZero, _):
+            guard value >= low * (1 - 1e-9) else { return 0 }
             let fraction = max(log10(value / low) / log10(high / low), 0)
             return withZero ? Self.zeroRoom + (1 - Self.zeroRoom) * fraction : fraction
         }
@@ -70,7 +73,7 @@ struct Scale {
             // The scale may be any two numbers: ticks are few whatever they are.
             return (0...(2 * count + 2)).map { (first + Double($0)) * step }
                 .filter { $0 <= high * (1 + 1e-9) + step * 1e-9 }
-        case .log(let withZero):
+        case .log(let withZero, _):
             let decades = max(log10(high / low).rounded(), 1)
             let every = max((decades / Double(max(count, 1))).rounded(.up), 1)
             let values = stride(from: 0, through: decades, by: every).map { low * pow(10, $0) }

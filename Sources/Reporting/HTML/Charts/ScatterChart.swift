@@ -73,7 +73,7 @@ struct ScatterChart: Chart {
         for index in order {
             guard let label = points[index].label else { continue }
             let (x, y) = (horizontal(points[index].x), vertical(points[index].y))
-            let width = Ink.width(label)
+            let width = Ink.width(label, isBold: points[index].isDefault)
             // Left and right of the point, and above and below it, nearer ones first.
             let places = [0.0, -16, 16, -30, 30, -44, 44].flatMap { lift in
                 [Box(x + 9, y - 7 + lift, width, 14), Box(x - 9 - width, y - 7 + lift, width, 14)]

@@ -39,7 +39,8 @@ struct DetailSections {
                 """, arguments: [policy.id, Self.fewest])
         guard !rows.isEmpty else { return .empty }
         let table = PageTable(
-            caption: "The longest stale windows under \(policy.label)",
+            caption:
+                "The longest stale windows under \(policy.label); lines are those of \(data.log.string("source").visible(atMost: 100))",
             columns: [
                 .init(title: "IOVA", isNumber: false), .init(title: "Length", unit: "ms"), .init(title: "Pages"),
                 .init(title: "Unmapped by", isNumber: false), .init(title: "Device or domain", isNumber: false),
@@ -52,7 +53,7 @@ struct DetailSections {
                     .text(row.string("iova")), .milliseconds(row.whole("length_ns")),
                     .whole(row.whole("size").map { ($0 >> 12) + ($0 & 4095 == 0 ? 0 : 1) }), .text(row.string("task")),
                     .text(device.isEmpty ? row.string("domain") : device), .text(row.string("ended")),
-                    .text(row.string("unmap_place")), .evidence(row.string("evidence")),
+                    .text(place(row.string("unmap_place"))), .evidence(row.string("evidence")),
                 ]
             })
         return .element("h3", text: "The longest windows") + table.markup()
@@ -83,7 +84,7 @@ struct DetailSections {
                 [
                     .text(row.string("iova")), .text(row.string("kind").replacing("_", with: " ")),
                     .milliseconds(row.whole("age_ns")), .text(row.string("task")), .text(row.string("reused_by")),
-                    .text(row.string("unmap_place")), .text(row.string("reuse_place")),
+                    .text(place(row.string("unmap_place"))), .text(place(row.string("reuse_place"))),
                     .evidence(row.string("evidence")),
                 ]
             })
@@ -94,6 +95,12 @@ struct DetailSections {
                     "Pages and addresses that somebody else got while a device could still reach them, and accesses inside a window."
             )
             + table.markup()
+    }
+
+    /// A place in the log: its line is enough where the file is the one that the table names.
+    private func place(_ place: String) -> String {
+        let file = data.log.string("source") + ":"
+        return place.hasPrefix(file) ? "line " + place.dropFirst(file.count) : place
     }
 
     /// The report of faults, where this program has one.

@@ -98,7 +98,7 @@ struct PageFigures {
         return PageFigure(
             anchor: Anchor("lengths"), title: "How long stale windows are",
             description:
-                "The share of the closed windows of each policy by their length, all strips on the same two scales; lengths are on a logarithmic one. Half of the windows are no longer than p50, 99 % no longer than p99.",
+                "The share of the closed windows of each policy by their length, on a logarithmic scale; a strip’s heights are in proportion to its highest bar. Its lines are p50, which half of the windows do not exceed, p99, which 99 % do not exceed, and the maximum.",
             chart: HistogramChart(strips: strips, axis: "length of a window"),
             tables: zip(policies, strips).map { policy, strip in
                 PageTable(

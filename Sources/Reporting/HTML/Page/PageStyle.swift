@@ -11,7 +11,7 @@ enum PageStyle {
           --s0: #6fb6f2; --s1: #ff9e5e; --s2: #4fcfae; --s3: #dd9ad6; --s4: #e2c04c; --s5: #b4c2cc; } }
         * { box-sizing: border-box; }
         html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
-        body { margin: 0 auto; max-width: 820px; padding: 0 16px 64px; background: var(--ground); color: var(--ink);
+        body { margin: 0 auto; max-width: 940px; padding: 0 16px 64px; background: var(--ground); color: var(--ink);
           font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif;
           overflow-wrap: anywhere; }
         @media (min-width: 760px) { body { padding: 0 24px 96px; } }
@@ -49,9 +49,9 @@ enum PageStyle {
         td { max-width: 26em; }
         thead th { vertical-align: bottom; border-bottom: 2px solid var(--rule); }
         th.n, td.n { text-align: right; white-space: nowrap; }
-        td.none { color: var(--soft); text-align: right; }
+        .none { color: var(--soft); }
+        .long { min-width: 15em; }
         .unit { display: block; color: var(--soft); font-weight: 400; font-size: 12px; }
-        tr.chosen th { font-weight: 600; }
         .grade { display: inline-block; padding: 0 6px; border: 1px solid var(--soft); border-radius: 4px; color: var(--ink);
           font-size: 12px; line-height: 18px; font-weight: 400; white-space: nowrap; }
         .grade.inferred { border-style: dashed; }
@@ -60,7 +60,7 @@ enum PageStyle {
         details { margin: 10px 0; }
         summary { cursor: pointer; color: var(--link); font-size: 14px; padding: 4px 0; }
         code { font: 0.92em/1.4 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; background: var(--faint); padding: 1px 4px; border-radius: 3px; }
-        .chart { display: block; width: 100%; height: auto; overflow: visible; }
+        .chart { display: block; width: 100%; max-width: 820px; height: auto; overflow: visible; }
         .wide { display: none; }
         .narrow { max-width: 440px; }
         @media (min-width: 760px) { .wide { display: block; } .narrow { display: none; } }

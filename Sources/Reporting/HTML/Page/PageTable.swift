@@ -65,20 +65,21 @@ struct PageTable {
 
     private func line(_ row: [Cell]) -> Markup {
         .element("tr") {
-            for (index, cell) in row.enumerated() { Self.cell(cell, isHead: index == 0) }
+            for (index, cell) in row.enumerated() { self.cell(cell, at: index) }
         } + .newLine
     }
 
-    private static func cell(_ cell: Cell, isHead: Bool) -> Markup {
+    private func cell(_ cell: Cell, at index: Int) -> Markup {
         let (attributes, content): ([Attribute], Markup) =
             switch cell {
-            case .text(let text): ([], .text(text))
+            case .text(let text): (text.utf8.count > 40 ? [.class("long")] : [], .text(text))
             case .number(let shown, let value):
                 ([.class("n"), Attribute("data-value", value.text ?? "")], .text(shown))
-            case .evidence(let word): ([], grade(word))
-            case .missing: ([.class("none")], .text("–"))
+            case .evidence(let word): ([], Self.grade(word))
+            case .missing:
+                ([.class(index < columns.count && columns[index].isNumber ? "n none" : "none")], .text("–"))
             }
-        return isHead
+        return index == 0
             ? .element("th", [Attribute("scope", "row")] + attributes, content) : .element("td", attributes, content)
     }
 
