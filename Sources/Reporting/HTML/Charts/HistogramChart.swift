@@ -102,7 +102,7 @@ enum HistogramScale {
         // 10^(1/8) and its powers, rounded as people would: the same on each machine.
         let steps = [1.0, 1.3, 1.8, 2.4, 3.2, 4.2, 5.6, 7.5]
         var power = 1.0
-        return (0...18).flatMap { _ in
+        return (0...19).flatMap { _ in
             defer { power *= 10 }
             return steps.map { $0 * power }
         }

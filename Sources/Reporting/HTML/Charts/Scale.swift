@@ -51,7 +51,8 @@ struct Scale {
 
     /// Where a value stands; what is outside stands at the border.
     func callAsFunction(_ value: Double) -> Double {
-        start + (end - start) * min(max(fraction(value), 0), 1)
+        let fraction = fraction(value)
+        return start + (end - start) * (fraction.isNaN ? 0 : min(max(fraction, 0), 1))
     }
 
     private func fraction(_ value: Double) -> Double {

@@ -16,7 +16,7 @@ struct PageChoice {
 
     /// What kernels do by themselves: strict domains, the flush queue, VFIO.
     private static let defaults: Set<String> = ["sync", "queue=256,10ms", "single-queue=32768,1s", "vfio"]
-    /// How many settings a page shows.
+    /// How many settings a page shows, those on the line first.
     private static let most = 400
 
     let settings: [Setting]
@@ -34,7 +34,8 @@ struct PageChoice {
             settings.append(
                 Setting(
                     label: policy.label, flushes: policy.flushes ?? 0, saved: policy.savings.real("saved_percent"),
-                    exposure: policy.exposure ?? 0, isFront: false, isDefault: defaults.contains(policy.name),
+                    exposure: (policy.exposure ?? 0) + (policy.windows.real("censored_page_seconds") ?? 0),
+                    isFront: false, isDefault: defaults.contains(policy.name),
                     evidence: policy.evidence, isNamed: true))
         }
         for index in settings.indices {
@@ -47,26 +48,24 @@ struct PageChoice {
         return settings
     }
 
-    /// The points of the sweep, where the database has that table and points of this log.
+    /// The points of the newest sweep of this log, where the database holds any.
     private static func swept(_ database: Database, _ trace: Int64) throws -> [Setting] {
-        guard try database.tableExists("sweep_point") else { return [] }
-        let columns = try Set(database.columns(in: "sweep_point").map(\.name))
-        let needed = [
-            "trace", "policy", "flushes", "saved_percent", "exposure_page_seconds", "is_pareto", "is_kernel_default",
-        ]
-        guard columns.isSuperset(of: needed) else { return [] }
+        guard try database.tableExists("sweep"), try database.tableExists("sweep_point") else { return [] }
         let rows = try Row.fetchAll(
             database,
             sql: """
-                SELECT * FROM sweep_point WHERE trace = ? AND flushes IS NOT NULL AND exposure_page_seconds IS NOT NULL
-                ORDER BY NOT is_pareto, NOT is_kernel_default, exposure_page_seconds, flushes, policy LIMIT \(most)
+                SELECT * FROM sweep_point
+                WHERE domain IS NULL AND sweep = (SELECT max(id) FROM sweep WHERE trace = ?)
+                ORDER BY is_pareto DESC, is_kernel_default DESC, exposure_page_seconds, flushes, policy LIMIT \(most)
                 """, arguments: [trace])
         return rows.map { row in
             let (isFront, isDefault) = ((row.whole("is_pareto") ?? 0) != 0, (row.whole("is_kernel_default") ?? 0) != 0)
+            let (flushes, calls) = (row.whole("flushes") ?? 0, row.whole("unmap_calls") ?? 0)
             return Setting(
-                label: row.string("policy"), flushes: row.whole("flushes") ?? 0, saved: row.real("saved_percent"),
-                exposure: row.real("exposure_page_seconds") ?? 0, isFront: isFront, isDefault: isDefault,
-                evidence: columns.contains("evidence") ? row.string("evidence") : "modelled",
+                label: row.string("policy"), flushes: flushes,
+                saved: calls > 0 ? 100 * Double(calls.subtractingSaturated(flushes)) / Double(calls) : nil,
+                exposure: (row.real("exposure_page_seconds") ?? 0) + (row.real("censored_page_seconds") ?? 0),
+                isFront: isFront, isDefault: isDefault, evidence: row.string("evidence"),
                 isNamed: isFront || isDefault)
         }
     }
@@ -77,9 +76,10 @@ struct PageChoice {
         return PageFigure(
             anchor: Anchor("pareto"), title: "TLB flushes against exposure",
             description:
-                "Less is better in both: nothing lies below and left of a setting on the line. Kernel defaults are squares with bold names.",
+                "Less is better in both: nothing lies below and left of a setting on the line. Kernel defaults are squares with bold names. \(isOfASweep ? "The settings are those of the newest sweep." : "The settings are the replays; iommu-trace sweep would try more.")",
             chart: ScatterChart(
-                points: settings.map(Self.point), horizontalAxis: "exposure, page-seconds (stale pages × time)",
+                points: settings.map(Self.point),
+                horizontalAxis: "exposure, page-seconds, with what is open at the end",
                 verticalAxis: "TLB flushes"),
             tables: [table()], evidence: words.filter { word in settings.contains { $0.evidence == word } })
     }

@@ -11,8 +11,8 @@ struct DetailSections {
 
     /// The policy whose windows are shown one by one: the answer's, else the first that has any.
     private var policy: PageData.Policy? {
-        if let policy = answer.policy, policy.opensWindows { return policy }
-        return data.policies.first(where: \.opensWindows)
+        if let policy = answer.policy, policy.closed > 0 { return policy }
+        return data.policies.first { $0.closed > 0 }
     }
 
     /// The longest windows, what was reused inside, faults; `nil` where there is none of them.
@@ -103,16 +103,23 @@ struct DetailSections {
         return place.hasPrefix(file) ? "line " + place.dropFirst(file.count) : place
     }
 
-    /// The report of faults, where this program has one.
+    /// The report of faults, where this program has one. It goes through the operations, so only where the log has any.
     private func faults() throws -> Markup {
-        guard let report = Report.named("faults") else { return .empty }
+        guard let report = Report.named("faults"),
+            try Bool.fetchOne(
+                database,
+                sql: "SELECT EXISTS (SELECT 1 FROM kind_count WHERE trace = ? AND stage = 'operation' AND kind = ?)",
+                arguments: [data.trace.id, Operation.Kind.ioPageFault.rawValue]) == true
+        else { return .empty }
         let rows = try Row.fetchCursor(
             database, sql: report.sql, arguments: report.arguments(trace: data.trace.name, by: nil, nil))
         var found: [Row] = []
         while found.count < Self.fewest, let row = try rows.next() { found.append(row.copy()) }
         guard !found.isEmpty else { return .empty }
         return .element("h3", text: "Faults")
-            + PageTable.any("The first faults of the log, and what led to them", found).markup()
+            + PageTable.any(
+                "The first faults of the log, and what led to them", found, leavingOut: report.columnsLeftOut
+            ).markup()
     }
 
     /// The domains with the most unmap calls, and the devices.

@@ -89,10 +89,10 @@ struct PageTable {
         return .element("span", [.class(known ? "grade \(word)" : "grade")], text: word)
     }
 
-    /// Rows of any report: the first ones.
-    static func any(_ caption: String, _ rows: [Row]) -> PageTable {
+    /// Rows of any report, of this trace.
+    static func any(_ caption: String, _ rows: [Row], leavingOut left: [String] = []) -> PageTable {
         guard let first = rows.first else { return PageTable(caption: caption, columns: [], rows: []) }
-        let columns = Array(first.columnNames)
+        let columns = first.columnNames.filter { $0 != "trace" && !left.contains($0) }
         return PageTable(
             caption: caption,
             columns: columns.map { name in
