@@ -40,7 +40,8 @@ struct PageOptions: ParsableArguments {
         guard let svg, let plot else { return }
         guard let picture = try plot.svg(from: store, trace: trace) else {
             Message.note(
-                "there is nothing to draw in a plot of \(plot.rawValue), so none was written; iommu-trace replay makes more")
+                "there is nothing to draw in a plot of \(plot.rawValue), so none was written; iommu-trace replay makes more"
+            )
             return
         }
         try OutputFile.write(svg) { $0.print(picture.source, terminator: "") }

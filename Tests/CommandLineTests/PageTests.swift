@@ -1,5 +1,6 @@
 import Foundation
 import FoundationXML
+import TestSupport
 import Testing
 
 /// `report --html` and `report --svg`.
@@ -206,5 +207,21 @@ import Testing
         #expect(page.source.unicodeScalars.allSatisfy { $0 == "\n" || $0.value >= 32 && !$0.properties.isBidiControl })
         #expect(page.elements.filter { $0 == "style" }.count == 1)
         #expect(page.source.utf8.count < 1_000_000)
+    }
+
+    /// The README's picture is what its command makes.
+    @Test func pictureOfTheReadme() throws {
+        let log = SharedTraces.packageRoot.appending(path: "traces/vfiounmap-strict.probes.txt.gz").path
+        let own = try TemporaryFolder()
+        // As tools/demo does.
+        let steps = [
+            ["import", log],
+            ["replay"]
+                + ["per-page", "sync", "recorded", "vfio", "queue=256,10ms", "fast"].flatMap { ["--policy", $0] },
+            ["report", "--svg", "pareto.svg", "--plot", "pareto"],
+        ]
+        for step in steps { #expect(try Tool.run(step, directory: own).exitCode == 0) }
+        let kept = try Data(contentsOf: SharedTraces.packageRoot.appending(path: "docs/pareto.svg"))
+        #expect(try own.read("pareto.svg") == kept, "make it again as README.md says")
     }
 }

@@ -93,9 +93,9 @@ enum Ink {
     }
 
     /// A text that fits into a width, with an ellipsis where it does not.
-    static func fitted(_ text: String, _ width: Double) -> String {
+    static func fitted(_ text: String, _ width: Double, isBold: Bool = false) -> String {
         let text = text.visible()
-        let most = max(Int(width / characterWidth), 3)
+        let most = max(Int(width / (isBold ? boldWidth : characterWidth)), 3)
         return text.unicodeScalars.count <= most ? text : String(text.unicodeScalars.prefix(most - 1)) + "…"
     }
 

@@ -71,7 +71,7 @@ struct HistogramChart: Chart {
         let lengths = strip.marks.map { "\($0.name) \(Number.time($0.length))" }.joined(separator: ", ")
         let isWide = width == .wide
         let room = width.units - 20 - (isWide ? Ink.width(lengths) : 0)
-        return Ink.text(Ink.fitted(strip.name, room), 4, isWide ? y : y - 16, .start, "halo name")
+        return Ink.text(Ink.fitted(strip.name, room, isBold: true), 4, isWide ? y : y - 16, .start, "halo name")
             + Ink.text(lengths, isWide ? width.units - 10 : 4, y, isWide ? .end : .start, "halo")
     }
 

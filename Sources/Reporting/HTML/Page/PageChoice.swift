@@ -76,7 +76,7 @@ struct PageChoice {
         return PageFigure(
             anchor: Anchor("pareto"), title: "TLB flushes against exposure",
             description:
-                "Less is better in both: nothing lies below and left of a setting on the line. Kernel defaults are squares with bold names. \(isOfASweep ? "The settings are those of the newest sweep." : "The settings are the replays; iommu-trace sweep would try more.")",
+                "Less is better in both: nothing lies below and left of a setting on the line. Kernel defaults are squares with bold names. \(isOfASweep ? "The settings are those of the newest sweep." : "The settings are the replays.")",
             chart: ScatterChart(
                 points: settings.map(Self.point),
                 horizontalAxis: "exposure, page-seconds, with what is open at the end",

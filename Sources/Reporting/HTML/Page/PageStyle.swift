@@ -97,8 +97,9 @@ enum PageStyle {
           figure, tr { break-inside: avoid; }
           h2, h3, figcaption, caption { break-after: avoid; }
           .scroll { overflow: visible; }
-          table { font-size: 9pt; overflow-wrap: anywhere; }
-          th, td { padding-right: 8px; }
+          table { font-size: 8pt; overflow-wrap: break-word; }
+          th, td { padding: 4px 8px 4px 0; }
+          .long { min-width: 0; }
           .bar, .point, .mark { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
         }
 
