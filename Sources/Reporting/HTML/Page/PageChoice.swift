@@ -79,7 +79,7 @@ struct PageChoice {
                 "Less is better in both: nothing lies below and left of a setting on the line. Kernel defaults are squares with bold names. \(isOfASweep ? "The settings are those of the newest sweep." : "The settings are the replays.")",
             chart: ScatterChart(
                 points: settings.map(Self.point),
-                horizontalAxis: "exposure, page-seconds, with what is open at the end",
+                horizontalAxis: "exposure, page-seconds (open ones too)",
                 verticalAxis: "TLB flushes"),
             tables: [table()], evidence: words.filter { word in settings.contains { $0.evidence == word } })
     }
