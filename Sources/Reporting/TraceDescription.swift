@@ -39,7 +39,7 @@ public enum TraceDescription {
                 id, database))
         line("operations", try kinds("operation", id, database))
         line("layers", try kinds("layer", id, database))
-        line("losses", try losses(trace, id, database))
+        line("losses", try losses(trace, id, database).joined(separator: "; "))
         line(
             "issues",
             try counts(
@@ -103,7 +103,8 @@ public enum TraceDescription {
         return rows.map { "\($0[1] as Int64) \($0[0] as String)" }.joined(separator: ", ")
     }
 
-    private static func losses(_ trace: Row, _ id: Int64, _ database: Database) throws -> String {
+    /// Where events are missing, announced or not.
+    static func losses(_ trace: Row, _ id: Int64, _ database: Database) throws -> [String] {
         var parts: [String] = []
         if let entries = trace["buffer_entries"] as Int64?, let written = trace["buffer_written"] as Int64?,
             written > entries
@@ -123,11 +124,11 @@ public enum TraceDescription {
         }
         if parts.isEmpty { parts.append("none announced") }
         parts += try SilentLoss.all(of: trace["name"], database).map(\.text)
-        return parts.joined(separator: "; ")
+        return parts
     }
 
     /// What the log cannot answer, and why.
-    private static func gaps(_ trace: Row, _ id: Int64, _ database: Database) throws -> [String] {
+    static func gaps(_ trace: Row, _ id: Int64, _ database: Database) throws -> [String] {
         var gaps: [String] = []
         let grades = try Row.fetchAll(
             database,

@@ -16,6 +16,8 @@ struct ReportCommand: ParsableCommand {
               iommu-trace report windows --fail-if 'p99_ns > 20ms' --fail-if 'hazards_page_reuse > 0'
               iommu-trace report churn --by task --show-sql | sqlite3 -box iommu-trace.db
               iommu-trace report --list
+              iommu-trace report --html nvme.html --trace nvme
+              iommu-trace report --svg pareto.svg --plot pareto
             """)
 
     @Argument(help: ArgumentHelp("The report.", valueName: "name"), completion: .list(Report.catalogue.map(\.name)))
@@ -47,11 +49,18 @@ struct ReportCommand: ParsableCommand {
     var showSql = false
 
     @OptionGroup var gate: GateOptions
+    @OptionGroup var page: PageOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var database: DatabaseOptions
     @OptionGroup var progress: ProgressOptions
 
     func run() throws {
+        if page.isAskedFor {
+            try refuseBesidePage()
+            try page.write(trace: trace, from: database)
+            return
+        }
+        if page.plot != nil { throw UsageError(message: "--plot says what --svg FILE shows: give that too") }
         if list {
             try output.write { try ReportList.write(format: output.format, to: $0) }
             return
@@ -110,5 +119,19 @@ struct ReportCommand: ParsableCommand {
         }
         if let hint { Message.note(hint) }
         if isGated, hint != nil { throw ExitStatus.refused }
+    }
+
+    /// A page and a plot are not made of one report's rows: what is about those means nothing to them.
+    private func refuseBesidePage() throws {
+        let given = [
+            (name != nil, "the report '\(name ?? "")'"), (list, "--list"), (by != nil, "--by"), (cost != nil, "--cost"),
+            (output.givenFormat != nil, "--format"), (output.givenOutput != nil, "-o"), (showSql, "--show-sql"),
+            (!gate.isEmpty, "--fail-if"),
+        ]
+        guard let other = given.first(where: \.0) else { return }
+        throw UsageError(
+            message:
+                "\(other.1) means nothing to --html and --svg, which write a page or a plot of a whole trace; leave it away"
+        )
     }
 }

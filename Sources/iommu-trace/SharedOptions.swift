@@ -167,16 +167,22 @@ struct MetadataOptions: ParsableArguments {
 
 /// `--format` and `-o`
 struct OutputOptions: ParsableArguments {
-    @Option(help: "table, json, csv or markdown.")
-    var format: OutputFormat = .table
+    @Option(
+        name: .customLong("format"),
+        help: ArgumentHelp("table, json, csv or markdown (default: table).", valueName: "format"))
+    var givenFormat: OutputFormat?
 
     @Option(
-        name: .shortAndLong,
-        help: ArgumentHelp("Write to a file instead of standard output; - is standard output.", valueName: "file"),
+        name: [.customShort("o"), .customLong("output")],
+        help: ArgumentHelp(
+            "Write to a file instead of standard output; - is standard output (default: -).", valueName: "file"),
         completion: .file())
-    var output: String = "-"
+    var givenOutput: String?
 
-    func write(_ body: (TextOutput) throws -> Void) throws { try OutputFile.write(output, body) }
+    /// How rows are written.
+    var format: OutputFormat { givenFormat ?? .table }
+
+    func write(_ body: (TextOutput) throws -> Void) throws { try OutputFile.write(givenOutput ?? "-", body) }
 }
 
 /// Where `-o` leads.

@@ -1,0 +1,208 @@
+import GRDB
+
+/// A section of the page: a heading and what stands below it.
+struct PageSection {
+    let anchor: Anchor
+    let title: String
+    let content: Markup
+
+    func markup() -> Markup {
+        .element("section", [.id(anchor), Attribute("aria-labelledby", anchor.part("heading").name)]) {
+            Markup.element("h2", [.id(anchor.part("heading"))], text: title)
+            content
+        } + .newLine
+    }
+}
+
+/// The sections about policies.
+struct PolicySections {
+    let data: PageData
+    let answer: PageAnswer
+
+    /// What each policy costs.
+    func flushes() -> PageSection {
+        PageSection(anchor: Anchor("cost"), title: "What each policy costs", content: costContent())
+    }
+
+    @MarkupBuilder private func costContent() -> Markup {
+        PageFigures(data: data).flushes()?.markup()
+        savings().markup()
+        if data.policiesLeftOut > 0 {
+            Markup.element(
+                "p", [.class("note")],
+                text:
+                    "\(Number.count(Int64(data.policiesLeftOut), "more replay")) of this log, of parts of it or beyond the first \(PageData.mostPolicies), in: iommu-trace report savings"
+            )
+        }
+        notes(costNotes())
+        commands()?.markup()
+        caches()?.markup()
+    }
+
+    private func savings() -> PageTable {
+        PageTable(
+            caption:
+                "Flushes, and how many are saved against one for each of \(Number.count(data.policies.first?.calls ?? 0, "unmap call"))",
+            columns: [
+                .init(title: "Policy", isNumber: false), .init(title: "Flushes"), .init(title: "Pending"),
+                .init(title: "Saved"),
+                .init(title: "Saved", unit: "%"), .init(title: "Flushes", unit: "per s"),
+                .init(title: "Evidence", isNumber: false),
+            ],
+            rows: data.policies.map { policy in
+                let row = policy.savings
+                return [
+                    .text(policy.label), .whole(policy.flushes), .whole(row.whole("flushes_pending")),
+                    .whole(row.whole("saved_flushes")), .real(row.real("saved_percent"), 2),
+                    .real(row.real("flushes_per_second"), 1), .evidence(policy.evidence),
+                ]
+            })
+    }
+
+    private func costNotes() -> [String] {
+        var notes: [String] = []
+        if data.policies.contains(where: { $0.flushes == nil }) {
+            notes.append("The log shows no flushes, so recorded has no number.")
+        }
+        if data.policies.contains(where: { $0.savings.string("layer") == "hardware" }) {
+            notes.append(
+                "Recorded flushes are counted at the hardware layer: the log shows none of the API (inferred).")
+        }
+        if data.policies.contains(where: { ($0.savings.whole("flushes_pending") ?? 0) > 0 }) {
+            notes.append("Pending: domains that still wait for a flush when the log ends; it is not counted.")
+        }
+        for policy in data.policies {
+            let reason = policy.savings.string("reason")
+            if !reason.isEmpty { notes.append("\(policy.label): \(reason) (\(policy.evidence)).") }
+        }
+        return notes
+    }
+
+    /// Where a hardware profile was chosen.
+    private func commands() -> PageTable? {
+        let rows = data.policies.filter { $0.savings.whole("commands") != nil }
+        guard !rows.isEmpty else { return nil }
+        return PageTable(
+            caption: "Invalidation commands that these flushes become under a hardware profile",
+            columns: [
+                .init(title: "Policy", isNumber: false), .init(title: "Hardware", isNumber: false),
+                .init(title: "Commands"), .init(title: "of them domain"), .init(title: "Waits"),
+                .init(title: "to device TLBs"), .init(title: "Pages named"), .init(title: "not asked for"),
+                .init(title: "Evidence", isNumber: false),
+            ],
+            rows: rows.map { policy in
+                let row = policy.savings
+                return [.text(policy.label), .text(row.string("hardware"))]
+                    + [
+                        "commands", "domain_commands", "waits", "device_tlb_commands", "pages_invalidated",
+                        "over_invalidated_pages",
+                    ].map { .whole(row.whole($0)) } + [.evidence(row.string("hardware_evidence"))]
+            })
+    }
+
+    /// Where an IOTLB was simulated.
+    private func caches() -> PageTable? {
+        let rows = data.policies.filter { $0.savings.whole("iotlb_hits") != nil }
+        guard !rows.isEmpty else { return nil }
+        return PageTable(
+            caption: "A simulated IOTLB under these commands: no bound, and it rests on what fills it",
+            columns: [
+                .init(title: "Policy", isNumber: false), .init(title: "IOTLB", isNumber: false),
+                .init(title: "filled by", isNumber: false), .init(title: "Hits"), .init(title: "Misses"),
+                .init(title: "Stale hits"), .init(title: "Stale entries"), .init(title: "Live entries killed"),
+                .init(title: "Evidence", isNumber: false),
+            ],
+            rows: rows.map { policy in
+                let row = policy.savings
+                return [.text(policy.label), .text(row.string("iotlb")), .text(row.string("accesses"))]
+                    + ["iotlb_hits", "iotlb_misses", "stale_hits", "stale_entries", "live_entries_killed"].map {
+                        .whole(row.whole($0))
+                    } + [.evidence(row.string("iotlb_evidence"))]
+            })
+    }
+
+    /// What each policy exposes.
+    func exposure() -> PageSection {
+        PageSection(anchor: Anchor("exposure"), title: "What each policy exposes", content: exposureContent())
+    }
+
+    @MarkupBuilder private func exposureContent() -> Markup {
+        Markup.element(
+            "p",
+            text:
+                "A stale window lasts from an unmap to the flush that covers it: for that long a device may still reach the page. Each is an upper bound, as if an IOTLB lost nothing by itself. Exposure is stale pages times time."
+        )
+        let figures = PageFigures(data: data)
+        if data.policies.contains(where: \.opensWindows) { windows().markup() }
+        notes(exposureNotes())
+        figures.lengths()?.markup()
+        figures.timeline()?.markup()
+    }
+
+    private func windows() -> PageTable {
+        PageTable(
+            caption: "Stale windows under each policy that leaves any",
+            columns: [
+                .init(title: "Policy", isNumber: false), .init(title: "Windows"), .init(title: "p50", unit: "ms"),
+                .init(title: "p99", unit: "ms"), .init(title: "max", unit: "ms"),
+                .init(title: "Exposure", unit: "page-s"),
+                .init(title: "Most at once", unit: "pages"), .init(title: "Hazards", unit: "pages"),
+                .init(title: "Evidence", isNumber: false),
+            ],
+            rows: data.policies.filter(\.opensWindows).map { policy in
+                let row = policy.windows
+                return [
+                    .text(policy.label), .whole(row.whole("windows")), .milliseconds(row.whole("p50_ns")),
+                    .milliseconds(row.whole("p99_ns")), .milliseconds(row.whole("max_ns")),
+                    .real(policy.exposure, 3), .whole(row.whole("peak_stale_pages")), .whole(policy.hazards),
+                    .evidence(policy.evidence),
+                ]
+            })
+    }
+
+    private func exposureNotes() -> [String] {
+        var notes: [String] = []
+        let none = data.policies.filter { !$0.opensWindows && $0.flushes != nil }
+        if !none.isEmpty { notes.append("None under \(none.map(\.label).joined(separator: ", ")).") }
+        if let pages = data.policies.compactMap({ $0.windows.whole("unreachable_pages") }).max(), pages > 0 {
+            notes.append("\(Number.count(pages, "page")) were unmapped while no device was attached: no window.")
+        }
+        for policy in data.policies {
+            for (column, words) in [
+                ("censored", "still open when the log ends"), ("uncertain", "open where events were lost"),
+            ] {
+                if let count = policy.windows.whole(column), count > 0 {
+                    notes.append("\(policy.label): \(Number.count(count, "window")) \(words), in no figure here.")
+                }
+            }
+            let timing = policy.windows.whole("model_timing_error") ?? 0
+            if timing > 0 {
+                notes.append(
+                    "\(policy.label): \(Number.count(timing, "page")) reused where the recorded kernel had flushed already: the model is late there."
+                )
+            }
+        }
+        if data.policies.contains(where: { $0.windows.string("attached") == "assumed" }) {
+            notes.append("Devices are assumed to be attached throughout where the log shows no attach (assumed).")
+        }
+        return notes
+    }
+
+    private func notes(_ notes: [String]) -> Markup? { Self.list(notes) }
+
+    /// Sentences one below the other.
+    static func list(_ texts: [String]) -> Markup? {
+        guard !texts.isEmpty else { return nil }
+        return .element("ul", [.class("notes")]) { for text in texts { Markup.element("li", text: text) } }
+    }
+}
+
+extension PageData.Policy {
+    /// Pages reused, and accesses made, inside windows.
+    var hazards: Int64? {
+        guard flushes != nil else { return nil }
+        return ["hazards_access", "hazards_iova_reuse", "hazards_page_reuse"].reduce(0) {
+            $0.addingSaturated(windows.whole($1) ?? 0)
+        }
+    }
+}
