@@ -122,7 +122,8 @@ public struct Report: Sendable {
     }
 
     private func writeTable(
-        _ statement: Statement, trace: String?, _ costs: CostFile?, _ gate: Gate, _ database: Database, to output: TextOutput
+        _ statement: Statement, trace: String?, _ costs: CostFile?, _ gate: Gate, _ database: Database,
+        to output: TextOutput
     ) throws -> Int {
         var used: Set<String> = []
         let renderer = IntervalRenderer(OutputFormat.table.renderer(output), leavingOut: columnsLeftOut)

@@ -237,7 +237,8 @@ extension TraceStore {
                 sql: "DELETE FROM group_device WHERE iommu_group IN (SELECT id FROM iommu_group WHERE trace = ?)",
                 arguments: [trace.id])
             for table in [
-                "log_piece", "log_part", "metadata", "buffer_counter", "probe_counter", "iommu_group", "mapping_summary",
+                "log_piece", "log_part", "metadata", "buffer_counter", "probe_counter", "iommu_group",
+                "mapping_summary",
                 "page_size_summary", "churn_total", "churn_step", "domain", "task", "device", "unit", "event_count",
                 "kind_count", "parse_issue",
                 "parse_issue_count", "lost_events",

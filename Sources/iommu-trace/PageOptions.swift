@@ -10,7 +10,9 @@ struct PageOptions: ParsableArguments {
             valueName: "file"), completion: .file())
     var html: String?
 
-    @Option(help: ArgumentHelp("Write one figure of that page as SVG; needs --plot.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp("Write one figure of that page as SVG; needs --plot.", valueName: "file"),
+        completion: .file())
     var svg: String?
 
     @Option(

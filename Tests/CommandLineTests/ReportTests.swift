@@ -5,7 +5,8 @@ import Testing
 @Suite struct ReportTests {
     private static let reports = [
         "savings", "windows", "top", "hazards", "latency", "timeline", "page-sizes", "churn",
-        "churn-timeline", "tlb", "sweep", "advice", "costs", "constants", "calibration", "domains", "validate", "differences",
+        "churn-timeline", "tlb", "sweep", "advice", "costs", "constants", "calibration", "domains", "validate",
+        "differences",
         "evidence", "issues", "events", "losses", "metadata", "contradictions",
     ]
     /// All but the one that wants a simulated IOTLB.

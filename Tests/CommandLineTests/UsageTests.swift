@@ -20,7 +20,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["import", "replay", "sweep", "compare", "export", "schema", "man", "report", "calibrate", "info", "list", "forget", "sql", "show"])
+    @Test(arguments: [
+        "import", "replay", "sweep", "compare", "export", "schema", "man", "report", "calibrate", "info", "list",
+        "forget", "sql", "show",
+    ])
     func helpOfSubcommand(name: String) throws {
         let result = try run([name, "--help"])
         #expect(result.exitCode == 0)
