@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 4
+    public static let version: Int32 = 5
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -29,6 +29,7 @@ public enum Schema {
         File("part", PackageResources.part_sql),
         File("replay", PackageResources.replay_sql),
         File("window", PackageResources.window_sql),
+        File("mistake", PackageResources.mistake_sql),
         File("validation", PackageResources.validation_sql),
         File("cost", PackageResources.cost_sql),
         File("iotlb", PackageResources.iotlb_sql),
@@ -51,6 +52,9 @@ public enum Schema {
         File("windows", PackageResources.windows_sql),
         File("top", PackageResources.top_sql),
         File("hazards", PackageResources.hazards_sql),
+        File("faults", PackageResources.faults_sql),
+        File("mistakes", PackageResources.mistakes_sql),
+        File("leaks", PackageResources.leaks_sql),
         File("latency", PackageResources.latency_sql),
         File("timeline", PackageResources.timeline_sql),
         File("costs", PackageResources.costs_sql),

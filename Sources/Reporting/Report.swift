@@ -53,7 +53,8 @@ public struct Report: Sendable {
 
     /// Whether it asks for replays and there is none.
     public func isWaitingForReplay(in store: TraceStore) throws -> Bool {
-        guard sql.contains("JOIN replay") || sql.contains("FROM replay") else { return false }
+        let tables = ["replay", "mapping_summary"]
+        guard tables.contains(where: { sql.contains("JOIN \($0)") || sql.contains("FROM \($0)") }) else { return false }
         return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM replay)") ?? false }
     }
 
