@@ -46,6 +46,11 @@ public enum Schema {
     /// `costs/default.txt`: how long one step takes, in the format of a cost file.
     public static let defaultCosts = String(decoding: PackageResources.default_txt, as: UTF8.self)
 
+    /// `queries/history.sql`: all that happened to a range of addresses.
+    public static let history = String(decoding: PackageResources.history_sql, as: UTF8.self)
+    /// `queries/nearest.sql`: what was mapped nearest to it.
+    public static let nearest = String(decoding: PackageResources.nearest_sql, as: UTF8.self)
+
     /// `reports/`, in the order in which they are listed. A report's comments are its documentation.
     public static let reports = [
         File("savings", PackageResources.savings_sql),

@@ -24,7 +24,7 @@ struct IOMMUTrace: ParsableCommand {
         version: Version.text,
         subcommands: [
             OneShot.self, Import.self, ReplayCommand.self, ReportCommand.self, ValidateCommand.self, Calibrate.self,
-            Info.self, SQL.self, List.self, Forget.self,
+            HistoryCommand.self, Info.self, SQL.self, List.self, Forget.self,
         ],
         defaultSubcommand: OneShot.self)
 
