@@ -72,27 +72,21 @@ struct MistakeFinder {
         }
     }
 
-    /// An unmap call, after it changed the page table.
-    ///
-    /// - Parameters:
-    ///   - removed: what it removed from the page table.
-    ///   - pieces: the same in pieces, in order of address.
+    /// Whether an unmap call's own line tells something of it.
     @inline(__always)
-    mutating func unmap(
-        _ operation: StoredOperation, cell: Int32, _ removed: TranslationMap.Removed?,
-        _ pieces: ContiguousArray<TranslationMap.Run>?, _ table: PageTable
-    ) {
-        if operation.result != operation.size || operation.size == 0 || Self.isMisaligned(operation) {
-            tellResult(operation, cell)
-        }
-        guard let removed, let first = pieces?.first, let last = pieces?.last else { return }
-        guard removed.splitRuns > 0 || first.tag & 1 != 0 || last.tag & 1 != 0 || first.tag < 0 || last.tag < 0,
-            !operation.flags.contains(.attachProbe)
-        else { return }
-        findRest(operation, cell, first, last, table)
+    static func isTelling(_ operation: StoredOperation) -> Bool {
+        operation.result != operation.size || operation.size == 0 || isMisaligned(operation)
     }
 
-    private mutating func tellResult(_ operation: StoredOperation, _ cell: Int32) {
+    /// Whether what an unmap call removed may have been a part only: of a run, or one of several runs.
+    @inline(__always)
+    static func isPart(_ removed: TranslationMap.Removed, _ pieces: ContiguousArray<TranslationMap.Run>?) -> Bool {
+        guard let first = pieces?.first?.tag, let last = pieces?.last?.tag else { return false }
+        return removed.splitRuns > 0 || first < 0 || last < 0 || (first | last) & 1 != 0
+    }
+
+    /// An unmap call, by its own line.
+    mutating func tellResult(_ operation: StoredOperation, _ cell: Int32) {
         guard operation.size > 0 else { return add(.sizeZero, operation, cell: cell, bytes: 0) }
         if Self.isMisaligned(operation) {
             return add(.misaligned, operation, cell: cell, bytes: operation.size)
@@ -107,11 +101,11 @@ struct MistakeFinder {
         }
     }
 
-    /// Looks on both sides of what was removed for more of the same map calls.
-    private mutating func findRest(
-        _ operation: StoredOperation, _ cell: Int32, _ first: TranslationMap.Run, _ last: TranslationMap.Run,
-        _ table: PageTable
+    /// Looks on both sides of what an unmap removed, in order of address, for more of the same map calls.
+    mutating func findRest(
+        _ operation: StoredOperation, _ cell: Int32, of pieces: ContiguousArray<TranslationMap.Run>?, _ table: PageTable
     ) {
+        guard let first = pieces?.first, let last = pieces?.last, !operation.flags.contains(.attachProbe) else { return }
         for (piece, neighbour) in [
             (last, last.range.last < .max ? last.range.last + 1 : nil),
             (first, first.range.start > 0 ? first.range.start - 1 : nil),

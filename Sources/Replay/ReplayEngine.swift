@@ -346,11 +346,13 @@ struct ReplayEngine {
             let removed = tables[index].unmap(range, into: &stale.removed)
             if removed.bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
             hazards.didChange(operation.domain, changed, tables[index])
-            mistakes.unmap(operation, cell: cell, removed, stale.removed, tables[index])
+            if MistakeFinder.isPart(removed, stale.removed) {
+                mistakes.findRest(operation, cell, of: stale.removed, tables[index])
+            }
         } else {
             mappings[index].unmapsOfNothing += 1
-            mistakes.unmap(operation, cell: cell, nil, nil, tables[index])
         }
+        if MistakeFinder.isTelling(operation) { mistakes.tellResult(operation, cell) }
     }
 
     private mutating func flush(_ operation: StoredOperation) {

@@ -4,14 +4,15 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "latency", "timeline", "costs", "constants", "calibration", "domains",
-        "validate", "differences", "issues", "events",
+        "savings", "windows", "top", "hazards", "faults", "mistakes", "leaks", "latency", "timeline", "costs", "constants",
+        "calibration", "domains", "validate", "differences", "issues", "events",
     ]
     private let folder: TemporaryFolder
     private var log = FtraceLog(calls: 50)
 
     init() throws {
         log.addReuse()
+        log.add("io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x123040 flags=0x0001")
         folder = try TemporaryFolder()
         try folder.write(log.text + "what is \"this\", please\n", to: "log.txt")
         #expect(try run("import", "log.txt").exitCode == 3)

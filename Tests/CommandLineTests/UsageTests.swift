@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["import", "replay", "report", "calibrate", "info", "list", "forget", "sql", "show"])
+    @Test(arguments: ["import", "replay", "report", "calibrate", "history", "info", "list", "forget", "sql", "show"])
     func helpOfSubcommand(name: String) throws {
         let result = try run([name, "--help"])
         #expect(result.exitCode == 0)
@@ -56,8 +56,8 @@ import Testing
     ]
 
     static let reports = """
-        savings, windows, top, hazards, latency, timeline, costs, constants, calibration, domains, validate, \
-        differences, issues, events
+        savings, windows, top, hazards, faults, mistakes, leaks, latency, timeline, costs, constants, calibration, \
+        domains, validate, differences, issues, events
         """
 
     static let mistakes = [
