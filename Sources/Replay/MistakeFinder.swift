@@ -105,7 +105,9 @@ struct MistakeFinder {
     mutating func findRest(
         _ operation: StoredOperation, _ cell: Int32, of pieces: ContiguousArray<TranslationMap.Run>?, _ table: PageTable
     ) {
-        guard let first = pieces?.first, let last = pieces?.last, !operation.flags.contains(.attachProbe) else { return }
+        guard let first = pieces?.first, let last = pieces?.last, !operation.flags.contains(.attachProbe) else {
+            return
+        }
         for (piece, neighbour) in [
             (last, last.range.last < .max ? last.range.last + 1 : nil),
             (first, first.range.start > 0 ? first.range.start - 1 : nil),
@@ -147,7 +149,8 @@ struct MistakeFinder {
         let (length, overflows) = span.last.subtractingReportingOverflow(span.first)
         guard !overflows, length >= 0 else { return span.last }
         return step == Self.sampleCount
-            ? span.last : span.first + length / Self.sampleCount * step + length % Self.sampleCount * step / Self.sampleCount
+            ? span.last
+            : span.first + length / Self.sampleCount * step + length % Self.sampleCount * step / Self.sampleCount
     }
 
     /// Everything found, at the end of the log.

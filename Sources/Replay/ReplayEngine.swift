@@ -329,7 +329,8 @@ struct ReplayEngine {
 
     /// Counts an unmap call, and removes from the model's page table what it removed.
     private mutating func count(
-        _ operation: StoredOperation, _ range: AddressRange?, result: UInt64, isAttached: Bool, cell: Int32, at index: Int
+        _ operation: StoredOperation, _ range: AddressRange?, result: UInt64, isAttached: Bool, cell: Int32,
+        at index: Int
     ) {
         unmaps[index].calls += 1
         unmaps[index].bytes &+= result

@@ -158,7 +158,8 @@ public struct History: Sendable {
             var fraction = String(size % length)
             fraction = String(repeating: "0", count: digits - fraction.count) + fraction
             while fraction.last == "0" { fraction.removeLast() }
-            return (nanoseconds < 0 ? "-" : "") + "\(size / length)" + (fraction.isEmpty ? "" : ".\(fraction)") + " \(unit)"
+            return (nanoseconds < 0 ? "-" : "") + "\(size / length)" + (fraction.isEmpty ? "" : ".\(fraction)")
+                + " \(unit)"
         }
         return "\(nanoseconds) ns"
     }
@@ -168,7 +169,8 @@ public struct History: Sendable {
             let (side, pages, iova, size): (String, Int64, String, Int64?) = (
                 row["side"], row["pages_away"], row["iova"], row["size"]
             )
-            return "nearest \(side), \(pages) pages away: \(iova), \(size ?? 0) bytes, mapped by \(row["task"] as String) in domain "
+            return
+                "nearest \(side), \(pages) pages away: \(iova), \(size ?? 0) bytes, mapped by \(row["task"] as String) in domain "
                 + "\((row["domain"] as String?) ?? "unknown") of \(row["trace"] as String), \(row["place"] as String)"
         }
     }

@@ -213,7 +213,8 @@ extension TraceStore {
             try ValidationWriter.delete(database, trace: trace.id)
             try MistakeRows.delete(database, trace)
             for (table, key, ids) in [
-                ("marker", "operation", trace.operationIDs), ("fault", "operation", trace.operationIDs), ("operation", "id", trace.operationIDs),
+                ("marker", "operation", trace.operationIDs), ("fault", "operation", trace.operationIDs),
+                ("operation", "id", trace.operationIDs),
                 ("raw_command", "layer", trace.layerIDs), ("layer", "id", trace.layerIDs),
             ] {
                 try database.execute(

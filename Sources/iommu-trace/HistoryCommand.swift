@@ -17,13 +17,16 @@ struct HistoryCommand: ParsableCommand {
 
             """)
 
-    @Argument(help: ArgumentHelp("ADDRESS, ADDRESS+SIZE or ADDRESS-END, each in hexadecimal (0x) or decimal.", valueName: "address"))
+    @Argument(
+        help: ArgumentHelp(
+            "ADDRESS, ADDRESS+SIZE or ADDRESS-END, each in hexadecimal (0x) or decimal.", valueName: "address"))
     var address: String
 
     @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
     var trace: String?
 
-    @Option(help: ArgumentHelp("Only this domain (default: all); faults of which it is not known stay.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("Only this domain (default: all); faults of which it is not known stay.", valueName: "name"))
     var domain: String?
 
     @Option(
@@ -41,7 +44,8 @@ struct HistoryCommand: ParsableCommand {
     func run() throws {
         guard let addresses = Self.addresses(address) else {
             throw UsageError(
-                message: "history \(address): give an address such as 0xfe980000, 0xfe980000+4096 or 0xfe980000-0xfe990000")
+                message:
+                    "history \(address): give an address such as 0xfe980000, 0xfe980000+4096 or 0xfe980000-0xfe990000")
         }
         guard (1...1_000_000).contains(limit) else {
             throw UsageError(message: "--limit \(limit): give a number from 1 to 1000000")
@@ -75,7 +79,8 @@ struct HistoryCommand: ParsableCommand {
             return overflows ? nil : first...last
         }
         if let dash = text.firstIndex(of: "-") {
-            guard let first = number(text[..<dash]), let end = number(text[text.index(after: dash)...]), end > first else {
+            guard let first = number(text[..<dash]), let end = number(text[text.index(after: dash)...]), end > first
+            else {
                 return nil
             }
             return first...end - 1

@@ -4,7 +4,8 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "faults", "mistakes", "leaks", "latency", "timeline", "costs", "constants",
+        "savings", "windows", "top", "hazards", "faults", "mistakes", "leaks", "latency", "timeline", "costs",
+        "constants",
         "calibration", "domains", "validate", "differences", "issues", "events",
     ]
     private let folder: TemporaryFolder
