@@ -78,11 +78,11 @@ import Testing
     func limit() throws {
         let result = try run("history", "0xfe980000", "--limit", "1", "--format", "csv")
         #expect(result.records.count == 2)
-        #expect(result.errors == "3 earlier operations are left out (--limit)\n")
+        #expect(result.errors == "2 earlier operations are left out (--limit)\n")
     }
 
     @Test(arguments: [
-        ("0xq", "history 0xq: give an address"), ("-1", ""), ("", "give an address"), ("5-5", "give an address"),
+        ("0xq", "history 0xq: give an address"), ("", "give an address"), ("5-5", "give an address"),
         ("7-3", "give an address"),
         ("1+0", "give an address"), ("0xffffffffffffffff+2", "give an address"),
         ("18446744073709551616", "give an address"),

@@ -114,7 +114,7 @@ struct FindingsTests {
             WITH found AS (
                 SELECT
                     domain,
-                    total(calls) FILTER (WHERE kind = 1) AS doubled, total(calls) FILTER (WHERE kind IN (2, 7)) AS nothing,
+                    total(calls) FILTER (WHERE kind = 1) AS doubled, total(calls) FILTER (WHERE kind IN (2, 7)) AS removed_none,
                     total(calls) FILTER (WHERE kind = 3) AS less, total(calls) FILTER (WHERE kind = 4) AS more
                 FROM mistake_summary
                 GROUP BY domain
@@ -129,7 +129,7 @@ struct FindingsTests {
             LEFT JOIN found ON found.domain = mapping_summary.domain
             LEFT JOIN live ON live.domain = mapping_summary.domain
             WHERE coalesce(found.doubled, 0) <> mapping_summary.maps_over_live
-                OR coalesce(found.nothing, 0) <> mapping_summary.unmaps_of_nothing
+                OR coalesce(found.removed_none, 0) <> mapping_summary.unmaps_of_nothing
                 OR coalesce(live.bytes, 0) <> mapping_summary.live_bytes
                 OR live.over > 0
                 OR coalesce(found.less, 0) <> (
