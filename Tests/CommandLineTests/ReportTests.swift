@@ -13,7 +13,9 @@ import Testing
 
     init() throws {
         log.addReuse()
-        log.add("io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x123040 flags=0x0001")
+        // Behind the attaches, which are the first events.
+        let fault = "io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x123040 flags=0x0001"
+        log.lines.insert(FtraceLog.line(fault, microseconds: 25_241_813), at: 7)
         folder = try TemporaryFolder()
         try folder.write(log.text + "what is \"this\", please\n", to: "log.txt")
         #expect(try run("import", "log.txt").exitCode == 3)

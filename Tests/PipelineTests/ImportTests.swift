@@ -403,7 +403,7 @@ struct ImportTests {
         let folder = try TemporaryFolder()
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(folder.write(Self.log(3, calls: 3000), to: "log.txt"), into: store)
-        #expect(try Pipeline.number("SELECT count(*) FROM operation", in: store) == 3 * 3000 + 3)
+        #expect(try Pipeline.number("SELECT count(*) FROM operation", in: store) == 3 * 3000 + 6)
         #expect(try Pipeline.number("SELECT count(*) FROM layer", in: store) == 2 * 3000 + 1)
         #expect(try Pipeline.number("SELECT count(*) FROM raw_command", in: store) == 3000 + 1)
         #expect(try Pipeline.number("SELECT count(*) FROM lost_events WHERE cpu = 2 AND count = 12", in: store) == 1)
@@ -411,7 +411,7 @@ struct ImportTests {
         let trace = try Pipeline.csv(
             "SELECT first_operation, operations, first_layer, layers, flush_layer, shows_attaches FROM trace", in: store
         )
-        #expect(trace.hasSuffix("\n1,9003,1,6001,api,1\n"))
+        #expect(trace.hasSuffix("\n1,9006,1,6001,api,1\n"))
         #expect(try Pipeline.damage(of: store) == [])
     }
 }
