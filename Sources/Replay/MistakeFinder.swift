@@ -22,7 +22,7 @@ struct MappingTag {
     }
 }
 
-/// Finds what callers did wrong (design §4 25) and how much stays mapped (26): what the log and the model's page tables tell,
+/// Finds what callers did wrong (design §4 29) and how much stays mapped (26): what the log and the model's page tables tell,
 /// whatever the policy.
 struct MistakeFinder {
     private let unresolved: Int32

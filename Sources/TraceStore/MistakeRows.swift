@@ -1,6 +1,6 @@
 import GRDB
 
-/// What a caller of the IOMMU API did wrong, or seems to (design §4 25): a row of `mistake_kind`.
+/// What a caller of the IOMMU API did wrong, or seems to (design §4 29): a row of `mistake_kind`.
 public enum MistakeKind: UInt8, CaseIterable, Sendable {
     case doubleMap = 1
     case unmapOfNothing = 2

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import TraceStore
 
-/// Reports faults, mistakes and leaks against plain SQL over the operations, written differently (design §4 24-26).
+/// Reports faults, mistakes and leaks against plain SQL over the operations, written differently (design §4 28-30).
 struct FindingsTests {
     private static func rows(_ report: String, by grouping: String, in store: TraceStore) throws -> [[String: String]] {
         let found = try #require(Report.named(report))

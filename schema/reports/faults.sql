@@ -4,7 +4,7 @@
 -- note: hidden: with a flush queue of 256 entries and 10 ms (queue=256,10ms) the access might have gone through unnoticed.
 -- Parameters: :trace a trace's name, NULL for all.
 -- The first 1000 faults of a trace. The last unmap and map are looked for in the domain of the device where that is known and had
--- the address, otherwise in any domain of the trace (design §4 24). One pass over the operations.
+-- the address, otherwise in any domain of the trace (design §4 28). One pass over the operations.
 WITH
 attached AS MATERIALIZED (
     SELECT device, CASE WHEN count(*) = 1 THEN min(domain) END AS domain FROM attachment GROUP BY device

@@ -4,7 +4,7 @@
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mapping' (the 100 largest
 -- map calls of a trace).
 -- made_by: how many of these mappings had been made by each tenth of the log. live_bytes_at: all that was mapped then, by trace and
--- domain. before: unmap calls of what was mapped before the recording, which is never counted here (design §4 26).
+-- domain. before: unmap calls of what was mapped before the recording, which is never counted here (design §4 30).
 -- What a replay of the whole log saw.
 WITH
 only_device AS MATERIALIZED (

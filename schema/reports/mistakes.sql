@@ -3,7 +3,7 @@
 -- tables leave out: is_mistake
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mistake' (each one by
 -- itself, the first 1000 of a kind).
--- uncertain: events were lost that may explain it. ambiguous: the log does not name the domain. Neither is in calls (design §4 25).
+-- uncertain: events were lost that may explain it. ambiguous: the log does not name the domain. Neither is in calls (design §4 29).
 -- What a replay of the whole log saw; by trace each kind has a row, also where there was none.
 WITH
 member AS (

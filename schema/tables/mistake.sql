@@ -1,5 +1,5 @@
 CREATE TABLE mistake_kind (
-    -- The words for mistake.kind and mistake_summary.kind (design §4 25).
+    -- The words for mistake.kind and mistake_summary.kind (design §4 29).
     id         INTEGER PRIMARY KEY,                   -- value of kind
     name       TEXT NOT NULL,                         -- the word
     is_mistake INTEGER NOT NULL,                      -- 1 if it breaks a rule of the interface; 0 for what only looks like it
@@ -30,7 +30,7 @@ CREATE TABLE mistake (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE live_mapping (
-    -- Map calls of which something is still mapped at the end of the log (design §4 26).
+    -- Map calls of which something is still mapped at the end of the log (design §4 30).
     operation INTEGER PRIMARY KEY REFERENCES operation, -- the map call
     bytes     INTEGER NOT NULL                          -- bytes of it that are still mapped
 ) STRICT;
