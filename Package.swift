@@ -27,7 +27,8 @@ let package = Package(
             name: "Schema",
             path: "schema",
             resources: [
-                .embedInCode("tables"), .embedInCode("views"), .embedInCode("reports"), .embedInCode("costs"),
+                .embedInCode("tables"), .embedInCode("views"), .embedInCode("reports"), .embedInCode("queries"),
+                .embedInCode("costs"),
             ]
         ),
         .target(

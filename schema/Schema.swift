@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 7
+    public static let version: Int32 = 8
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -29,6 +29,7 @@ public enum Schema {
         File("part", PackageResources.part_sql),
         File("replay", PackageResources.replay_sql),
         File("window", PackageResources.window_sql),
+        File("mistake", PackageResources.mistake_sql),
         File("validation", PackageResources.validation_sql),
         File("cost", PackageResources.cost_sql),
         File("iotlb", PackageResources.iotlb_sql),
@@ -51,12 +52,20 @@ public enum Schema {
     /// `costs/default.txt`: how long one step takes, in the format of a cost file.
     public static let defaultCosts = String(decoding: PackageResources.default_txt, as: UTF8.self)
 
+    /// `queries/history.sql`: all that happened to a range of addresses.
+    public static let history = String(decoding: PackageResources.history_sql, as: UTF8.self)
+    /// `queries/nearest.sql`: what was mapped nearest to it.
+    public static let nearest = String(decoding: PackageResources.nearest_sql, as: UTF8.self)
+
     /// `reports/`, in the order in which they are listed. A report's comments are its documentation.
     public static let reports = [
         File("savings", PackageResources.savings_sql),
         File("windows", PackageResources.windows_sql),
         File("top", PackageResources.top_sql),
         File("hazards", PackageResources.hazards_sql),
+        File("faults", PackageResources.faults_sql),
+        File("mistakes", PackageResources.mistakes_sql),
+        File("leaks", PackageResources.leaks_sql),
         File("latency", PackageResources.latency_sql),
         File("timeline", PackageResources.timeline_sql),
         File("page-sizes", PackageResources.page_sizes_sql),

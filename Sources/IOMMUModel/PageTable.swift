@@ -17,6 +17,9 @@ public struct PageTable: Sendable {
     /// Runs held now.
     public var runCount: Int { leaves.runCount }
 
+    /// Tag of the first mapping that the latest map found in its place; as it was if it found none.
+    public private(set) var replacedTag: Int64 = 0
+
     /// Maps `range` to `paddr` and on, in the leaves that the kernel would choose.
     ///
     /// Whatever was mapped there is replaced, as AMD drivers of today do; other drivers refuse or keep the old entry
@@ -35,8 +38,10 @@ public struct PageTable: Sendable {
             guard let callback = sizes.callback(iova: iova, paddr: target, size: left),
                 let run = AddressRange(start: iova, size: callback.size)
             else { break }
-            replaced &+= leaves.replace(
+            let bytes = leaves.replace(
                 with: Run(range: run, target: target, pageSize: callback.pageSize, tag: tag))
+            if bytes > 0, replaced == 0 { replacedTag = leaves.replacedTag }
+            replaced &+= bytes
             iova = iova &+ callback.size
             left &-= callback.size
         }
@@ -74,6 +79,9 @@ public struct PageTable: Sendable {
     public func leaf(of iova: UInt64) -> Leaf? {
         leaves.run(of: iova).map { Leaf(target: $0.target &+ (iova - $0.range.start), size: $0.pageSize) }
     }
+
+    /// The leaves in one run that `iova` lies in; `nil` where nothing is mapped.
+    public func run(of iova: UInt64) -> Run? { leaves.run(of: iova) }
 
     /// Calls `body` with each run that shares a byte with `range`, in order of address.
     public func forEachRun(overlapping range: AddressRange, _ body: (Run) -> Void) {

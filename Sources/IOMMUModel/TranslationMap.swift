@@ -58,6 +58,9 @@ public struct TranslationMap: Sendable {
     /// Runs held now.
     public private(set) var runCount = 0
 
+    /// Tag of the first run that the latest ``replace(with:)`` found in its place; as it was if it found none.
+    public private(set) var replacedTag: Int64 = 0
+
     /// No translations.
     public init() {}
 
@@ -75,6 +78,7 @@ public struct TranslationMap: Sendable {
             insert(run, at: position)
             return 0
         }
+        replacedTag = blocks[position.block][position.index].tag
         if next == run.range {
             // What is reused is mostly reused as it was.
             blocks[position.block][position.index] = run

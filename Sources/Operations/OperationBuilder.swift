@@ -261,6 +261,7 @@ public struct OperationBuilder {
         case .fault:
             var operation = operation(event, .ioPageFault, task: task)
             operation.device = device(event.pointee.symbol(.device))
+            if let attached = domainOfDevice[operation.device], attached > 0 { operation.domain = attached }
             operation.iova = event.pointee[.iova]
             operation.detail = event.pointee[.flags].map { Int64(bitPattern: $0) }
             append(operation)

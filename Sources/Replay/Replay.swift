@@ -83,7 +83,7 @@ public struct Replay: Sendable {
                     replay: index, header, rows, lane.windows.statistics,
                     staleEntries: lane.cache?.staleEntries ?? [])
             }
-            if part.isWhole { try writer.write(Array(engine.mappings)) }
+            if part.isWhole { try writer.write(Array(engine.mappings), engine.findings()) }
             try engine.workload?.rows.write(database, trace)
             progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))
             return trace.name

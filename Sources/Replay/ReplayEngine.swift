@@ -41,6 +41,8 @@ struct ReplayEngine {
     var workload: Workload?
     private var nextLoss = 0
     private var latestTime = Int64.min
+    private var latestID: Int64 = 0
+    private var mistakes: MistakeFinder
 
     init(
         _ trace: TraceSummary, _ requests: [Replay.Request], options: ReplayOptions, part: TraceSummary.Part? = nil
@@ -88,6 +90,8 @@ struct ReplayEngine {
         mapRuns = options.hardware?.cachesAbsent == true ? MapRuns(domains: trace.domains, isTold: isAsItWas) : nil
         usesRuns = lanes.contains { $0.usesRuns }
         showsFlushes = trace.flushLayer != .none
+        mistakes = MistakeFinder(
+            unresolved: unresolved, cells: stale.cells, span: (part.firstTime, part.lastTime))
         let count = trace.domains.count
         unmaps = ContiguousArray(repeating: UnmapCounts(), count: count)
         mappings = ContiguousArray(repeating: MappingSummaryRow(), count: count)
@@ -97,6 +101,8 @@ struct ReplayEngine {
     /// Takes the next operation of a trace, or of the part of it that is replayed.
     mutating func apply(_ operation: StoredOperation) {
         noteLosses(before: operation.line)
+        latestID = max(latestID, operation.id)
+        if operation.time > mistakes.nextSample { mistakes.sample(before: operation.time, tables) }
         if usesRuns {
             for lane in lanes where lane.usesRuns { lane.windows.now = operation.time }
         }
@@ -124,6 +130,7 @@ struct ReplayEngine {
     /// Takes an operation from before the part that is replayed: what is mapped and attached changes, nothing else.
     mutating func prepare(_ operation: StoredOperation) {
         noteLosses(before: operation.line)
+        latestID = max(latestID, operation.id)
         let index = Int(operation.domain) - 1
         switch operation.kind {
         case .map where tables.indices.contains(index) && !operation.flags.contains(.failed):
@@ -151,6 +158,9 @@ struct ReplayEngine {
         for index in tables.indices { mappings[index].liveBytes = tables[index].mappedBytes }
     }
 
+    /// What callers did wrong and what stays mapped, at the end of the log.
+    mutating func findings() -> MistakeRows { mistakes.rows(tables) }
+
     private func fireTimers(upTo time: Int64) {
         for lane in waitingLanes { lane.fireTimers(upTo: time) }
     }
@@ -160,6 +170,8 @@ struct ReplayEngine {
         while nextLoss < trace.losses.count, trace.losses[nextLoss].line < line {
             fireTimers(upTo: max(latestTime, trace.losses[nextLoss].time))
             stale.losses &+= 1
+            stale.firstCertainTag = (latestID + 1) << 1
+            mistakes.lost(after: latestID)
             nextLoss += 1
         }
     }
@@ -180,6 +192,10 @@ struct ReplayEngine {
         if workload != nil {
             let device = device(of: operation)
             workload?.map(operation, range, device: device, isOverLive: replaced > 0)
+        }
+        if replaced > 0 || MistakeFinder.isMisaligned(operation) {
+            let cell = cell(of: operation)
+            mistakes.map(operation, cell: cell, replaced: replaced, tag: tables[index].replacedTag)
         }
         if replaced > 0 {
             mappings[index].mapsOverLive += 1
@@ -237,13 +253,20 @@ struct ReplayEngine {
         return known > 0 ? known : unresolved
     }
 
-    /// Maps in the model's page table. A mapping is tagged with the losses before it: what is found across a loss may be
-    /// another one.
+    /// Maps in the model's page table. A mapping is tagged with its map call, which also tells whether a loss lies between.
     private mutating func changeTable(_ operation: StoredOperation, _ range: AddressRange, at index: Int) -> UInt64 {
-        let tag = operation.paddr == nil ? -1 : Int64(stale.losses)
+        let tag = MappingTag.tag(of: operation, isSeveral: isSeveral(operation, range))
         let changed = hazards.willChange(operation.domain, range.roundedOut(to: pageSizes.granule), tables[index])
         defer { hazards.didChange(operation.domain, changed, tables[index]) }
         return tables[index].map(range, to: operation.paddr ?? 0, sizes: pageSizes, tag: tag)
+    }
+
+    /// Whether a map becomes pages of more than one size.
+    private func isSeveral(_ operation: StoredOperation, _ range: AddressRange) -> Bool {
+        guard range.size > pageSizes.granule else { return false }
+        let (whole, mask) = (range.roundedOut(to: pageSizes.granule), ~(pageSizes.granule &- 1))
+        let first = pageSizes.callback(iova: whole.start, paddr: (operation.paddr ?? 0) & mask, size: whole.size & mask)
+        return first.map { $0.size < whole.size } ?? false
     }
 
     private mutating func unmap(_ operation: StoredOperation) {
@@ -259,7 +282,7 @@ struct ReplayEngine {
         let isAttached = attachments.state.isAttached(operation.domain)
         let cell = cell(of: operation)
         let range = AddressRange(start: operation.iova, size: result)
-        count(operation, range, result: result, isAttached: isAttached, at: index)
+        count(operation, range, result: result, isAttached: isAttached, cell: cell, at: index)
         if workload != nil {
             let device = device(of: operation)
             workload?.unmap(operation, range, device: device, result: result)
@@ -309,7 +332,7 @@ struct ReplayEngine {
         let window = Window(
             operation: operation.id, line: operation.line, opened: operation.time, range: range, cell: cell,
             losses: stale.losses, order: stale.domains[Int(operation.domain) - 1].end)
-        stale.removed?.removeAll { $0.tag != Int64(stale.losses) }
+        stale.removed?.removeAll { $0.tag < stale.firstCertainTag }
         stale.open(window, stale.removed ?? [], domain: operation.domain, under: openingLanes)
         return window
     }
@@ -321,7 +344,8 @@ struct ReplayEngine {
 
     /// Counts an unmap call, and removes from the model's page table what it removed.
     private mutating func count(
-        _ operation: StoredOperation, _ range: AddressRange?, result: UInt64, isAttached: Bool, at index: Int
+        _ operation: StoredOperation, _ range: AddressRange?, result: UInt64, isAttached: Bool, cell: Int32,
+        at index: Int
     ) {
         unmaps[index].calls += 1
         unmaps[index].bytes &+= result
@@ -335,11 +359,16 @@ struct ReplayEngine {
         if let range {
             stale.removed?.removeAll(keepingCapacity: true)
             let changed = hazards.willChange(operation.domain, range, tables[index])
-            if tables[index].unmap(range, into: &stale.removed).bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
+            let removed = tables[index].unmap(range, into: &stale.removed)
+            if removed.bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
             hazards.didChange(operation.domain, changed, tables[index])
+            if MistakeFinder.isPart(removed, stale.removed) {
+                mistakes.findRest(operation, cell, of: stale.removed, tables[index])
+            }
         } else {
             mappings[index].unmapsOfNothing += 1
         }
+        if MistakeFinder.isTelling(operation) { mistakes.tellResult(operation, cell) }
     }
 
     private mutating func flush(_ operation: StoredOperation) {

@@ -65,7 +65,7 @@ public struct Report: Sendable {
 
     /// Whether it asks for replays and there is none.
     public func isWaitingForReplay(in store: TraceStore) throws -> Bool {
-        let tables = ["replay", "churn_total", "churn_step", "page_size_summary"]
+        let tables = ["replay", "mapping_summary", "churn_total", "churn_step", "page_size_summary"]
         guard tables.contains(where: { sql.contains("JOIN \($0)") || sql.contains("FROM \($0)") }) else { return false }
         return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM replay)") ?? false }
     }

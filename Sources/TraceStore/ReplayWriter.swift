@@ -451,7 +451,8 @@ public struct ReplayWriter {
     }
 
     /// Replaces what the model saw of the trace's domains, by number - 1.
-    public func write(_ summaries: [MappingSummaryRow]) throws {
+    public func write(_ summaries: [MappingSummaryRow], _ findings: MistakeRows) throws {
+        try findings.write(database, trace, domainBase: domainBase)
         try database.execute(sql: "DELETE FROM mapping_summary WHERE trace = ?", arguments: [trace.id])
         let statement = try database.makeStatement(
             sql: "INSERT INTO mapping_summary VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")

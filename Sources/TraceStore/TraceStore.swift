@@ -176,6 +176,11 @@ public final class TraceStore: Sendable {
                 sql: "INSERT INTO hazard_kind VALUES (?, ?, ?, ?)",
                 arguments: [kind.rawValue, kind.text, kind.isHazard, kind.meaning])
         }
+        for kind in MistakeKind.allCases {
+            try database.execute(
+                sql: "INSERT INTO mistake_kind VALUES (?, ?, ?, ?, ?)",
+                arguments: [kind.rawValue, kind.text, kind.isMistake, kind.evidence, kind.meaning])
+        }
         try CostFile.builtIn().store(in: database)
         try database.execute(sql: "PRAGMA application_id = \(Schema.applicationID)")
         try database.execute(sql: "PRAGMA user_version = \(Schema.version)")
@@ -219,8 +224,10 @@ extension TraceStore {
             }
             try ValidationWriter.delete(database, trace: trace.id)
             try SweepWriter.delete(database, trace: trace.id)
+            try MistakeRows.delete(database, trace)
             for (table, key, ids) in [
-                ("marker", "operation", trace.operationIDs), ("operation", "id", trace.operationIDs),
+                ("marker", "operation", trace.operationIDs), ("fault", "operation", trace.operationIDs),
+                ("operation", "id", trace.operationIDs),
                 ("raw_command", "layer", trace.layerIDs), ("layer", "id", trace.layerIDs),
             ] {
                 try database.execute(

@@ -133,6 +133,7 @@ public struct TraceWriter {
     private var operations: BulkInsert
     private var layers: BulkInsert
     private var commands: BulkInsert
+    private var faults: BulkInsert
     private var issueCounts: [String: Int64] = [:]
     /// Rows by kind and shape, as in `kind_count`.
     private var operationShapes = [Int64](repeating: 0, count: Self.kinds * Self.operationShapeCount)
@@ -157,6 +158,7 @@ public struct TraceWriter {
         operations = try BulkInsert(database, table: "operation")
         layers = try BulkInsert(database, table: "layer")
         commands = try BulkInsert(database, table: "raw_command")
+        faults = try BulkInsert(database, table: "fault")
     }
 
     /// Takes the virtual tables away; to be called whether or not the import succeeded.
@@ -164,6 +166,7 @@ public struct TraceWriter {
         operations.close()
         layers.close()
         commands.close()
+        faults.close()
     }
 
     /// Writes what a builder has settled.
@@ -212,6 +215,7 @@ public struct TraceWriter {
         {
             attachments.insert([operation.domain, operation.device])
         }
+        if operation.kind == .ioPageFault { try faults.append { $0.add(operation.id + operationBase) } }
         operationShapes[Self.index(operation.kind.rawValue, operation.flags.rawValue, of: Self.operationShapeCount)] +=
             1
         try operations.append { row in
@@ -315,6 +319,7 @@ public struct TraceWriter {
         try operations.flush()
         try layers.flush()
         try commands.flush()
+        try faults.flush()
         // SQLite numbered the rows; what refers to them counts on its having gone on without a gap.
         let totals = builder.totals
         let operationCount = Operation.Kind.allCases.reduce(Int64(0)) { $0 + totals[$1] }

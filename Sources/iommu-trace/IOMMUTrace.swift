@@ -24,9 +24,10 @@ struct IOMMUTrace: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            OneShot.self, Import.self, ReplayCommand.self, SweepCommand.self, ReportCommand.self, CompareCommand.self,
-            ValidateCommand.self, Calibrate.self, ExportCommand.self, Info.self, SQL.self, List.self, Forget.self,
-            SchemaCommand.self, Man.self,
+            OneShot.self, Import.self, ReplayCommand.self, SweepCommand.self, ReportCommand.self, HistoryCommand.self,
+            CompareCommand.self, ValidateCommand.self, Calibrate.self, ExportCommand.self, Info.self, SQL.self,
+            List.self,
+            Forget.self, SchemaCommand.self, Man.self,
         ],
         defaultSubcommand: OneShot.self)
 

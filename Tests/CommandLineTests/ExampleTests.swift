@@ -39,7 +39,7 @@ import Testing
 
     static let commands = [
         "show", "import", "replay", "report", "validate", "calibrate", "info", "sql", "list", "forget", "schema", "man",
-        "export", "compare", "sweep",
+        "export", "compare", "sweep", "history",
     ]
 
     private func folder() throws -> TemporaryFolder {

@@ -4,10 +4,10 @@ import Testing
 /// Reports in their formats.
 @Suite struct ReportTests {
     private static let reports = [
-        "savings", "windows", "top", "hazards", "latency", "timeline", "page-sizes", "churn",
-        "churn-timeline", "tlb", "sweep", "advice", "costs", "constants", "calibration", "domains", "validate",
-        "differences",
-        "evidence", "issues", "events", "losses", "metadata", "contradictions",
+        "savings", "windows", "top", "hazards", "faults", "mistakes", "leaks", "latency", "timeline",
+        "page-sizes", "churn", "churn-timeline", "tlb", "sweep", "advice", "costs", "constants", "calibration",
+        "domains", "validate", "differences", "evidence", "issues", "events", "losses", "metadata",
+        "contradictions",
     ]
     /// All but the one that wants a simulated IOTLB.
     private static let filled = reports.filter { $0 != "tlb" }
@@ -16,6 +16,9 @@ import Testing
 
     init() throws {
         log.addReuse()
+        // Behind the attaches, which are the first events.
+        let fault = "io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x123040 flags=0x0001"
+        log.lines.insert(FtraceLog.line(fault, microseconds: 25_241_813), at: 7)
         folder = try TemporaryFolder()
         try folder.write(log.text + "what is \"this\", please\n", to: "log.txt")
         // For the reports about it.

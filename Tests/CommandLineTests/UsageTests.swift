@@ -21,7 +21,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "import", "replay", "sweep", "compare", "export", "schema", "man", "report", "calibrate", "info", "list",
+        "import", "replay", "sweep", "compare", "export", "schema", "man", "report", "history", "calibrate", "info",
+        "list",
         "forget", "sql", "show",
     ])
     func helpOfSubcommand(name: String) throws {
@@ -59,9 +60,9 @@ import Testing
     ]
 
     static let reports = """
-        savings, windows, top, hazards, latency, timeline, page-sizes, churn, churn-timeline, \
-        tlb, sweep, advice, costs, constants, calibration, domains, validate, differences, evidence, issues, events, losses, \
-        metadata, contradictions
+        savings, windows, top, hazards, faults, mistakes, leaks, latency, timeline, page-sizes, churn, \
+        churn-timeline, tlb, sweep, advice, costs, constants, calibration, domains, validate, differences, \
+        evidence, issues, events, losses, metadata, contradictions
         """
 
     static let mistakes = [

@@ -9,7 +9,8 @@ import TraceStore
 /// A small log, a question and the expected answer, all three to be read: `Diff/NAME.txt`, `.sql` and `.csv`.
 ///
 /// The log is imported and replayed under the default policies, the question is asked, the answer compared as CSV. A
-/// question that begins with `-- iotlb GEOMETRY ACCESSES` gets a simulated IOTLB, under VT-d's commands, and `recorded` too.
+/// question that begins with `-- iotlb GEOMETRY ACCESSES` gets a simulated IOTLB, under VT-d's commands, and `recorded` too;
+/// `-- report NAME GROUPING` and `-- history FIRST LAST` stand for those.
 struct DiffTests {
     private static let folder = Bundle.module.resourceURL?.appending(path: "Diff")
 
@@ -33,9 +34,27 @@ struct DiffTests {
             try Pipeline.replay(in: store)
         }
         let expected = try String(contentsOf: folder.appending(path: "\(name).csv"), encoding: .utf8)
-        let answer = try Pipeline.csv(sql, in: store)
+        let answer =
+            words.count > 1 && ["report", "history"].contains(words[1])
+            ? try Self.answer(words.dropFirst().map(String.init), in: store).replacing(folder.path + "/", with: "")
+            : try Pipeline.csv(sql, in: store)
         #expect(answer == expected)
         #expect(try Pipeline.damage(of: store) == [])
+    }
+
+    /// What `report NAME GROUPING` or `history FIRST LAST` answers.
+    private static func answer(_ words: [String], in store: TraceStore) throws -> String {
+        try #require(words.count == 3)
+        return try Pipeline.csv { output in
+            if words[0] == "report" {
+                try #require(Report.named(words[1]))
+                    .write(from: store, trace: nil, by: words[2], format: .csv, to: output)
+            } else {
+                let first = try #require(UInt64(words[1].dropFirst(2), radix: 16))
+                let last = try #require(UInt64(words[2].dropFirst(2), radix: 16))
+                _ = try History(first...last).write(from: store, format: .csv, to: output)
+            }
+        }
     }
 
     @Test("every case has its three files")

@@ -22,6 +22,9 @@ struct ImportTests {
             0 7 4 qi_submit: cc_inv dmar0: 0x4000090031 0x0 0x0 0x0
             CPU:2 [LOST 12 EVENTS]
             this is no event
+            0 7 5 io_page_fault: IOMMU:nvme 0000:00:0\(seed).0 iova=0x40 flags=0x1
+            0 7 6 map: (__iommu_map+0x5/0x2a0) domain=0xb iova=0x90000000 paddr=0x3000 size=4096 prot=0x6
+            0 7 7 map: (__iommu_map+0x5/0x2a0) domain=0xb iova=0x90000000 paddr=0x4000 size=4096 prot=0x6
 
             """
         for index in 0..<calls {
@@ -194,7 +197,7 @@ struct ImportTests {
         let between = try Pipeline.contents(of: store)
         for (table, rows) in between
         where ![
-            "operation_kind", "grade", "layer_kind", "flush_cause", "window_end", "hazard_kind", "cost",
+            "operation_kind", "grade", "layer_kind", "flush_cause", "window_end", "hazard_kind", "mistake_kind", "cost",
             "validation_reason",
             "validation_difference",
         ].contains(table) {
@@ -405,7 +408,7 @@ struct ImportTests {
         let folder = try TemporaryFolder()
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(folder.write(Self.log(3, calls: 3000), to: "log.txt"), into: store)
-        #expect(try Pipeline.number("SELECT count(*) FROM operation", in: store) == 3 * 3000 + 3)
+        #expect(try Pipeline.number("SELECT count(*) FROM operation", in: store) == 3 * 3000 + 6)
         #expect(try Pipeline.number("SELECT count(*) FROM layer", in: store) == 2 * 3000 + 1)
         #expect(try Pipeline.number("SELECT count(*) FROM raw_command", in: store) == 3000 + 1)
         #expect(try Pipeline.number("SELECT count(*) FROM lost_events WHERE cpu = 2 AND count = 12", in: store) == 1)
@@ -413,7 +416,7 @@ struct ImportTests {
         let trace = try Pipeline.csv(
             "SELECT first_operation, operations, first_layer, layers, flush_layer, shows_attaches FROM trace", in: store
         )
-        #expect(trace.hasSuffix("\n1,9003,1,6001,api,1\n"))
+        #expect(trace.hasSuffix("\n1,9006,1,6001,api,1\n"))
         #expect(try Pipeline.damage(of: store) == [])
     }
 }

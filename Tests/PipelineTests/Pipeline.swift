@@ -26,9 +26,14 @@ enum Pipeline {
 
     /// The rows of a query as CSV.
     static func csv(_ sql: String, in store: TraceStore) throws -> String {
+        try csv { try Query.write(sql, from: store, format: .csv, to: $0) }
+    }
+
+    /// What `body` writes.
+    static func csv(_ body: (TextOutput) throws -> Void) throws -> String {
         let text = Collector()
         let output = TextOutput { text.data.append($0) }
-        try Query.write(sql, from: store, format: .csv, to: output)
+        try body(output)
         try output.finish()
         return String(decoding: text.data, as: UTF8.self)
     }

@@ -136,7 +136,9 @@ struct SchemaTests {
         for (folder, files) in [("tables", Schema.tables), ("views", Schema.views), ("reports", Schema.reports)] {
             for file in files { #expect(!file.sql.isEmpty, "\(folder)/\(file.name)") }
         }
-        let sql = (Schema.tables + Schema.views + Schema.reports).map { $0.sql + "\n;\n" }.joined()
+        let sql =
+            ((Schema.tables + Schema.views + Schema.reports).map(\.sql) + [Schema.history, Schema.nearest])
+            .map { $0 + "\n;\n" }.joined()
         let result = try #require(try Self.sqlite3(input: sql, arguments: ["-bail", ":memory:"]))
         #expect(result.status == 0)
         #expect(result.errors == "")

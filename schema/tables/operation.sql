@@ -19,7 +19,7 @@ CREATE TABLE operation (
     kind           INTEGER NOT NULL REFERENCES operation_kind, -- what happened
     cpu            INTEGER NOT NULL,                   -- the CPU of time_ns
     task           INTEGER NOT NULL REFERENCES task,   -- the task that ran there
-    domain         INTEGER REFERENCES domain,          -- the domain; NULL if the operation has none, or a device moves to one that the log does not name
+    domain         INTEGER REFERENCES domain,          -- the domain; of a fault the one that its device was in; NULL if the operation has none, or a device moves to one that the log does not name
     device         INTEGER REFERENCES device,          -- the device of an attach, detach, fault, access or group change
     iova           INTEGER,                            -- first byte, by bit pattern
     size           INTEGER,                            -- bytes asked for; for a sync the bytes of its range, 0 for an empty gather, NULL if the log does not tell
@@ -30,6 +30,11 @@ CREATE TABLE operation (
     flags          INTEGER NOT NULL,                   -- sum of 1 flush is queued by the caller, 2 part of VFIO's attach probe, 4 tracepoint seen, 8 detach within an attach, 16 return missing, 32 map failed, 64 the function itself was probed
     grade          INTEGER REFERENCES grade,           -- how the domain of a map or unmap is known; NULL if it names the domain's address, or is neither
     line           INTEGER NOT NULL                    -- line of the log that gave time_ns, from 1
+) STRICT;
+
+CREATE TABLE fault (
+    -- Where in operation the faults are, which are few: to find them without looking through all.
+    operation INTEGER PRIMARY KEY REFERENCES operation -- its operation
 ) STRICT;
 
 CREATE TABLE marker (

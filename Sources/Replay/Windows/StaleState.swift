@@ -111,6 +111,8 @@ final class StaleState {
     let cells: CellTable
     /// How many losses the log has announced so far.
     @exclusivity(unchecked) var losses: Int32 = 0
+    /// Mappings with a lower tag (``MappingTag``) were made before the last of them: it is not known which page they led to.
+    @exclusivity(unchecked) var firstCertainTag: Int64 = 0
     /// What the latest unmap removed from the page table; kept to be filled again.
     @exclusivity(unchecked) var removed: ContiguousArray<TranslationMap.Run>? = []
 

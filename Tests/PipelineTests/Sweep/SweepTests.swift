@@ -196,7 +196,7 @@ import TraceStore
         let again = try Self.sweep("batch=1..8", in: store)
         #expect(try Pipeline.number("SELECT count(*) FROM sweep", in: store) == 1)
         try Self.sweep("batch=1..4", in: store)
-        try Self.sweep("batch=1..8", in: store, options: ReplayOptions(wheel: try #require(TimerWheel(hz: 1000))))
+        try Self.sweep("batch=1..8", in: store, options: ReplayOptions(wheel: TimerWheel(hz: 1000)))
         #expect(try Pipeline.number("SELECT count(*) FROM sweep", in: store) == 3)
         #expect(try Pipeline.number("SELECT count(*) FROM sweep WHERE id = \(again)", in: store) == 1)
         try store.forget(trace: "log")

@@ -1,0 +1,129 @@
+import ArgumentParser
+import Dispatch
+import Reporting
+import TraceStore
+
+struct HistoryCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "history",
+        abstract: "Tells all that happened to an address, in order.",
+        discussion: """
+            Maps, unmaps, faults and accesses of an IOVA or a range of them, the flush that covered each unmap, in the log \
+            and under each policy that was replayed, and where its pages were mapped meanwhile. Whole pages are looked at.
+
+              iommu-trace history 0xfe980000
+              iommu-trace history 0xfe980000+512K --policy fast
+              iommu-trace history 0xfe980000-0xfea00000 --format csv       the end is the first byte after it
+
+            """)
+
+    @Argument(
+        help: ArgumentHelp(
+            "ADDRESS, ADDRESS+SIZE or ADDRESS-END, each in hexadecimal (0x) or decimal.", valueName: "address"))
+    var address: String
+
+    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
+    var trace: String?
+
+    @Option(
+        help: ArgumentHelp("Only this domain (default: all); faults of which it is not known stay.", valueName: "name"))
+    var domain: String?
+
+    @Option(
+        name: [.customLong("policy"), .customShort("p")],
+        help: ArgumentHelp("Only the flushes of this policy (default: of all replays).", valueName: "policy"))
+    var policy: String?
+
+    @Option(help: ArgumentHelp("How many operations at most, the latest.", valueName: "n"))
+    var limit: Int64 = 1000
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var database: DatabaseOptions
+    @OptionGroup var progress: ProgressOptions
+
+    func run() throws {
+        guard let addresses = Self.addresses(address) else {
+            throw UsageError(
+                message:
+                    "history \(address): give an address such as 0xfe980000, 0xfe980000+4096 or 0xfe980000-0xfe990000")
+        }
+        guard (1...1_000_000).contains(limit) else {
+            throw UsageError(message: "--limit \(limit): give a number from 1 to 1000000")
+        }
+        let store = try database.open(.read)
+        let history = History(addresses, trace: trace, domain: domain, policy: policy, limit: limit)
+        var outcome = History.Outcome()
+        do {
+            try Waiting.showing("history", progress.progress) {
+                try output.write { outcome = try history.write(from: store, format: output.format, to: $0) }
+            }
+        } catch let error as HistoryError {
+            throw UsageError(message: error.description)
+        }
+        if outcome.rows == 0 {
+            Message.note("no operation is about \(history.title)")
+            for line in outcome.nearest { Message.note(line) }
+            if outcome.nearest.isEmpty { Message.note("no address was mapped there at all") }
+        }
+        if outcome.leftOut > 0 { Message.note("\(outcome.leftOut) earlier operations are left out (--limit)") }
+    }
+
+    /// Reads a range of addresses. An END is exclusive, as the kernel's events print it.
+    static func addresses(_ text: String) -> ClosedRange<UInt64>? {
+        let text = text.filter { $0 != " " }
+        if let plus = text.firstIndex(of: "+") {
+            guard let first = number(text[..<plus]), let size = size(text[text.index(after: plus)...]), size > 0 else {
+                return nil
+            }
+            let (last, overflows) = first.addingReportingOverflow(size - 1)
+            return overflows ? nil : first...last
+        }
+        if let dash = text.firstIndex(of: "-") {
+            guard let first = number(text[..<dash]), let end = number(text[text.index(after: dash)...]), end > first
+            else {
+                return nil
+            }
+            return first...end - 1
+        }
+        return number(text[...]).map { $0...$0 }
+    }
+
+    private static func number(_ text: Substring) -> UInt64? {
+        let isHexadecimal = text.hasPrefix("0x") || text.hasPrefix("0X")
+        let digits = isHexadecimal ? text.dropFirst(2) : text
+        guard !digits.isEmpty, digits.first != "+" else { return nil }
+        return UInt64(digits, radix: isHexadecimal ? 16 : 10)
+    }
+
+    private static func size(_ text: Substring) -> UInt64? {
+        let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30]
+        guard let last = text.last?.uppercased().first, let shift = shifts[last] else { return number(text) }
+        guard let count = number(text.dropLast()), count <= .max >> shift else { return nil }
+        return count << shift
+    }
+}
+
+/// Says on stderr that something takes its time, once it has taken more than a second.
+enum Waiting {
+    static func showing(_ label: String, _ mode: ProgressLine.Mode, _ body: () throws -> Void) rethrows {
+        let line = ProgressLine(label, mode)
+        let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "progress"))
+        // Only the timer's queue touches the line until the timer is cancelled.
+        nonisolated(unsafe) let shared = line
+        nonisolated(unsafe) var seconds: Int64 = 0
+        timer.setEventHandler {
+            seconds += 1
+            shared.show(done: seconds, of: nil, items: seconds, named: "seconds of looking")
+        }
+        timer.schedule(deadline: .now() + .seconds(1), repeating: .seconds(1))
+        timer.activate()
+        defer {
+            let ended = DispatchSemaphore(value: 0)
+            timer.setCancelHandler { ended.signal() }
+            timer.cancel()
+            ended.wait()
+            line.finish()
+        }
+        try body()
+    }
+}

@@ -1,0 +1,3 @@
+-- report faults fault
+-- One of each: before its flush, after it, in a domain of the same address, never mapped, mapped still, of a device that no log
+-- shows anywhere, mapped again; 10 and 16 ms after the unmap; an address of the upper half.

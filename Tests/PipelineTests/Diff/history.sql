@@ -1,0 +1,3 @@
+-- history 0x1000 0x1fff
+-- Mapped, unmapped and flushed; its page goes elsewhere; the same page again; a fault; another page, of a larger map; the same address
+-- in another domain; the page of that larger map elsewhere while it is mapped here.

@@ -1,0 +1,2 @@
+-- report leaks domain
+-- One domain is freed with what it has mapped, which is no leak; in the other something is mapped each twentieth of the log.

@@ -1,0 +1,2 @@
+-- report mistakes domain
+-- The same log summed up: what is of no known domain is ambiguous.

@@ -1,0 +1,3 @@
+-- report mistakes mistake
+-- One of each kind, what it collided with, and what is none: the same address in another domain, an unmap of what was there before
+-- the log begins. After a loss the first double map is uncertain, the second is not.

@@ -1,0 +1,168 @@
+import Foundation
+import GRDB
+import Reporting
+import TestSupport
+import Testing
+import TraceStore
+
+/// Reports faults, mistakes and leaks against plain SQL over the operations, written differently (design §4 28-30).
+struct FindingsTests {
+    private static func rows(_ report: String, by grouping: String, in store: TraceStore) throws -> [[String: String]] {
+        let found = try #require(Report.named(report))
+        let text = try Pipeline.csv { try found.write(from: store, trace: nil, by: grouping, format: .csv, to: $0) }
+        var lines: [[String]] = []
+        for line in text.split(separator: "\n") {
+            lines.append(line.split(separator: ",", omittingEmptySubsequences: false).map(String.init))
+        }
+        let columns = lines.first ?? []
+        return lines.dropFirst().map { Dictionary(zip(columns, $0)) { first, _ in first } }
+    }
+
+    private static func log(_ seed: UInt64) -> String {
+        var generator = SeededGenerator(seed: seed)
+        var text = """
+            0 7 1 attach: (intel_iommu_attach_device+0x5/0x8c0) domain=0xa dev="0000:00:03.0"
+            0 7 2 attach: (intel_iommu_attach_device+0x5/0x8c0) domain=0xb dev="0000:00:04.0"
+
+            """
+        let sizes: [UInt64] = [4096, 4096, 8192, 20480, 65536, 0x21000, 0x200000, 0x300_0000, 0x8000_0000]
+        for index in 0..<400 {
+            let domain = ["0xa", "0xb"].randomElement(using: &generator) ?? ""
+            let size: UInt64 = sizes[Int.random(in: 0..<sizes.count, using: &generator)]
+            // Near to each other, and also where the sign of a 64-bit number changes its meaning.
+            let base: UInt64 = Bool.random(using: &generator) ? 0 : 0xffff_8000_0000_0000
+            let iova = base + UInt64.random(in: 0..<3000, using: &generator) * 4096
+            let start = "0x" + String(iova, radix: 16)
+            let time = 10 + index * 10
+            switch Int.random(in: 0..<10, using: &generator) {
+            case 0..<4:
+                text +=
+                    "0 7 \(time) map: (__iommu_map+0x5/0x2a0) domain=\(domain) iova=\(start) paddr=0x2000 size=\(size) prot=0x6\n"
+            case 4..<7:
+                let removed = Bool.random(using: &generator) ? size : size / 8192 * 4096
+                text += """
+                    0 7 \(time) unmap_fast: (iommu_unmap_fast+0x5/0x10) domain=\(domain) iova=\(start) size=\(size) queued=0
+                    0 7 \(time + 1) unmapped: (iommu.unmap) iova=\(start) size=\(size) unmapped=\(removed)
+
+                    """
+            default:
+                let device = ["3", "4", "9"].randomElement(using: &generator) ?? ""
+                let address = "0x" + String(iova + UInt64.random(in: 0..<4096, using: &generator), radix: 16)
+                text += "0 7 \(time) io_page_fault: IOMMU:nvme 0000:00:0\(device).0 iova=\(address) flags=0x1\n"
+            }
+        }
+        return FtraceText.expand(text)
+    }
+
+    /// What the report should say of each fault, fault by fault.
+    private static let lastBefore = """
+        WITH near AS (
+            SELECT fault.id AS fault, earlier.id, earlier.line, earlier.kind, earlier.domain, fault.domain AS own
+            FROM operation AS fault
+            JOIN operation AS earlier ON earlier.id < fault.id AND earlier.kind IN (1, 2, 3)
+                AND (earlier.iova < 0) = (fault.iova < 0)
+                AND fault.iova - fault.iova % 4096 - (fault.iova < 0 AND fault.iova % 4096 <> 0) * 4096 - earlier.iova
+                    BETWEEN 0 AND coalesce(earlier.result, earlier.size) - 1
+            WHERE fault.kind = 10
+        )
+        SELECT
+            fault.line,
+            coalesce(
+                max(near.line) FILTER (WHERE near.kind > 1 AND near.domain = near.own),
+                CASE WHEN total(near.domain = near.own) = 0 THEN max(near.line) FILTER (WHERE near.kind > 1) END
+            ) AS unmap,
+            coalesce(
+                max(near.line) FILTER (WHERE near.kind = 1 AND near.domain = near.own),
+                CASE WHEN total(near.domain = near.own) = 0 THEN max(near.line) FILTER (WHERE near.kind = 1) END
+            ) AS map
+        FROM operation AS fault
+        LEFT JOIN near ON near.fault = fault.id
+        WHERE fault.kind = 10
+        GROUP BY fault.id
+        ORDER BY fault.id
+        """
+
+    @Test("each fault has the last unmap and the last map of its address", arguments: 1...6)
+    func faults(seed: UInt64) throws {
+        let folder = try TemporaryFolder()
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(folder.write(Self.log(seed), to: "log.txt"), into: store)
+        var expected: [[String]] = []
+        for row in try store.read({ try Row.fetchAll($0, sql: Self.lastBefore) }) {
+            let lines: [Int64?] = [row["line"], row["unmap"], row["map"]]
+            expected.append(lines.map { line in line.map { String($0) } ?? "" })
+        }
+        var found: [[String]] = []
+        for row in try Self.rows("faults", by: "fault", in: store) {
+            let places = ["fault_place", "unmap_place", "map_place"].map { row[$0] ?? "" }
+            found.append(places.map { String($0.split(separator: ":").last ?? "") })
+        }
+        #expect(expected.count > 60)
+        #expect(Set(expected.map { [$0[1] == "", $0[2] == ""] }).count >= 3)
+        #expect(found == expected)
+    }
+
+    @Test(
+        "mistakes and what stays mapped agree with the page-table summary and the operations",
+        arguments: SharedTraces.bundled + SharedTraces.labProbes.prefix(8) + SharedTraces.labOthers.prefix(6))
+    func findings(log: URL) throws {
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(log.path, into: store)
+        try Pipeline.replay(in: store)
+        let different = try Pipeline.csv(
+            """
+            WITH found AS (
+                SELECT
+                    domain,
+                    total(calls) FILTER (WHERE kind = 1) AS doubled, total(calls) FILTER (WHERE kind IN (2, 7)) AS removed_none,
+                    total(calls) FILTER (WHERE kind = 3) AS less, total(calls) FILTER (WHERE kind = 4) AS more
+                FROM mistake_summary
+                GROUP BY domain
+            ),
+            live AS (
+                SELECT operation.domain, sum(live_mapping.bytes) AS bytes, max(live_mapping.bytes - operation.size) AS over
+                FROM live_mapping JOIN operation ON operation.id = live_mapping.operation AND operation.kind = 1
+                GROUP BY operation.domain
+            )
+            SELECT mapping_summary.*
+            FROM mapping_summary
+            LEFT JOIN found ON found.domain = mapping_summary.domain
+            LEFT JOIN live ON live.domain = mapping_summary.domain
+            WHERE coalesce(found.doubled, 0) <> mapping_summary.maps_over_live
+                OR coalesce(found.removed_none, 0) <> mapping_summary.unmaps_of_nothing
+                OR coalesce(live.bytes, 0) <> mapping_summary.live_bytes
+                OR live.over > 0
+                OR coalesce(found.less, 0) <> (
+                    SELECT count(*) FROM operation
+                    WHERE kind IN (2, 3) AND domain = mapping_summary.domain AND result BETWEEN 1 AND size - 1
+                )
+                OR (SELECT bytes FROM live_sample WHERE domain = mapping_summary.domain AND step = 10) <> mapping_summary.live_bytes
+                OR (SELECT max(bytes) FROM live_sample WHERE domain = mapping_summary.domain) > mapping_summary.peak_live_bytes
+            """, in: store)
+        #expect(different.split(separator: "\n").count == 1, "\(different)")
+        for grouping in ["trace", "domain", "device", "task"] {
+            let rows = try Self.rows("leaks", by: grouping, in: store)
+            let mappings = rows.compactMap { $0["mappings"].flatMap(Int64.init) }.reduce(0, +)
+            #expect(try Pipeline.number("SELECT count(*) FROM live_mapping", in: store) == mappings)
+        }
+    }
+
+    @Test("the published mails: which unmap the device had used on, and that a flush queue could have hidden it")
+    func mails() throws {
+        for (name, age, unmap, map) in [
+            ("lkml-ath12k-2025-07-02-use-after-unmap.txt", "6176000", ":4", ":1"),
+            ("lkml-mediatek-2021-08-vcodec-use-after-unmap.txt", "1793000", ":1", ""),
+        ] {
+            guard let log = SharedTraces.found.first(where: { $0.lastPathComponent == name }) else { continue }
+            let store = try TraceStore(path: "", access: .create)
+            try Pipeline.importLog(log.path, into: store)
+            let row = try #require(try Self.rows("faults", by: "fault", in: store).first)
+            #expect(row["finding"] == "use after unmap")
+            #expect(row["unmapped_ns_ago"] == age)
+            #expect(row["hidden"] == "could have been")
+            #expect(row["hidden_evidence"] == "assumed")
+            #expect(row["unmap_place"]?.hasSuffix(name + unmap) == true)
+            #expect(map.isEmpty ? row["map_place"] == "" : row["map_place"]?.hasSuffix(name + map) == true)
+        }
+    }
+}
