@@ -153,10 +153,10 @@ said (trace, member, place, what, part, count, evidence, rests_on, record_better
     GROUP BY wanted.id
     UNION ALL
     SELECT
-        wanted.id, 0, 80, 'lost events', 'without a word: ' || what_is_missing.what, what_is_missing.missing, what_is_missing.evidence,
-        what_is_missing.reason, 'probes behind the functions'' entries, or fprobes; a larger buffer_size_kb'
-    FROM what_is_missing
-    JOIN wanted ON wanted.name = what_is_missing.trace
+        wanted.id, 0, 80, 'lost events', 'without a word: ' || what_must_have_happened.what, what_must_have_happened.missing, what_must_have_happened.evidence,
+        what_must_have_happened.reason, 'probes behind the functions'' entries, or fprobes; a larger buffer_size_kb'
+    FROM what_must_have_happened
+    JOIN wanted ON wanted.name = what_must_have_happened.trace
     UNION ALL
     SELECT
         replay.trace, 0, 90, 'flushes of replays', replay.requested || CASE WHEN replay.requested <> replay.policy THEN ' = ' || replay.policy ELSE '' END,

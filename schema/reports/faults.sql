@@ -1,6 +1,6 @@
 -- What did each fault hit: which unmap and which map of its address came last, and could a flush queue have hidden it?
 -- by: fault
--- tables leave out: faults, fault_task, unmap_iova, unmap_size, map_size, flushed_ns, meaning, hidden_because
+-- tables leave out: faults, fault_task, unmap_iova, unmap_size, map_size, flushed_ns, meaning, hidden_because, unmapped_ns_ago, mapped_ns_ago, unmap_task, map_task
 -- note: hidden: with a flush queue of 256 entries and 10 ms (queue=256,10ms) the access might have gone through unnoticed.
 -- Parameters: :trace a trace's name, NULL for all.
 -- The first 1000 faults of a trace. The last unmap and map are looked for in the domain of the device where that is known and had
@@ -240,7 +240,17 @@ SELECT
         WHEN 'use after unmap' THEN 'the device still used what the driver had unmapped'
         WHEN 'still mapped' THEN 'nothing unmapped it: the permissions forbid the access, or the IOMMU looks at another table'
         ELSE 'it was unmapped and is mapped again: the permissions forbid the access, or the IOMMU looks at another table'
-    END AS meaning
+    END AS meaning,
+    coalesce(what.device, 'a device') || CASE hit.detail & 1 WHEN 0 THEN ' reads ' WHEN 1 THEN ' writes ' ELSE ' accesses ' END
+        || what.iova || ', ' || judged.finding
+        || CASE WHEN judged.unmap IS NULL THEN '' ELSE printf(', %.3f ms after %s unmapped it', judged.age_ns / 1e6, unmapped.task) END
+        || CASE WHEN judged.map IS NULL THEN '' ELSE printf(', %.3f ms after %s mapped it', (hit.time_ns - map.time_ns) / 1e6, mapped.task) END
+        || CASE
+            WHEN judged.finding <> 'use after unmap' THEN ''
+            WHEN judged.queued_left_ns > 0 OR judged.queued_left_ns IS NULL AND judged.age_ns < 16000000
+                THEN '; a flush queue of 10 ms could have hidden it'
+            ELSE '; a flush queue of 10 ms would not have hidden it'
+        END AS in_words
 FROM judged
 JOIN hit ON hit.id = judged.id
 JOIN trace ON trace.id = hit.trace

@@ -24,6 +24,8 @@ final class CommandMatcher {
         var isAtTheBegin: Bool
         /// A command about a device's table entry came before it on its CPU, and no map or unmap since.
         var isBesideDeviceEntry: Bool
+        /// The last operation on its CPU was a map.
+        var isAfterMap: Bool
     }
 
     private var matcher: Matcher<Command, RecordedCommand>

@@ -21,6 +21,8 @@ struct LogPlaces {
     private var lastMatched: [Int32: StoredLayer] = [:]
     /// CPUs with a device-table command since an unmap or map there.
     private var deviceEntries: Set<Int32> = []
+    /// CPUs whose last operation was a map.
+    private var mapping: Set<Int32> = []
     private var awaiting: [Int32: [CommandMatcher.RecordedCommand]] = [:]
     private static let awaitingLimit = 4096
 
@@ -31,6 +33,7 @@ struct LogPlaces {
         let waiting = awaiting.removeValue(forKey: operation.cpu) ?? []
         if operation.kind.isUnmap || operation.kind == .map { deviceEntries.remove(operation.cpu) }
         lastOperation[operation.cpu] = operation.line
+        if operation.kind == .map { mapping.insert(operation.cpu) } else { mapping.remove(operation.cpu) }
         let isRemoval = operation.kind == .removeDeviceFromGroup
         return waiting.map { Awaiting(command: $0, reason: isRemoval ? Self.removal : Self.besideContext) }
     }
@@ -44,7 +47,7 @@ struct LogPlaces {
         lastCommand[layer.cpu] = layer.line
         return CommandMatcher.RecordedCommand(
             layer: layer, domain: 0, isAtTheBegin: lastOperation[layer.cpu] == nil,
-            isBesideDeviceEntry: deviceEntries.contains(layer.cpu))
+            isBesideDeviceEntry: deviceEntries.contains(layer.cpu), isAfterMap: mapping.contains(layer.cpu))
     }
 
     /// A command beside a context-cache invalidation: what the attach, detach or removal was, the CPU's next operation tells.

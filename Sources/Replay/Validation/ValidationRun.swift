@@ -316,6 +316,10 @@ final class ValidationRun {
         let index = Int(recorded.domain) - 1
         if layer.granularity != .page {
             if recorded.isBesideDeviceEntry { return "attach or detach" }
+            // iommu_create_device_direct_mappings flushes what it has mapped, in a domain that nobody has unmapped in.
+            if trace.flushLayer == .hardware, recorded.isAfterMap, !bases.indices.contains(index) {
+                return "flush_all, not by an unmap"
+            }
             if trace.flushLayer == .hardware, bases.indices.contains(index) {
                 switch bases[index] {
                 case .commands: return "flush queue"

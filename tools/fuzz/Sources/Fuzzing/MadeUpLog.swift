@@ -55,8 +55,8 @@ public final class MadeUpLog: @unchecked Sendable {
                     }
                 }
             }
-            reading.hash = log.contentHash.value
-            reading.bytes = log.contentHash.length
+            reading.hash = log.content.hash
+            reading.bytes = log.content.bytes
         } catch {
             precondition(!error.message.isEmpty)
             return nil
