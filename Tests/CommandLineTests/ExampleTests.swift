@@ -65,7 +65,8 @@ import Testing
         for (number, name) in traces.enumerated() {
             var log = FtraceLog(calls: 30, seed: UInt64(number) + 20)
             log.add(
-                "map: (__iommu_map+0x5/0x2a0) domain=\(FtraceLog.domains[0]) iova=0xfe980000 paddr=0x10ec80000 size=524288 prot=0x6")
+                "map: (__iommu_map+0x5/0x2a0) domain=\(FtraceLog.domains[0]) iova=0xfe980000 paddr=0x10ec80000 size=524288 prot=0x6"
+            )
             try folder.write(log.text, to: "traced.txt")
             for database in ["iommu-trace.db"] + (name.count < 7 && name != "nvme" ? ["monday.db", "tuesday.db"] : []) {
                 _ = try Tool.run(["import", "traced.txt", "--name", name, "--db", database], directory: folder)
@@ -134,7 +135,8 @@ import Testing
         }.map { line in
             // What stands behind the command is for people.
             let text = line.drop { $0 == " " }
-            return Example(place: command, line: String(text.firstRange(of: "  ").map { text[..<$0.lowerBound] } ?? text))
+            return Example(
+                place: command, line: String(text.firstRange(of: "  ").map { text[..<$0.lowerBound] } ?? text))
         }
         #expect(!examples.isEmpty, "\(command) shows no example")
         for example in examples { try check(example, in: folder) }
