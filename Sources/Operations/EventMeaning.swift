@@ -75,7 +75,7 @@ enum EventMeaning {
         case .detachDeviceFromDomain: .detached
         case .addDeviceToGroup: .addDeviceToGroup
         case .removeDeviceFromGroup: .removeDeviceFromGroup
-        case .ioPageFault: .fault
+        case .ioPageFault, .faultMessage: .fault
         case .iotlbFill: .access
         case .qiSubmit: .descriptor
         case .cacheTagFlushRange: .cacheTagFlush(.cacheTagFlushRange)

@@ -66,6 +66,8 @@
     case unmapMessage
     case unmappedMessage
     case mappingMessage
+    // What IOMMU drivers write into the kernel log of a fault, under a name that is made up here.
+    case faultMessage
 
     /// The name as logs have it.
     public var text: String {
@@ -127,6 +129,7 @@
         case .unmapMessage: "unmap_this"
         case .unmappedMessage: "unmapped_part"
         case .mappingMessage: "mapping"
+        case .faultMessage: "fault_message"
         }
     }
 

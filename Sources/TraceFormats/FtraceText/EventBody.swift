@@ -39,6 +39,12 @@ struct EventBody {
             try require(.device, in: event)
         case .ioPageFault:
             guard try readFault(&body, into: event, symbols: &symbols) else { return false }
+        case .faultMessage:
+            guard let fault = try FaultMessage.read(body) else { return false }
+            if let device = fault.device { set(.device, to: symbols.intern(device), in: event) }
+            set(.iova, to: fault.iova, in: event)
+            if let flags = fault.flags { set(.flags, to: flags, in: event) }
+            if let domain = fault.hardwareDomain { set(.hardwareDomain, to: domain, in: event) }
         case .iotlbFill:
             try readPairs(&body, into: event, symbols: &symbols)
             try require(.iova, in: event)

@@ -1,7 +1,7 @@
 /// A line of the kernel log, as dmesg prints it: the dynamic-debug messages of `drivers/iommu/iommu.c` among them.
 ///
 /// `[ 1234.567890] iommu: map: iova 0x… pa 0x… size 0x…` and its like name no CPU. `[  T123]` behind the time, where the
-/// kernel was built to print it, is the task.
+/// kernel was built to print it, is the task. So are the drivers' messages of faults (``FaultMessage``).
 enum KernelLogLine {
     /// The messages, and what their events are called here.
     private static let messages: [(text: StaticString, name: StaticString)] = [
@@ -46,8 +46,8 @@ enum KernelLogLine {
                     message.skipSpaces()
                     return try event(stamp, pid, cpu, name, message)
                 }
-                break
             }
+            if FaultMessage.isMark(message) { return try event(stamp, pid, cpu, "fault_message", cursor) }
             message.advance()
             skipped += 1
         }
