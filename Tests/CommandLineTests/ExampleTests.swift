@@ -46,7 +46,8 @@ import Testing
     private static let prepared = Result {
         let folder = try TemporaryFolder()
         // Each another log: the same one twice would not be imported.
-        for (number, name) in ["log.txt.gz", "nvme.txt.gz", "log.txt", "old.txt.gz", "new.txt.gz"].enumerated() {
+        let logs = ["log.txt.gz", "nvme.txt.gz", "log.txt", "old.txt.gz", "new.txt.gz", "cpu0.txt", "cpu1.txt"]
+        for (number, name) in logs.enumerated() {
             var log = FtraceLog(calls: 40, seed: UInt64(number) + 4)
             for second in 0..<9 {
                 log.lines.append(
@@ -57,7 +58,6 @@ import Testing
         var page = RingPageBytes(time: 25_000_000_000)
         page.add(5, RecordedEvent.aMap(0x1000))
         try folder.write(Data(TraceDatFile(cpus: [[page.bytes()]]).bytes()), to: "trace.dat")
-        for cpu in 0...1 { try folder.write(FtraceLog(calls: 5, seed: UInt64(cpu + 37)).text, to: "cpu\(cpu).txt") }
         for name in ["mine.txt", "nvme.cost", "my.cost", "mine.cost"] {
             _ = try Tool.run(["calibrate", "--built-in", "-o", name], directory: folder)
         }

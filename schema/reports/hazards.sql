@@ -47,8 +47,8 @@ JOIN first USING (replay, member, kind)
 JOIN replay ON replay.id = counted.replay
 JOIN trace ON trace.id = replay.trace
 JOIN hazard_kind ON hazard_kind.id = counted.kind
-LEFT JOIN what_happened AS unmapped ON unmapped.id = first.operation
-LEFT JOIN what_happened AS reused ON reused.id = first.reuse
+JOIN what_happened AS unmapped ON unmapped.id = first.operation
+JOIN what_happened AS reused ON reused.id = first.reuse
 LEFT JOIN domain ON :by = 'domain' AND domain.id = counted.member
 LEFT JOIN device ON :by = 'device' AND device.id = counted.member
 LEFT JOIN task ON :by = 'task' AND task.id = counted.member
