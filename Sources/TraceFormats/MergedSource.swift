@@ -78,7 +78,7 @@ public final class MergedSource: EventSource {
         var table = SymbolTable()
         table.addEventNames()
         var parts: [Part] = []
-        for file in files.prefix(Self.mostParts) {
+        for file in files {
             let source = try LogSource.open(file, ticksPerSecond: ticksPerSecond, symbols: table)
             table = SymbolTable()
             source.exchangeSymbols(&table)
@@ -105,8 +105,11 @@ public final class MergedSource: EventSource {
         var sum = TraceReader.BufferCounts(entries: 0, written: 0)
         for part in parts {
             guard let counts = part.source.bufferCounts else { return nil }
-            sum.entries = sum.entries.addingReportingOverflow(counts.entries).partialValue
-            sum.written = sum.written.addingReportingOverflow(counts.written).partialValue
+            let entries = sum.entries.addingReportingOverflow(counts.entries)
+            let written = sum.written.addingReportingOverflow(counts.written)
+            // Headers that no buffers can have written tell nothing.
+            guard !entries.overflow, !written.overflow else { return nil }
+            sum = TraceReader.BufferCounts(entries: entries.partialValue, written: written.partialValue)
         }
         return sum
     }

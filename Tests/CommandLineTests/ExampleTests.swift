@@ -117,11 +117,10 @@ import Testing
 
     @Test func pages() throws {
         #expect(Self.ofPages.count >= 20)
-        for (place, examples) in Dictionary(grouping: Self.ofPages, by: \.place).sorted(by: { $0.key < $1.key }) {
+        for (_, examples) in Dictionary(grouping: Self.ofPages, by: \.place).sorted(by: { $0.key < $1.key }) {
             // In the order of the page, each after what the ones before it have left.
             let folder = try folder()
             for example in examples { try check(example, in: folder) }
-            _ = place
         }
     }
 

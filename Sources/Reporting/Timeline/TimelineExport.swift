@@ -247,7 +247,7 @@ private struct Writer {
     private mutating func counters(_ lane: Lane, _ domain: Int64, at time: Int64, pages: Double, rate: Double) {
         for (what, value) in [("stale pages", pages), ("flushes per second", rate)] {
             event(
-                "\"ph\": \"C\", \"name\": \(quoted("\(what): \(lane.label)")), \"pid\": \(domain), \"ts\": \(stamp(time)), "
+                "\"ph\": \"C\", \"name\": \(quoted("\(what): \(lane.label) (\(lane.evidence))")), \"pid\": \(domain), \"ts\": \(stamp(time)), "
                     + "\"args\": {\"value\": \(number(value))}")
             drawn.others += 1
         }
