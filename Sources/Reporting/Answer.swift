@@ -1,4 +1,5 @@
 import GRDB
+import Operations
 import TraceStore
 
 /// A trace's savings and stale windows in a few lines, for people: what each policy costs, what it exposes, and what fast
@@ -26,9 +27,12 @@ public enum Answer {
             try writeChoices(rows, domains, output)
             writeNotes(rows, try SilentLoss.all(of: trace, database), output)
             writeCommands(rows.filter { $0["hardware"] as String? != nil }, output)
-            try writeCaches(rows.filter { $0["iotlb"] as String? != nil }, database, trace: trace, output)
-            writeWindows(try fetch(windows, database, trace: trace, by: "trace"), output)
+            let exposed = try fetch(windows, database, trace: trace, by: "trace")
+            try writeCaches(rows.filter { $0["iotlb"] as String? != nil }, exposed, database, trace: trace, output)
+            writeWindows(exposed, output)
             try writeUnresolved(database, trace: trace, output)
+            try writeDetached(database, trace: trace, output)
+            try writeFaults(database, trace: trace, output)
             let id = try Int64.fetchOne(database, sql: "SELECT id FROM trace WHERE name = ?", arguments: [trace])
             for text in try id.map({ try MetadataDescription.contradictions($0, database) }) ?? [] {
                 output.say("note: \(text)")
@@ -59,7 +63,12 @@ public enum Answer {
     }
 
     /// What those commands do to a simulated IOTLB, where that was asked: a table for each that was.
-    private static func writeCaches(_ rows: [Row], _ database: Database, trace: String, _ output: TextOutput) throws {
+    ///
+    /// - Parameter windows: what the replays expose.
+    private static func writeCaches(
+        _ rows: [Row], _ windows: [Row], _ database: Database, trace: String, _ output: TextOutput
+    ) throws {
+        let withheld = Set(windows.filter { number($0, "deferred_reuse") ?? 0 > 0 }.map { $0["options"] as String })
         let lengths = try Row.fetchAll(
             database,
             sql: """
@@ -93,6 +102,12 @@ public enum Answer {
                 ])
             }
             renderer.end()
+            if left.contains(where: { isAlike($0) && withheld.contains($0["options"]) }) {
+                output.say("")
+                output.say(
+                    "note: hits and stale hits under a queue are in part of addresses that an allocator that defers would have withheld (deferred_reuse): the log's kernel did not defer"
+                )
+            }
             if accesses == "recorded", !left.contains(where: { isAlike($0) && isUsed($0) }) {
                 output.say("")
                 output.say("note: the log records no access of a device, so nothing was ever cached")
@@ -113,6 +128,7 @@ public enum Answer {
         }
         let open = rows.filter { opened($0) ?? 0 > 0 }
         let none = rows.filter { opened($0) == 0 }
+        let hasTime = open.contains { $0["page_seconds"] as Double? != nil }
         output.say("")
         output.say("Stale windows: what a device could still reach after its unmap, and for how long (an upper bound)")
         output.say("")
@@ -133,13 +149,16 @@ public enum Answer {
         }
         for line in open {
             for (column, words) in [
-                ("censored", "still open at the end, in no figure above"),
-                ("uncertain", "open where events were lost, in no figure above"),
+                ("censored", "still open at the end: in no length, in page-seconds up to there"),
+                ("uncertain", "open where events were lost, in no length and in no page-seconds"),
             ] {
                 if let count = number(line, column), count > 0 {
                     notes.append("\(label(line)): \(count) windows \(words)")
                 }
             }
+        }
+        if !open.isEmpty, !hasTime {
+            notes.append("the log has no times, so that no window has a length: windows and hazards are by the order of its lines")
         }
         if rows.contains(where: { $0["attached"] == "assumed" }) {
             notes.append("the log shows no attach: devices are assumed to be attached throughout")
@@ -153,8 +172,8 @@ public enum Answer {
         let rows = try Row.fetchAll(
             database,
             sql: """
-                SELECT replay.policy, sum(window_summary.windows), sum(window_summary.pages),
-                    total(CASE WHEN window_end.name = 'end of log' THEN window_summary.windows END)
+                SELECT replay.policy, CAST(total(window_summary.windows) AS INTEGER), CAST(total(window_summary.pages) AS INTEGER),
+                    CAST(total(CASE WHEN window_end.name = 'end of log' THEN window_summary.windows END) AS INTEGER)
                 FROM window_summary
                 JOIN window_end ON window_end.id = window_summary.window_end
                 JOIN domain ON domain.id = window_summary.domain
@@ -166,10 +185,54 @@ public enum Answer {
                 """, arguments: [trace])
         for row in rows {
             output.say(
-                "note: \(row[0] as String): \(row[1] as Int64) windows of \(row[2] as Int64) pages, \(Int64(row[3] as Double)) of them still open at the end, are of operations whose domain is not known (unresolved)"
+                "note: \(row[0] as String): \(row[1] as Int64) windows of \(row[2] as Int64) pages, \(row[3] as Int64) of them still open at the end, are of operations whose domain is not known (unresolved)"
             )
         }
     }
+
+    /// Calls and flushes without a device behind them count at the API and cost nothing at the hardware.
+    private static func writeDetached(_ database: Database, trace: String, _ output: TextOutput) throws {
+        let row = try Row.fetchOne(
+            database,
+            sql: """
+                SELECT CAST(total(replay_domain.detached_calls) AS INTEGER), CAST(total(replay_domain.unmap_calls) AS INTEGER)
+                FROM replay_domain
+                WHERE replay_domain.replay = (
+                    SELECT max(replay.id) FROM replay JOIN trace ON trace.id = replay.trace WHERE trace.name = ?
+                )
+                """, arguments: [trace])
+        guard let row, let detached = row[0] as Int64?, let calls = row[1] as Int64?, detached > 0 else { return }
+        output.say(
+            "note: \(detached) of \(calls) unmap calls were made while no device was attached: a flush for them reaches no hardware, so that saving it saves no time"
+        )
+    }
+
+    /// The log's faults come first in what its sender wants to know.
+    private static func writeFaults(_ database: Database, trace: String, _ output: TextOutput) throws {
+        guard let report = Report.named("faults"),
+            let count = try Int64.fetchOne(
+                database,
+                sql: """
+                    SELECT CAST(total(kind_count.count) AS INTEGER)
+                    FROM kind_count JOIN trace ON trace.id = kind_count.trace
+                    WHERE trace.name = ? AND kind_count.stage = 'operation' AND kind_count.kind = ?
+                    """, arguments: [trace, Operation.Kind.ioPageFault.rawValue]), count > 0
+        else { return }
+        let rows = try Row.fetchCursor(
+            database, sql: report.sql, arguments: report.arguments(trace: trace, by: nil, nil))
+        output.say("")
+        output.say("Faults: \(count)")
+        output.say("")
+        for _ in 0..<faultsShown {
+            guard let row = try rows.next() else { break }
+            output.say("\(row["in_words"] as String) (\(row["evidence"] as String))")
+        }
+        if count > faultsShown {
+            output.say("… and \(count - faultsShown) more: report faults, and history ADDRESS for one of them")
+        }
+    }
+
+    private static let faultsShown: Int64 = 3
 
     private static func windowCells(_ row: Row) -> [DatabaseValue] {
         var hazards: Int64 = 0
@@ -178,9 +241,17 @@ public enum Answer {
         }
         return [
             label(row).databaseValue, row["windows"], milliseconds(row["p50_ns"]), milliseconds(row["p99_ns"]),
-            milliseconds(row["max_ns"]), rounded(row["exposure_page_seconds"]), row["peak_stale_pages"],
+            milliseconds(row["max_ns"]), exposure(row), row["peak_stale_pages"],
             hazards.databaseValue, row["evidence"],
         ]
+    }
+
+    /// Page-seconds of all windows: a lower bound where any of them is still open, or not counted.
+    private static func exposure(_ row: Row) -> DatabaseValue {
+        let value = rounded(row["page_seconds"])
+        guard let number = value.number, (self.number(row, "censored") ?? 0) + (self.number(row, "uncertain") ?? 0) > 0
+        else { return value }
+        return "≥\(number)".databaseValue
     }
 
     private static func number(_ row: Row, _ column: String) -> Int64? { row[column] }

@@ -47,8 +47,10 @@ public enum SweepAnswer {
 
     // MARK: - Plot
 
-    private static let legend =
-        "* front  . other  S strict  K kernel's queue  Q its single queue  R as recorded  V as VFIO  P per-page"
+    private static let legend: [(glyph: Character, meaning: String)] = [
+        ("*", "front"), (".", "other"), ("S", "strict"), ("K", "kernel's queue"), ("Q", "its single queue"),
+        ("R", "as recorded"), ("V", "as VFIO"), ("P", "per-page"),
+    ]
 
     private static func plot(_ rows: [Row], domain: String?, _ output: TextOutput) {
         output.say("")
@@ -58,20 +60,21 @@ public enum SweepAnswer {
             ScatterPlot.Point(x: $0["page_seconds"], y: $0["flushes"], glyph: glyph(of: $0))
         }.sorted { rank($0.glyph) < rank($1.glyph) }
         for line in ScatterPlot(points: points, xName: "page-seconds", yName: "flushes").lines { output.say(line) }
-        output.say(legend)
+        let drawn = Set(points.map(\.glyph))
+        output.say(legend.filter { drawn.contains($0.glyph) }.map { "\($0.glyph) \($0.meaning)" }.joined(separator: "  "))
     }
 
     private static func glyph(of row: Row) -> Character {
         switch row["mark"] as String {
         case "kernel default, lazy": "K"
         case "kernel default, strict": "S"
-        case "kernel default, lazy with one queue": "Q"
+        case "kernel default, lazy with one queue (s390)": "Q"
         case "as recorded": "R"
-        case "as VFIO": "V"
+        case "kernel default, VFIO", "as VFIO unmaps a guest": "V"
         case "before the interface": "P"
         default: row["front"] == "*" ? "*" : "."
         }
     }
 
-    private static func rank(_ glyph: Character) -> Int { glyph == "." ? 2 : glyph == "*" ? 1 : 0 }
+    private static func rank(_ glyph: Character) -> Int { glyph == "." ? 3 : glyph == "*" ? 2 : glyph == "P" ? 1 : 0 }
 }

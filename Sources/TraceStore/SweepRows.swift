@@ -8,6 +8,8 @@ public struct SweepPointRow: Sendable {
     public var schedule: Schedule
     /// Unmap calls.
     public var unmapCalls: Int64 = 0
+    /// Those of them made while no device was attached.
+    public var detachedCalls: Int64 = 0
     /// Flushes.
     public var flushes: Int64 = 0
     /// Domains that still wait for a flush at the end of the log.
@@ -106,7 +108,7 @@ public enum SweepWriter {
         let sweep = database.lastInsertedRowID
         let domainBase = (trace.domains.first?.id ?? 1) - 1
         let statement = try database.makeStatement(
-            sql: "INSERT INTO sweep_point VALUES (NULL, \(Array(repeating: "?", count: 29).joined(separator: ", ")))")
+            sql: "INSERT INTO sweep_point VALUES (NULL, \(Array(repeating: "?", count: 30).joined(separator: ", ")))")
         for point in points {
             try statement.execute(arguments: arguments(of: point, sweep, domainBase))
         }
@@ -122,7 +124,7 @@ public enum SweepWriter {
             sweep, point.domain > 0 ? Int64(point.domain) + domainBase : nil, schedule.policy, schedule.family,
             schedule.calls, schedule.wait, schedule.isInGrid, schedule.isKernelDefault, schedule.mark,
         ] + [
-            point.unmapCalls, point.flushes, point.flushesPending, stale.windows, stale.censored, stale.uncertain,
+            point.unmapCalls, point.detachedCalls, point.flushes, point.flushesPending, stale.windows, stale.censored, stale.uncertain,
         ] + StatementArguments(lengths + [stale.longest])
             + [stale.exposure, stale.censoredPageSeconds, stale.peak]
             + StatementArguments(kinds.map { point.hazards[$0] ?? 0 })

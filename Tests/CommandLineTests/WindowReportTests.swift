@@ -526,6 +526,13 @@ import Testing
                 let milliseconds = Double(try #require(expected[column] as? Int)) / 1e6
                 #expect(abs(try #require(Double(cell)) - milliseconds) <= 0.0005)
             }
+            // What is open counts up to the end, and may last longer.
+            let isBound = expected["censored"] as? Int != 0 || expected["uncertain"] as? Int != 0
+            #expect(row[5].hasPrefix("≥") == isBound)
+            let exposure = try #require(Double(row[5].drop { $0 == "≥" }))
+            let closed = try #require(expected["exposure_page_seconds"] as? Double)
+            let open = try #require(expected["censored_page_seconds"] as? Double)
+            #expect(abs(exposure - closed - open) <= 0.0005)
             #expect(row[6] == (expected["peak_stale_pages"] as? Int).map { "\($0)" })
             let hazards = ["hazards_access", "hazards_iova_reuse", "hazards_page_reuse"].compactMap {
                 expected[$0] as? Int
@@ -539,10 +546,10 @@ import Testing
             notes.contains("note: \(log.unreachablePages) pages were unmapped while no device was attached: no window"))
         #expect(
             notes.contains(
-                "note: end: \(log.reachableUnmapsAfterLoss) windows still open at the end, in no figure above"))
+                "note: end: \(log.reachableUnmapsAfterLoss) windows still open at the end: in no length, in page-seconds up to there"))
         #expect(
             notes.contains(
-                "note: end: \(log.reachableUnmapsBeforeLoss) windows open where events were lost, in no figure above"))
+                "note: end: \(log.reachableUnmapsBeforeLoss) windows open where events were lost, in no length and in no page-seconds"))
         #expect(!notes.contains { $0.contains("shows no attach") })
     }
 

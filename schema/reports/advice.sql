@@ -2,7 +2,7 @@
 -- by: trace, domain
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'; :sweep the number of a sweep, NULL for all.
 -- tables leave out: unmap_calls, default_policy, default_flushes, default_saved, default_page_seconds, better_policy, better_flushes, better_page_seconds, next_policy, next_flushes, next_page_seconds, last_policy, last_flushes, last_page_seconds, uncertain, grid, options
--- Reads what `iommu-trace sweep` found. default_ is the kernel's queue=256,10ms; better_ the schedule of the front with the fewest
+-- Reads what `iommu-trace sweep` found. default_ is the kernel's queue=256,10ms, for domains that are all unmanaged vfio; better_ the schedule of the front with the fewest
 -- flushes among those that beat it in flushes and exposure; next_ the one with the least exposure of those that need at most half as
 -- many flushes, if there is none the last; last_ the one with the fewest flushes, of which that with the least exposure: no schedule of the grid saves more.
 WITH
@@ -19,8 +19,23 @@ point AS (
         AND (:sweep IS NULL OR sweep.id = :sweep)
         AND (sweep_point.domain IS NULL) = (coalesce(:by, 'trace') = 'trace')
 ),
+-- What nobody drives but its owner has no flush queue: there VFIO's way is the default.
+kinds AS (
+    SELECT sweep_point.sweep, sweep_point.domain AS member, min(domain.kind = 'unmanaged') AS is_unmanaged
+    FROM sweep_point
+    JOIN domain ON domain.id = sweep_point.domain
+    GROUP BY 1, 2
+    UNION ALL
+    SELECT sweep_point.sweep, 0, min(domain.kind = 'unmanaged')
+    FROM sweep_point
+    JOIN domain ON domain.id = sweep_point.domain
+    GROUP BY 1
+),
 usual AS (
-    SELECT * FROM point WHERE policy = 'queue=256,10ms'
+    SELECT point.*, coalesce(kinds.is_unmanaged, 0) AS is_unmanaged
+    FROM point
+    LEFT JOIN kinds USING (sweep, member)
+    WHERE point.policy = CASE WHEN kinds.is_unmanaged THEN 'vfio' ELSE 'queue=256,10ms' END
 ),
 ranked AS (
     SELECT
@@ -50,7 +65,8 @@ ranked AS (
 chosen AS (
     SELECT
         usual.sweep, usual.member, usual.policy AS default_policy, usual.unmap_calls, usual.flushes AS default_flushes,
-        usual.page_seconds AS default_page_seconds, usual.uncertain, usual.is_pareto AS is_on_front,
+        usual.page_seconds AS default_page_seconds, usual.uncertain,
+        usual.is_unmanaged, usual.detached_calls, usual.is_pareto AS is_on_front,
         better.policy AS better_policy, better.flushes AS better_flushes, better.page_seconds AS better_page_seconds,
         beyond.policy AS next_policy, beyond.flushes AS next_flushes, beyond.page_seconds AS next_page_seconds,
         last.policy AS last_policy, last.flushes AS last_flushes, last.page_seconds AS last_page_seconds,
@@ -85,10 +101,15 @@ SELECT
     last_flushes,
     last_page_seconds,
     chosen.uncertain,
-    printf('%d of %d flushes saved at the kernel''s default (%s)', unmap_calls - default_flushes, unmap_calls, default_policy)
+    CASE
+        WHEN sweep.last_ns <= sweep.first_ns THEN 'the log has no times, so that nothing can be said of schedules that wait, nor of exposure'
+        ELSE
+    printf('%d of %d flushes saved %s (%s)', unmap_calls - default_flushes, unmap_calls,
+        CASE WHEN is_unmanaged THEN 'as VFIO unmaps' ELSE 'at the kernel''s default' END, default_policy)
     || printf(', for %.4g page-seconds', default_page_seconds)
     || CASE WHEN better_policy IS NULL THEN '' ELSE
-        printf('; %s beats it: %d flushes for %.4g page-seconds', better_policy, better_flushes, better_page_seconds) END
+        printf('; %s beats it: %d flush%s for %.4g page-seconds', better_policy, better_flushes,
+            CASE better_flushes WHEN 1 THEN '' ELSE 'es' END, better_page_seconds) END
     || CASE WHEN next_policy IS NULL THEN '' ELSE
         printf('; %s would save %.3g %% of the flushes left', next_policy,
             100.0 * (default_flushes - next_flushes) / default_flushes)
@@ -98,12 +119,14 @@ SELECT
         END
     || CASE WHEN last_flushes IS NULL OR last_flushes >= default_flushes
         THEN '; nothing in the grid saves more flushes'
-        ELSE printf('; nothing beyond %s (%d flushes', last_policy, last_flushes)
+        ELSE printf('; nothing in the grid saves more than %s (%d flush%s', last_policy, last_flushes, CASE last_flushes WHEN 1 THEN '' ELSE 'es' END)
             || CASE WHEN default_page_seconds > 0
                 THEN printf(', %.3g times the exposure)', last_page_seconds / default_page_seconds)
                 ELSE printf(', %.4g page-seconds)', last_page_seconds) END
-            || ' gains anything'
-        END AS answer,
+        END
+    || CASE WHEN detached_calls > 0
+        THEN printf('; %d of the calls were made while no device was attached: their flushes reach no hardware', detached_calls) ELSE '' END
+    END AS answer,
     chosen.evidence,
     'timers and rings are modelled on the kernel''s (' || sweep.options || '); windows are bounds, as if an IOTLB lost nothing by itself'
     || CASE WHEN trace.shows_attaches THEN '' ELSE '; devices are assumed to be attached throughout' END

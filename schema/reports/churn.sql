@@ -45,15 +45,14 @@ SELECT
     churn.peak_live_bytes,
     churn.live_mappings,
     churn.live_bytes,
-    CASE
-        WHEN EXISTS (
-            SELECT 1
-            FROM domain_grade
-            JOIN domain AS own ON own.id = domain_grade.domain
-            WHERE own.trace = spans.id AND domain_grade.grade > 2 AND (coalesce(:by, 'trace') <> 'domain' OR own.id = churn.member)
-        ) THEN 'inferred'
-        ELSE 'recorded'
-    END AS evidence
+    'modelled' AS live_evidence,
+    -- That of the weakest grade of an operation's domain.
+    (
+        SELECT CASE WHEN max(domain_grade.grade) > 5 THEN 'assumed' WHEN max(domain_grade.grade) > 2 THEN 'inferred' ELSE 'recorded' END
+        FROM domain_grade
+        JOIN domain AS own ON own.id = domain_grade.domain
+        WHERE own.trace = spans.id AND (coalesce(:by, 'trace') <> 'domain' OR own.id = churn.member)
+    ) AS evidence
 FROM churn_total AS churn
 JOIN spans ON spans.id = churn.trace
 LEFT JOIN domain ON :by = 'domain' AND domain.id = churn.member

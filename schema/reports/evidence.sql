@@ -162,8 +162,14 @@ said (trace, member, place, what, part, count, evidence, rests_on, record_better
         replay.trace, 0, 90, 'flushes of replays', replay.requested || CASE WHEN replay.requested <> replay.policy THEN ' = ' || replay.policy ELSE '' END,
         count(*), replay.evidence,
         CASE replay.evidence WHEN 'recorded' THEN 'the log''s own flushes' WHEN 'inferred' THEN 'counts of the log'
-            WHEN 'modelled' THEN 'the model of the policy' ELSE 'the model, and page sizes or kinds of domains that no log tells' END,
-        CASE replay.evidence WHEN 'assumed' THEN 'replay --page-sizes as the hardware has them; domain_alloc recorded' END
+            WHEN 'modelled' THEN 'the model of the policy'
+            ELSE CASE WHEN replay.policy = 'per-page' OR replay.policy LIKE '%vfio%' THEN 'the model, and page sizes that no log tells'
+                WHEN replay.requested IN ('fast', 'lazy') THEN 'the model, and kinds of domains that the log does not tell'
+                ELSE 'the model, and domains of operations that the log does not tell' END END,
+        CASE WHEN replay.evidence = 'assumed' THEN
+            CASE WHEN replay.policy = 'per-page' OR replay.policy LIKE '%vfio%' THEN 'replay --page-sizes as the hardware has them'
+                WHEN replay.requested IN ('fast', 'lazy') THEN 'a return probe on the driver''s domain_alloc, from before the domain is made'
+                ELSE 'function probes with domain=$arg1 on __iommu_map, iommu_unmap and iommu_unmap_fast' END END
     FROM replay
     JOIN wanted ON wanted.id = replay.trace
     GROUP BY replay.trace, replay.requested, replay.policy, replay.evidence
@@ -207,8 +213,7 @@ said (trace, member, place, what, part, count, evidence, rests_on, record_better
     UNION ALL
     SELECT
         NULL, 0, 100, 'cost constants', cost.evidence, count(*),
-        CASE cost.evidence WHEN 'measured' THEN 'recorded' WHEN 'inferred' THEN 'inferred' ELSE 'assumed' END,
-        'report constants names the source of each', 'iommu-trace calibrate -o FILE, then report costs --cost FILE'
+        'assumed', 'on other machines than the log''s; report constants names the source of each', 'iommu-trace calibrate -o FILE, then report costs --cost FILE'
     FROM cost
     GROUP BY cost.evidence
 )
@@ -218,12 +223,12 @@ SELECT
     said.what,
     said.part,
     said.count,
-    CASE said.what
-        WHEN 'lost events' THEN NULL
+    CASE
+        WHEN said.what = 'lost events' OR said.place BETWEEN 90 AND 99 THEN NULL
         ELSE sum(said.count) OVER (PARTITION BY said.trace, said.member, said.what)
     END AS total,
-    CASE said.what
-        WHEN 'lost events' THEN NULL
+    CASE
+        WHEN said.what = 'lost events' OR said.place BETWEEN 90 AND 99 THEN NULL
         ELSE round(100.0 * said.count / nullif(sum(said.count) OVER (PARTITION BY said.trace, said.member, said.what), 0), 2)
     END AS percent,
     said.evidence,

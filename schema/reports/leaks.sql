@@ -3,8 +3,8 @@
 -- tables leave out: oldest_iova, oldest_bytes, largest_iova, meaning
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mapping' (the 100 largest
 -- map calls of a trace).
--- made_by: how many of these mappings had been made by each tenth of the log. live_bytes_at: all that was mapped then, by trace and
--- domain. before: unmap calls of what was mapped before the recording, which is never counted here (design §4 30).
+-- made_by: how many of these mappings had been made by each tenth of the log; made_per_second: those of after the first tenth.
+-- live_bytes_at: all that was mapped then, by trace and domain; bytes_more_per_second: from the first tenth to the end. before: unmap calls of what was mapped before the recording, which is never counted here (design §4 30).
 -- What a replay of the whole log saw.
 WITH
 only_device AS MATERIALIZED (
@@ -53,7 +53,9 @@ chosen AS MATERIALIZED (
     WHERE coalesce(:by, 'trace') <> 'mapping' OR rank <= 100
 ),
 sampled AS (
-    SELECT trace, member, group_concat(bytes, ' ') AS live_bytes_at
+    SELECT
+        trace, member, group_concat(bytes, ' ') AS live_bytes_at, total(bytes) FILTER (WHERE step = 1) AS first_bytes,
+        total(bytes) FILTER (WHERE step = 10) AS last_bytes
     FROM (
         SELECT trace, CASE WHEN :by = 'domain' THEN domain ELSE 0 END AS member, step, CAST(total(bytes) AS INTEGER) AS bytes
         FROM live_sample
@@ -87,12 +89,19 @@ SELECT
     chosen.made_by,
     CASE WHEN trace.last_ns > trace.first_ns
         THEN round((chosen.mappings - chosen.made_first) / ((trace.last_ns - trace.first_ns) * 0.9e-9), 3)
-    END AS grows_per_second,
+    END AS made_per_second,
+    CASE WHEN trace.last_ns > trace.first_ns
+        THEN round((sampled.last_bytes - sampled.first_bytes) / ((trace.last_ns - trace.first_ns) * 0.9e-9), 1)
+    END AS bytes_more_per_second,
     CASE
+        WHEN trace.last_ns <= trace.first_ns THEN NULL
         WHEN chosen.freed THEN 'none: a domain takes its page table along'
         WHEN chosen.made_last = chosen.mappings THEN 'in flight: all made in the last tenth of the log'
         WHEN chosen.made_first = chosen.mappings THEN 'set up: all made in the first tenth of the log'
-        WHEN chosen.tenths >= 8 THEN 'growing: made in most tenths of the log'
+        WHEN sampled.first_bytes > 0 AND sampled.last_bytes <= sampled.first_bytes * 1.05
+            THEN 'steady: made in place of others, no more is mapped at the end than after the first tenth of the log'
+        WHEN chosen.tenths >= 8 AND sampled.last_bytes IS NOT NULL THEN 'growing: made in most tenths of the log, and more and more is mapped'
+        WHEN chosen.tenths >= 8 THEN 'growing, or made in place of others: in most tenths of the log (by domain it is told)'
         ELSE 'some'
     END AS pattern,
     sampled.live_bytes_at,

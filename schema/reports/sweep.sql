@@ -5,7 +5,7 @@
 -- Reads what `iommu-trace sweep` found, from the most flushes to the fewest. front is * where no schedule of the grid and no default
 -- of the kernel has both fewer flushes and less exposure (design §4 31). page_seconds = exposure_page_seconds +
 -- censored_page_seconds; hazards = hazards_access + hazards_iova_reuse + hazards_page_reuse.
--- note: *: nothing in the grid has both fewer flushes and less exposure; page_seconds is an upper bound, what is open at the end included
+-- note: *: nothing in the grid has both fewer flushes and less exposure; page_seconds is a bound of what an IOTLB may have kept; what is open at the end of the log counts up to there
 WITH
 assumption AS (
     -- Whether any domain that unmaps is only taken to have a device.

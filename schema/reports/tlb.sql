@@ -4,6 +4,7 @@
 -- Reads the replays' summaries only, of those with --iotlb (design §4 22). What fills the cache is an assumption, named in accesses.
 -- It bounds nothing: the bound is in report windows.
 -- without rows: no replay simulated an IOTLB yet: iommu-trace replay --hardware vtd-6.12 --iotlb 64x8
+-- note: deferred_reuse: pages mapped at addresses that an allocator that defers would have withheld; hits and stale hits there come of a strict log's addresses
 -- note: modelled: a simulation that rests on what accesses names; no vendor's cache
 WITH counted AS (
     SELECT
@@ -45,6 +46,13 @@ SELECT
     round(told.iotlb_misses / told.seconds, 1) AS misses_per_second,
     told.walk_reads,
     told.stale_hits,
+    (
+        SELECT CAST(total(hazard_summary.pages) AS INTEGER)
+        FROM hazard_summary
+        JOIN hazard_kind ON hazard_kind.id = hazard_summary.kind
+        WHERE hazard_summary.replay = told.replay AND hazard_kind.name = 'deferred_reuse'
+            AND (coalesce(:by, 'trace') <> 'domain' OR hazard_summary.domain = told.member)
+    ) AS deferred_reuse,
     round(told.stale_hits / told.seconds, 1) AS stale_hits_per_second,
     told.stale_entries,
     round(100.0 * told.stale_entries / nullif(told.iotlb_misses, 0), 2) AS stale_entry_percent,

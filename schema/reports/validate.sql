@@ -49,6 +49,7 @@ SELECT
     sum(found.undetermined) AS undetermined,
     round((sum(found.predicted) + sum(found.explained) - sum(found.recorded)) * 100.0 / nullif(sum(found.recorded), 0), 3)
         AS error_percent,
+    round((sum(found.missing) + sum(found.extra)) * 100.0 / nullif(sum(found.recorded), 0), 3) AS wrong_percent,
     CASE WHEN count(*) = 1 THEN round(min(found.distance_p50_ns) / 1e6, 3) END AS distance_p50_ms,
     CASE WHEN count(*) = 1 THEN round(min(found.distance_p90_ns) / 1e6, 3) END AS distance_p90_ms,
     round(max(found.distance_max_ns) / 1e6, 3) AS distance_max_ms,

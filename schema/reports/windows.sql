@@ -2,7 +2,9 @@
 -- by: trace, domain, device, task
 -- under: contradictions
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
--- Reads the replays' summaries only. Lengths are those of closed windows; hazards are in 4096-byte pages, accesses in faults.
+-- Reads the replays' summaries only. Lengths are those of closed windows; what is open at the end of the log is in censored, for how
+-- long it has been in censored_max_ns. page_seconds = exposure_page_seconds + censored_page_seconds, a lower bound where anything is
+-- open; mean_stale_pages is that over the time of the log. Hazards are in 4096-byte pages, accesses in faults.
 WITH
 member AS (
     SELECT id AS replay, 0 AS member FROM replay WHERE coalesce(:by, 'trace') = 'trace'
@@ -44,6 +46,18 @@ ended AS (
         ORDER BY windows DESC
     )
     GROUP BY replay, member
+),
+-- What is still open: it may last for any time longer.
+still_open AS (
+    SELECT
+        replay,
+        CASE WHEN :by = 'domain' THEN domain WHEN :by = 'device' THEN coalesce(device, 0)
+            WHEN :by = 'task' THEN coalesce(task, 0) ELSE 0 END AS member,
+        max(max_ns) AS max_ns
+    FROM window_summary
+    JOIN window_end ON window_end.id = window_summary.window_end
+    WHERE NOT uncertain AND window_end.name = 'end of log'
+    GROUP BY 1, 2
 )
 SELECT
     trace.name AS trace,
@@ -60,15 +74,19 @@ SELECT
     stale.p90_ns,
     stale.p99_ns,
     stale.max_ns,
+    still_open.max_ns AS censored_max_ns,
     stale.page_p50_ns,
     stale.page_p99_ns,
-    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.exposure_page_seconds, 0.0) END AS exposure_page_seconds,
-    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.censored_page_seconds, 0.0) END AS censored_page_seconds,
+    CASE WHEN replay.flushes IS NOT NULL THEN round(coalesce(stale.exposure_page_seconds, 0.0), 6) END AS exposure_page_seconds,
+    CASE WHEN replay.flushes IS NOT NULL THEN round(coalesce(stale.censored_page_seconds, 0.0), 6) END AS censored_page_seconds,
+    CASE WHEN replay.flushes IS NOT NULL
+        THEN round(coalesce(stale.exposure_page_seconds + stale.censored_page_seconds, 0.0), 6) END AS page_seconds,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.peak_stale_pages, 0) END AS peak_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns
         THEN round(coalesce(stale.windows, 0) * 1e9 / (replay.last_ns - replay.first_ns), 1) END AS windows_per_second,
     CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns
-        THEN round(coalesce(stale.exposure_page_seconds, 0) * 1e9 / (replay.last_ns - replay.first_ns), 3) END AS mean_stale_pages,
+        THEN round(coalesce(stale.exposure_page_seconds + stale.censored_page_seconds, 0) * 1e9 / (replay.last_ns - replay.first_ns), 3)
+        END AS mean_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.access, 0) END AS hazards_access,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.iova_reuse, 0) END AS hazards_iova_reuse,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(reuse.page_reuse, 0) END AS hazards_page_reuse,
@@ -98,6 +116,7 @@ JOIN trace ON trace.id = replay.trace
 LEFT JOIN stale_total AS stale
     ON stale.replay = member.replay AND stale.told_by = coalesce(:by, 'trace') AND stale.member = member.member
 LEFT JOIN reuse ON reuse.replay = member.replay AND reuse.member = member.member
+LEFT JOIN still_open ON still_open.replay = member.replay AND still_open.member = member.member
 LEFT JOIN ended ON ended.replay = member.replay AND ended.member = member.member
 LEFT JOIN domain ON :by = 'domain' AND domain.id = member.member
 LEFT JOIN device ON :by = 'device' AND device.id = member.member

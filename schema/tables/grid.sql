@@ -20,9 +20,10 @@ CREATE TABLE sweep_point (
     calls                 INTEGER,                     -- its N: entries of a ring, calls of a batch; NULL without one
     wait_ns               INTEGER,                     -- its T; NULL without one
     is_in_grid            INTEGER NOT NULL,            -- 1 if the grid has it; 0 if it is there to compare with
-    is_kernel_default     INTEGER NOT NULL,            -- 1 if a kernel does so by default: sync, queue=256,10ms, single-queue=32768,1s
+    is_kernel_default     INTEGER NOT NULL,            -- 1 if a kernel does so by default: sync, queue=256,10ms, single-queue=32768,1s, for unmanaged domains vfio
     mark                  TEXT NOT NULL,               -- what it stands for if it is there to compare with, such as 'kernel default, lazy'; otherwise empty
     unmap_calls           INTEGER NOT NULL,            -- unmap calls (design §4 1)
+    detached_calls        INTEGER NOT NULL,            -- those of them made while no device was attached: their flushes reach no hardware
     flushes               INTEGER NOT NULL,            -- flushes of the schedule
     flushes_pending       INTEGER NOT NULL,            -- domains that still wait for a flush at the end of the log
     windows               INTEGER NOT NULL,            -- closed stale windows

@@ -72,7 +72,7 @@ SELECT
     stale.p90_ns AS window_p90_ns,
     stale.p99_ns AS window_p99_ns,
     stale.max_ns AS window_max_ns,
-    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.exposure_page_seconds, 0) / span.seconds END
+    CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.exposure_page_seconds + stale.censored_page_seconds, 0) / span.seconds END
         AS mean_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.peak_stale_pages, 0) END AS peak_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(hazards.pages, 0) / span.seconds END AS hazard_pages_per_second,

@@ -37,9 +37,9 @@ public struct Sweep: Sendable {
         (.perPage, false, "before the interface"),
         (.sync, true, "kernel default, strict"),
         (.kernelQueue, true, "kernel default, lazy"),
-        (.kernelSingleQueue, true, "kernel default, lazy with one queue"),
+        (.kernelSingleQueue, true, "kernel default, lazy with one queue (s390)"),
         (.recorded, false, "as recorded"),
-        (.vfio, false, "as VFIO"),
+        (.vfio, false, "as VFIO unmaps a guest"),
     ]
 
     private static func schedule(_ policy: Policy, isInGrid: Bool) -> SweepPointRow.Schedule {
@@ -58,12 +58,17 @@ public struct Sweep: Sendable {
         let isRecorded = trace.flushLayer != .none
         if !isRecorded, grid.policies.contains(.recorded) { throw .nothingRecorded(trace.name) }
         let isVFIO = trace.domains.contains { $0.kind == .unmanaged }
-        let own = schedules.filter { policy, schedule in
+        let own = schedules.compactMap { policy, schedule -> (policy: Policy, schedule: SweepPointRow.Schedule)? in
+            var schedule = schedule
             switch policy {
-            case .recorded: isRecorded
-            case .vfio: isVFIO || schedule.isInGrid
-            default: true
+            case .recorded where !isRecorded: return nil
+            case .vfio where !isVFIO && !schedule.isInGrid: return nil
+            case .vfio where isVFIO:
+                schedule.isKernelDefault = true
+                schedule.mark = "kernel default, VFIO"
+            default: break
             }
+            return (policy, schedule)
         }
         guard own.count.multipliedReportingOverflow(by: trace.domains.count).partialValue <= Self.stateLimit else {
             throw .tooManyDomains(trace.name, domains: trace.domains.count, points: own.count)
@@ -197,6 +202,7 @@ public struct Sweep: Sendable {
             var point = SweepPointRow(domain: domain, schedule, evidence: evidence ?? Evidence.assumed.text)
             for row in rows {
                 point.unmapCalls = point.unmapCalls.addingSaturated(row.unmapCalls)
+                point.detachedCalls = point.detachedCalls.addingSaturated(row.detachedCalls)
                 point.flushes = point.flushes.addingSaturated(row.flushes ?? 0)
                 point.flushesPending += row.flushesPending
             }

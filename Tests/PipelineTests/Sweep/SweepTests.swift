@@ -174,8 +174,8 @@ import TraceStore
                     "\"queue=256,10ms\",\"kernel default, lazy\",1,1,queue,256,10000000",
                     "\"queue=256,1ms\",,1,0,queue,256,1000000",
                     "recorded,as recorded,0,0,recorded,,",
-                    "\"single-queue=32768,1s\",\"kernel default, lazy with one queue\",0,1,single-queue,32768,1000000000",
-                    "sync,\"kernel default, strict\",0,1,sync,,", "vfio,as VFIO,0,0,vfio,,",
+                    "\"single-queue=32768,1s\",\"kernel default, lazy with one queue (s390)\",0,1,single-queue,32768,1000000000",
+                    "sync,\"kernel default, strict\",0,1,sync,,", "vfio,\"kernel default, VFIO\",0,1,vfio,,",
                 ])
     }
 
