@@ -131,8 +131,8 @@ public enum Answer {
         let hasTime = open.contains { $0["page_seconds"] as Double? != nil }
         output.say("")
         output.say("Stale windows: what a device could still reach after its unmap, and for how long (an upper bound)")
-        output.say("")
         if !open.isEmpty {
+            output.say("")
             var renderer = OutputFormat.table.renderer(output)
             renderer.begin(columns: [
                 "policy", "windows", "p50 ms", "p99 ms", "max ms", "page-seconds", "peak pages", "hazards", "evidence",

@@ -70,16 +70,16 @@ SELECT
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.censored, 0) END AS censored,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.uncertain, 0) END AS uncertain,
     coalesce(stale.unreachable_pages, 0) AS unreachable_pages,
-    stale.p50_ns,
-    stale.p90_ns,
-    stale.p99_ns,
-    stale.max_ns,
-    still_open.max_ns AS censored_max_ns,
-    stale.page_p50_ns,
-    stale.page_p99_ns,
-    CASE WHEN replay.flushes IS NOT NULL THEN round(coalesce(stale.exposure_page_seconds, 0.0), 6) END AS exposure_page_seconds,
-    CASE WHEN replay.flushes IS NOT NULL THEN round(coalesce(stale.censored_page_seconds, 0.0), 6) END AS censored_page_seconds,
-    CASE WHEN replay.flushes IS NOT NULL
+    timed.p50_ns,
+    timed.p90_ns,
+    timed.p99_ns,
+    timed.max_ns,
+    CASE WHEN replay.last_ns > replay.first_ns THEN still_open.max_ns END AS censored_max_ns,
+    timed.page_p50_ns,
+    timed.page_p99_ns,
+    CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns THEN round(coalesce(stale.exposure_page_seconds, 0.0), 6) END AS exposure_page_seconds,
+    CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns THEN round(coalesce(stale.censored_page_seconds, 0.0), 6) END AS censored_page_seconds,
+    CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns
         THEN round(coalesce(stale.exposure_page_seconds + stale.censored_page_seconds, 0.0), 6) END AS page_seconds,
     CASE WHEN replay.flushes IS NOT NULL THEN coalesce(stale.peak_stale_pages, 0) END AS peak_stale_pages,
     CASE WHEN replay.flushes IS NOT NULL AND replay.last_ns > replay.first_ns
@@ -115,6 +115,9 @@ JOIN replay ON replay.id = member.replay
 JOIN trace ON trace.id = replay.trace
 LEFT JOIN stale_total AS stale
     ON stale.replay = member.replay AND stale.told_by = coalesce(:by, 'trace') AND stale.member = member.member
+-- A log without times, or of one moment, tells how many windows there are and not how long they last.
+LEFT JOIN stale_total AS timed
+    ON timed.replay = stale.replay AND timed.told_by = stale.told_by AND timed.member = stale.member AND replay.last_ns > replay.first_ns
 LEFT JOIN reuse ON reuse.replay = member.replay AND reuse.member = member.member
 LEFT JOIN still_open ON still_open.replay = member.replay AND still_open.member = member.member
 LEFT JOIN ended ON ended.replay = member.replay AND ended.member = member.member
