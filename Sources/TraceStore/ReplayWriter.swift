@@ -476,8 +476,8 @@ public struct ReplayWriter {
             sql: "DELETE FROM window_histogram WHERE summary IN (SELECT id FROM window_summary WHERE replay = ?)",
             arguments: [replay])
         for table in [
-            "flush", "flush_summary", "replay_domain", "window_summary", "stale_total", "stale_entry_total", "stale_window",
-            "hazard_summary", "hazard", "timeline",
+            "flush", "flush_summary", "replay_domain", "window_summary", "stale_total", "stale_entry_total",
+            "stale_window", "hazard_summary", "hazard", "timeline",
         ] {
             try database.execute(sql: "DELETE FROM \(table) WHERE replay = ?", arguments: [replay])
         }

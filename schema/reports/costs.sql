@@ -1,7 +1,7 @@
 -- How much time would each policy spend on unmapping and flushing, and how much does it save against a sync for each unmap?
 -- by: trace, domain, device, task
--- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'; :cost a cost file as JSON, which stands
--- before the built-in constants (table cost), NULL for none.
+-- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task' (whose a flush
+-- is then: design §4 32); :cost a cost file as JSON, which stands before the built-in constants (table cost), NULL for none.
 -- Modelled: counts of the replays' summaries (view what_takes_time) times constants, as an interval. saved is against sync in the
 -- same log, by definition one for each unmap call of an attached domain; under a hardware profile it needs the replay of sync there.
 -- under: constants, contradictions

@@ -4,7 +4,8 @@
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- The iotlb columns are those of a simulated cache (replay --iotlb) and rest on the assumption that accesses names: what devices
 -- access. They bound nothing; the bound is in the report windows.
--- Reads the replays' summaries only. saved_flushes = unmap_calls - flushes, since sync flushes once for each unmap call.
+-- Reads the replays' summaries only; whose a flush is by device and task: design §4 32. saved_flushes = unmap_calls - flushes, since
+-- sync flushes once for each unmap call.
 -- note by device, task: a flush is of the device and task in whose call it runs: who fills a ring pays for all, saved_flushes may be below 0
 -- note by device, task: flushes_pending and the iotlb columns are told by trace and domain only
 -- note by task: a timer's flush is of no task
