@@ -14,6 +14,9 @@ struct MapRuns {
         var domain: Int32
         /// What they mapped.
         var range: AddressRange
+        /// The first one's device and task.
+        var device: Int32
+        var task: Int32
     }
 
     /// By domain - 1, whether its maps may be parts of scatterlists.
@@ -42,7 +45,8 @@ struct MapRuns {
             open[operation.pid]?.range = joined
             return nil
         }
-        return open.updateValue(Run(domain: operation.domain, range: range), forKey: operation.pid)
+        let run = Run(domain: operation.domain, range: range, device: operation.device, task: operation.task)
+        return open.updateValue(run, forKey: operation.pid)
     }
 
     /// A command of a task: its run is complete if it begins in the block that the command covers.

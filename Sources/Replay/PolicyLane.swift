@@ -21,10 +21,11 @@ final class PolicyLane {
     /// Flushes since the last ``takeRows()``, in order.
     @exclusivity(unchecked) private(set) var rows: ContiguousArray<FlushRow> = []
 
-    private let trace: TraceSummary
-    private var schedules: ContiguousArray<FlushSchedule?> = []
-    private var choices: ContiguousArray<Choice> = []
-    @exclusivity(unchecked) private var counts: ContiguousArray<DomainCounts> = []
+    let trace: TraceSummary
+    private(set) var schedules: ContiguousArray<FlushSchedule?> = []
+    private(set) var choices: ContiguousArray<Choice> = []
+    /// By number of the ``Cell``.
+    @exclusivity(unchecked) private(set) var counts: ContiguousArray<FlushCounts> = []
     @exclusivity(unchecked) private var timers = TimerHeap()
     /// By domain - 1: flushes of the calls themselves that are not a row yet.
     @exclusivity(unchecked) private var sums: ContiguousArray<FlushRow?>
@@ -32,13 +33,12 @@ final class PolicyLane {
     @exclusivity(unchecked) var windows: WindowLedger
     /// By domain - 1, what its flushes become at the hardware; empty if that is not asked.
     @exclusivity(unchecked) private var invalidators: ContiguousArray<Invalidator> = []
+    /// By number of the ``Cell``, what its flushes became.
+    @exclusivity(unchecked) private(set) var sent: ContiguousArray<InvalidationCounts> = []
+    /// By domain - 1, the cell that what its invalidator has counted is of; -1 for none yet.
+    @exclusivity(unchecked) private var payers: ContiguousArray<Int32> = []
     /// The IOTLB that its commands empty; `nil` if that is not asked.
     let cache: LaneCache?
-
-    struct DomainCounts {
-        var flushes: Int64 = 0
-        var detachedFlushes: Int64 = 0
-    }
 
     init(
         requested: String, policy: Policy, options: ReplayOptions, trace: TraceSummary, attachments: Attachments,
@@ -75,12 +75,12 @@ final class PolicyLane {
             case .perPage, .sync, .vfio, .batch, .end, .fast: false
             }
         }
-        counts = ContiguousArray(repeating: DomainCounts(), count: trace.domains.count)
         if let hardware = options.hardware {
             invalidators = ContiguousArray(
                 repeating: Invalidator(
                     hardware, pageSizes: options.pageSizes, keepsCommands: options.iotlb != nil),
                 count: trace.domains.count)
+            payers = ContiguousArray(repeating: -1, count: trace.domains.count)
         }
         sums = ContiguousArray(repeating: nil, count: trace.domains.count)
         for (index, choice) in choices.enumerated() {
@@ -196,8 +196,11 @@ final class PolicyLane {
     ) {
         let isAttached = isAttached ?? self.isAttached(domain)
         let index = Int(domain) - 1
-        counts[index].flushes = counts[index].flushes.addingSaturated(flushes)
-        if !isAttached { counts[index].detachedFlushes = counts[index].detachedFlushes.addingSaturated(flushes) }
+        let own = Int(occasion.cell)
+        if own >= counts.count {
+            counts.append(contentsOf: repeatElement(FlushCounts(), count: own + 1 - counts.count))
+        }
+        counts[own].add(flushes, isAttached: isAttached, isFlushAll: cause == .recordedFlushAll)
         guard options.detail == .full else {
             if cause.closesWindows {
                 windows.closeAll(domain, at: occasion.time, .flush(cause), line: occasion.line)
@@ -213,10 +216,13 @@ final class PolicyLane {
     }
 
     /// The same for a timer, which no operation shows.
-    func recordTimer(domain: Int32, at time: Int64, calls: Int64) {
+    ///
+    /// - Returns: the number of the cell that it counts for.
+    func recordTimer(domain: Int32, at time: Int64, calls: Int64) -> Int32 {
         let cell = windows.stale.cells.number(
             domain: domain, device: attachments.state.onlyDevice(of: domain), task: 0)
         record(domain: domain, at: Occasion(timerAt: time, cell: cell), cause: .timer, flushes: 1, calls: calls)
+        return cell
     }
 
     /// The window of an unmap call opens, from an address on: what lies before was flushed inside the call.
@@ -233,11 +239,12 @@ final class PolicyLane {
     /// What flushes of a domain become, if that is asked and a device is attached: otherwise no command follows.
     ///
     /// - Parameters:
+    ///   - cell: in whose call they are sent.
     ///   - time: when they are sent, ns.
     ///   - hardwareDomain: the only one that a flush of the log is for; -1 for all that the domain stands for.
     @inline(__always)
     func withInvalidator(
-        of domain: Int32, at time: Int64, isAttached: Bool? = nil, hardwareDomain: Int64 = -1,
+        of domain: Int32, for cell: Int32, at time: Int64, isAttached: Bool? = nil, hardwareDomain: Int64 = -1,
         _ body: (inout Invalidator) -> Void
     ) {
         guard !invalidators.isEmpty else { return }
@@ -245,9 +252,26 @@ final class PolicyLane {
         if let observer {
             observer.take(domain, isAttached: isAttached, body)
         } else if isAttached {
+            charge(cell, domain: domain)
             body(&invalidators[Int(domain) - 1])
             if let cache { send(to: cache, domain, hardwareDomain: hardwareDomain, at: time) }
         }
+    }
+
+    /// Whatever the domain's flushes become from now on is sent in this cell's calls.
+    @inline(__always)
+    private func charge(_ cell: Int32, domain: Int32) {
+        if payers[Int(domain) - 1] != cell { changePayer(of: Int(domain) - 1, to: cell) }
+    }
+
+    private func changePayer(of index: Int, to cell: Int32) {
+        let payer = Int(payers[index])
+        payers[index] = cell
+        guard payer >= 0 else { return }
+        if payer >= sent.count {
+            sent.append(contentsOf: repeatElement(InvalidationCounts(), count: payer + 1 - sent.count))
+        }
+        sent[payer].add(invalidators[index].takeCounts())
     }
 
     private func send(to cache: LaneCache, _ domain: Int32, hardwareDomain: Int64, at time: Int64) {
@@ -263,8 +287,8 @@ final class PolicyLane {
     }
 
     /// Maps of one `iommu_map` or `iommu_map_sg`: hardware that caches absent translations has to forget them.
-    func map(_ range: AddressRange, domain: Int32, at time: Int64) {
-        withInvalidator(of: domain, at: time) { $0.map(range) }
+    func map(_ range: AddressRange, domain: Int32, cell: Int32, at time: Int64) {
+        withInvalidator(of: domain, for: cell, at: time) { $0.map(range) }
     }
 
     /// An unmap call whose ranges go into the gather of a sync to come.
@@ -277,6 +301,7 @@ final class PolicyLane {
             return
         }
         guard isAttached else { return }
+        charge(call.cell, domain: domain)
         invalidators[Int(domain) - 1].unmap(range, leaves: windows.stale.removed ?? [])
         // The contract's range_adds only record: they take effect at the sync.
         if let cache, options.hardware?.profile != .contract {
@@ -340,36 +365,10 @@ final class PolicyLane {
     func finish(at time: Int64) {
         windows.finish(at: time)
         cache?.finish()
+        for index in payers.indices { changePayer(of: index, to: -1) }
         for index in sums.indices {
             if let sum = sums[index] { rows.append(sum) }
             sums[index] = nil
-        }
-    }
-
-    /// What the lane counted for each domain that unmapped or was flushed; the counts of unmaps are the engine's.
-    func summary(_ unmaps: ContiguousArray<UnmapCounts>) -> [ReplayDomainRow] {
-        let isKnown = trace.flushLayer != .none
-        return unmaps.indices.compactMap { index in
-            guard unmaps[index].calls > 0 || counts[index].flushes > 0 else { return nil }
-            let choice = choices[index]
-            var row = ReplayDomainRow(
-                domain: Int32(index + 1), policy: choice.policy.canonical, reason: choice.reason,
-                evidence: choice.evidence.text)
-            row.unmapCalls = unmaps[index].calls
-            row.attachProbeCalls = unmaps[index].attachProbeCalls
-            row.detachedCalls = unmaps[index].detachedCalls
-            row.pagesUnmapped = Int64(clamping: unmaps[index].bytes / 4096)
-            row.unreachablePages = Int64(clamping: unmaps[index].unreachableBytes / 4096)
-            let isTold = choice.policy != .recorded || isKnown
-            row.flushes = isTold ? counts[index].flushes : nil
-            row.detachedFlushes = isTold ? counts[index].detachedFlushes : nil
-            row.callsPending = schedules[index]?.waiting ?? 0
-            row.flushesPending = schedules[index]?.isFlushDue == true ? 1 : 0
-            if isTold, invalidators.indices.contains(index) {
-                row.hardware = HardwareCounts(invalidators[index].counts)
-                row.cache = cache?.counts(of: row.domain)
-            }
-            return row
         }
     }
 
@@ -412,19 +411,11 @@ final class Attachments {
     init(_ state: AttachState) { self.state = state }
 }
 
-/// What unmap calls of a domain amount to, whatever the policy.
-struct UnmapCounts {
-    var calls: Int64 = 0
-    var attachProbeCalls: Int64 = 0
-    var detachedCalls: Int64 = 0
-    var bytes: UInt64 = 0
-    var unreachableBytes: UInt64 = 0
-}
-
 extension HardwareCounts {
     init(_ counts: InvalidationCounts) {
         self.init(
-            commands: counts.commands, domainCommands: counts.domainCommands, waits: counts.waits,
+            commands: counts.commands, domainCommands: counts.domainCommands,
+            furtherCommands: counts.furtherCommands, waits: counts.waits,
             deviceTLBCommands: counts.deviceTLBCommands, pages: Int64(clamping: counts.pages),
             overPages: Int64(clamping: counts.overPages))
     }

@@ -80,7 +80,7 @@ public struct Replay: Sendable {
                 let rows = lane.summary(engine.unmaps)
                 let header = lane.header(rows, options.text(for: lane.policy, part), part)
                 try writer.finish(
-                    replay: index, header, rows, lane.windows.statistics,
+                    replay: index, header, rows, lane.cellSummary(engine.unmaps, of: rows), lane.windows.statistics,
                     staleEntries: lane.cache?.staleEntries ?? [])
             }
             if part.isWhole { try writer.write(Array(engine.mappings), engine.findings()) }

@@ -14,7 +14,8 @@ struct ReplayEngine {
     private let usesRuns: Bool
     private let showsFlushes: Bool
 
-    private(set) var unmaps: ContiguousArray<UnmapCounts>
+    /// By number of the ``Cell``.
+    private(set) var unmaps: ContiguousArray<UnmapCounts> = []
     private(set) var mappings: ContiguousArray<MappingSummaryRow>
     private var tables: ContiguousArray<PageTable>
     private let attachments: Attachments
@@ -93,7 +94,6 @@ struct ReplayEngine {
         mistakes = MistakeFinder(
             unresolved: unresolved, cells: stale.cells, span: (part.firstTime, part.lastTime))
         let count = trace.domains.count
-        unmaps = ContiguousArray(repeating: UnmapCounts(), count: count)
         mappings = ContiguousArray(repeating: MappingSummaryRow(), count: count)
         tables = ContiguousArray(repeating: PageTable(), count: count)
     }
@@ -211,7 +211,9 @@ struct ReplayEngine {
     }
 
     private func sendMaps(_ run: MapRuns.Run, at time: Int64) {
-        for lane in lanes { lane.map(run.range, domain: run.domain, at: time) }
+        let device = run.device > 0 ? run.device : attachments.state.onlyDevice(of: run.domain)
+        let cell = stale.cells.number(domain: run.domain, device: device, task: run.task)
+        for lane in lanes { lane.map(run.range, domain: run.domain, cell: cell, at: time) }
         // Only then may the driver's caller hand the pages to a device.
         if accesses == .touchOnMap { touch(run.domain, run.range, at: time) }
     }
@@ -347,12 +349,16 @@ struct ReplayEngine {
         _ operation: StoredOperation, _ range: AddressRange?, result: UInt64, isAttached: Bool, cell: Int32,
         at index: Int
     ) {
-        unmaps[index].calls += 1
-        unmaps[index].bytes &+= result
-        if operation.flags.contains(.attachProbe) { unmaps[index].attachProbeCalls += 1 }
+        let own = Int(cell)
+        if own >= unmaps.count {
+            unmaps.append(contentsOf: repeatElement(UnmapCounts(), count: own + 1 - unmaps.count))
+        }
+        unmaps[own].calls += 1
+        unmaps[own].addPages(of: result)
+        if operation.flags.contains(.attachProbe) { unmaps[own].attachProbeCalls += 1 }
         if !isAttached {
-            unmaps[index].detachedCalls += 1
-            unmaps[index].unreachableBytes &+= result
+            unmaps[own].detachedCalls += 1
+            unmaps[own].unreachableBytes &+= result
         }
         mappings[index].unmaps += 1
         mappings[index].unmappedBytes &+= result

@@ -6,7 +6,8 @@ import TraceStore
 ///
 /// The file's first comment line is the question; a line `-- by: trace, domain` names what rows may be told apart by. For the
 /// format `table`, which is read by people, `-- tables leave out:` names columns that it goes without, `-- under: constants` has the
-/// constants listed under the table, `-- under: contradictions` what contradicts the events, and `-- note:` a sentence.
+/// constants listed under the table, `-- under: contradictions` what contradicts the events, and `-- note:` a sentence;
+/// `-- note by device, task:` one that is only said where rows are told apart by these.
 /// `-- without rows:` says what to do where there are none.
 public struct Report: Sendable {
     /// The file's name, and the command line's.
@@ -23,8 +24,8 @@ public struct Report: Sendable {
     let listsConstants: Bool
     /// Whether a table says where what was told of the recordings contradicts their events.
     let listsContradictions: Bool
-    /// What a table says at its end.
-    let notes: [String]
+    /// What a table says at its end, and for which groupings; `nil` for all.
+    let notes: [(text: String, groupings: [Substring]?)]
     /// What to do where there are no rows, although the log was replayed.
     public let hintWithoutRows: String?
 
@@ -57,7 +58,11 @@ public struct Report: Sendable {
         listsConstants = list("under: ").contains("constants")
         listsContradictions = list("under: ").contains("contradictions")
         hintWithoutRows = comments.first { $0.hasPrefix("without rows: ") }.map { String($0.dropFirst(14)) }
-        notes = comments.filter { $0.hasPrefix("note: ") }.map(String.init)
+        notes = comments.compactMap { line in
+            guard line.hasPrefix("note by ") else { return line.hasPrefix("note: ") ? (String(line), nil) : nil }
+            let parts = line.dropFirst(8).split(separator: ": ", maxSplits: 1)
+            return parts.count == 2 ? ("note: \(parts[1])", parts[0].split(separator: ", ")) : nil
+        }
     }
 
     /// Whether it computes times from constants, so that a cost file may be given.
@@ -105,7 +110,7 @@ public struct Report: Sendable {
             guard format == .table else {
                 return try Query.write(statement, format.renderer(output)) { gate.look(at: $0) }
             }
-            return try writeTable(statement, trace: trace, costs, gate, database, to: output)
+            return try writeTable(statement, trace: trace, by: grouping, costs, gate, database, to: output)
         }
     }
 
@@ -122,8 +127,8 @@ public struct Report: Sendable {
     }
 
     private func writeTable(
-        _ statement: Statement, trace: String?, _ costs: CostFile?, _ gate: Gate, _ database: Database,
-        to output: TextOutput
+        _ statement: Statement, trace: String?, by grouping: String?, _ costs: CostFile?, _ gate: Gate,
+        _ database: Database, to output: TextOutput
     ) throws -> Int {
         var used: Set<String> = []
         let renderer = IntervalRenderer(OutputFormat.table.renderer(output), leavingOut: columnsLeftOut)
@@ -134,7 +139,8 @@ public struct Report: Sendable {
                 used.formUnion(constant.split(separator: " ").prefix(1).map(String.init))
             }
         }
-        var notes = notes
+        let by = grouping ?? groupings.first ?? ""
+        var notes = notes.filter { $0.groupings?.contains { $0 == by } ?? true }.map(\.text)
         if listsContradictions {
             let id = try trace.flatMap {
                 try Int64.fetchOne(database, sql: "SELECT id FROM trace WHERE name = ?", arguments: [$0])

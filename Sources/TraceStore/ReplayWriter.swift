@@ -117,6 +117,8 @@ public struct HardwareCounts: Sendable {
     public var commands: Int64
     /// Those of them that name a whole domain.
     public var domainCommands: Int64
+    /// Those of them that are not the first before their wait; a column of `flush_summary` only.
+    public var furtherCommands: Int64
     /// Completion waits.
     public var waits: Int64
     /// Commands to devices with a TLB of their own.
@@ -128,9 +130,10 @@ public struct HardwareCounts: Sendable {
 
     /// Creates counts.
     public init(
-        commands: Int64, domainCommands: Int64, waits: Int64, deviceTLBCommands: Int64 = 0, pages: Int64,
-        overPages: Int64
+        commands: Int64, domainCommands: Int64, furtherCommands: Int64, waits: Int64, deviceTLBCommands: Int64,
+        pages: Int64, overPages: Int64
     ) {
+        self.furtherCommands = furtherCommands
         self.deviceTLBCommands = deviceTLBCommands
         self.commands = commands
         self.domainCommands = domainCommands
@@ -147,6 +150,7 @@ public struct HardwareCounts: Sendable {
             HardwareCounts(
                 commands: $0.commands.addingSaturated($1.commands),
                 domainCommands: $0.domainCommands.addingSaturated($1.domainCommands),
+                furtherCommands: $0.furtherCommands.addingSaturated($1.furtherCommands),
                 waits: $0.waits.addingSaturated($1.waits),
                 deviceTLBCommands: $0.deviceTLBCommands.addingSaturated($1.deviceTLBCommands),
                 pages: $0.pages.addingSaturated($1.pages),
@@ -228,7 +232,7 @@ public struct ReplayWriter {
         }
     }
 
-    private let database: Database
+    let database: Database
     private let trace: TraceSummary
     private let domainBase: Int64
     private var flushes: BulkInsert
@@ -319,7 +323,8 @@ public struct ReplayWriter {
 
     /// Writes a replay's summary.
     public mutating func finish(
-        replay: Int, _ header: Header, _ domains: [ReplayDomainRow], _ statistics: WindowStatistics,
+        replay: Int, _ header: Header, _ domains: [ReplayDomainRow], _ cells: [FlushSummaryRow],
+        _ statistics: WindowStatistics,
         staleEntries: [StaleEntryRow] = []
     ) throws {
         for table in [\.flushes, \.windows, \.hazards] as [WritableKeyPath<ReplayWriter, BulkInsert>] {
@@ -356,6 +361,7 @@ public struct ReplayWriter {
                 ] + HardwareCounts.arguments(domain.hardware)
                     + StatementArguments(CacheCounts.columns(domain.cache)) + [domain.evidence])
         }
+        try write(cells, replay: replay)
         if isKnown { try write(staleEntries, replay: replay) }
         try write(statistics, replay: replay)
     }
@@ -372,7 +378,7 @@ public struct ReplayWriter {
         }
     }
 
-    private func arguments(_ replay: Int, _ cell: Cell) -> StatementArguments {
+    func arguments(_ replay: Int, _ cell: Cell) -> StatementArguments {
         func reference(_ number: Int32, _ base: Int64) -> Int64? { number > 0 ? Int64(number) + base : nil }
         return [
             replays[replay], reference(cell.domain, domainBase), reference(cell.device, trace.firstDeviceID),
@@ -470,8 +476,8 @@ public struct ReplayWriter {
             sql: "DELETE FROM window_histogram WHERE summary IN (SELECT id FROM window_summary WHERE replay = ?)",
             arguments: [replay])
         for table in [
-            "flush", "replay_domain", "window_summary", "stale_total", "stale_entry_total", "stale_window",
-            "hazard_summary", "hazard", "timeline",
+            "flush", "flush_summary", "replay_domain", "window_summary", "stale_total", "stale_entry_total",
+            "stale_window", "hazard_summary", "hazard", "timeline",
         ] {
             try database.execute(sql: "DELETE FROM \(table) WHERE replay = ?", arguments: [replay])
         }

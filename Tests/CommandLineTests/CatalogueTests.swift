@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("nosuch > 1", "there is no column 'nosuch'; there are: trace, domain, policy, requested, mode, unmap_calls"),
+        ("nosuch > 1", "there is no column 'nosuch'; there are: trace, domain, device, task, policy, requested, mode"),
         ("flushes > 1ms", "flushes is not measured in ms"), ("flushes > 1K", "flushes is not measured in K"),
         ("saved_percent > 1ms", "saved_percent is not measured in ms"), ("flushes > 1 furlong", "'furlong' is no unit"),
         ("flushes > many", "'many' is no number"), ("flushes", "give a column"), ("", "give a column"),

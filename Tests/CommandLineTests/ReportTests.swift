@@ -143,7 +143,7 @@ import Testing
         let rows = try run("report", "--list", "--format", "json").objects()
         #expect(rows.compactMap { $0["report"] as? String } == Self.reports)
         #expect(rows.allSatisfy { ($0["question"] as? String)?.hasSuffix("?") == true })
-        #expect(rows.first?["by"] as? String == "trace, domain")
+        #expect(rows.first?["by"] as? String == "trace, domain, device, task")
         // What it lists works.
         for row in rows where row["report"] as? String != "tlb" {
             for grouping in try #require(row["by"] as? String).split(separator: ", ") {

@@ -568,7 +568,7 @@ import Testing
 /// A log in three phases between markers: a strict domain, one that defers, and one that no device is attached to, used by
 /// three tasks that take turns, over so few addresses and pages that they come back while they are stale. In the middle of
 /// the second phase events are lost.
-private struct PhasedLog {
+struct PhasedLog {
     static let markers = ["PHASE_A", "PHASE_B", "PHASE_C", "PHASE_END"]
 
     var log = FtraceLog(calls: 0)

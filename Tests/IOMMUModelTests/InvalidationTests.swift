@@ -250,6 +250,68 @@ import Testing
         #expect(invalidator.counts.deviceTLBCommands == Int64(devices))
     }
 
+    // MARK: - Whose they are
+
+    /// What a submission takes along is no further command, whoever sends it.
+    @Test func furtherCommandsAreThoseBeyondTheFirstOfAWait() throws {
+        var invalidator = Invalidator(Hardware(.contract), pageSizes: .fourK)
+        invalidator.unmap(try range(0x1000, 3))
+        var taken = invalidator.takeCounts()
+        #expect([taken.commands, taken.furtherCommands, taken.waits] == [3, 2, 0])
+        // Somebody else's call, which syncs for both.
+        invalidator.unmap(try range(0x2000, 2))
+        invalidator.sync()
+        taken = invalidator.takeCounts()
+        #expect([taken.commands, taken.furtherCommands, taken.waits] == [2, 2, 1])
+        // A sync of nothing takes no command along that another one could miss.
+        invalidator.sync()
+        invalidator.unmap(try range(0x3000, 4))
+        invalidator.sync()
+        taken = invalidator.takeCounts()
+        #expect([taken.commands, taken.furtherCommands, taken.waits] == [4, 3, 2])
+    }
+
+    /// Whenever counts are taken, they come to the same; and further commands to what the flushes one by one have.
+    @Test(arguments: HardwareProfile.allCases, [0, 3]) func takenCountsComeToTheWhole(
+        profile: HardwareProfile, devices: Int
+    ) throws {
+        var random = SeededGenerator(seed: UInt64(devices) + 11)
+        // The contract knows no IOMMUs.
+        let hardware =
+            Hardware(profile, cachesAbsent: false, units: devices > 0 ? 2 : 1, deviceTLBs: devices) ?? Hardware(profile)
+        var whole = Invalidator(hardware, pageSizes: profile.pageSizes)
+        var divided = Invalidator(hardware, pageSizes: profile.pageSizes)
+        var parts = InvalidationCounts()
+        for _ in 0..<3000 {
+            let pages = try range(random.small(below: 1 << 16), 1 + random.small(below: 700))
+            switch random.next() % 8 {
+            case 0, 1:
+                whole.sync()
+                divided.sync()
+            case 2:
+                whole.sync(pages)
+                divided.sync(pages)
+            case 3:
+                whole.flushAll()
+                divided.flushAll()
+            case 4:
+                whole.flushEachPage(pages)
+                divided.flushEachPage(pages)
+            default:
+                whole.unmap(pages)
+                divided.unmap(pages)
+            }
+            if random.next() % 3 == 0 { parts.add(divided.takeCounts()) }
+        }
+        parts.add(divided.takeCounts())
+        let counts = whole.counts
+        #expect(parts.commands == counts.commands && parts.domainCommands == counts.domainCommands)
+        #expect(parts.furtherCommands == counts.furtherCommands && parts.waits == counts.waits)
+        #expect(parts.deviceTLBCommands == counts.deviceTLBCommands)
+        #expect(parts.pages == counts.pages && parts.overPages == counts.overPages)
+        #expect(counts.furtherCommands >= 0 && counts.furtherCommands <= counts.commands)
+    }
+
     @Test func aMapLeavesDeviceTLBsAlone() throws {
         let hardware = try #require(Hardware(.vtd61, cachesAbsent: true, units: 2, deviceTLBs: 1))
         var invalidator = Invalidator(hardware, pageSizes: .fourK)

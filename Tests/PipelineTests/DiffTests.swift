@@ -10,7 +10,7 @@ import TraceStore
 ///
 /// The log is imported and replayed under the default policies, the question is asked, the answer compared as CSV. A
 /// question that begins with `-- iotlb GEOMETRY ACCESSES` gets a simulated IOTLB, under VT-d's commands, and `recorded` too;
-/// `-- report NAME GROUPING` and `-- history FIRST LAST` stand for those.
+/// one that begins with `-- policies` is asked under these. `-- report NAME GROUPING` and `-- history FIRST LAST` stand for those.
 struct DiffTests {
     private static let folder = Bundle.module.resourceURL?.appending(path: "Diff")
 
@@ -30,6 +30,9 @@ struct DiffTests {
             let options = ReplayOptions(hardware: Hardware(.vtd61), iotlb: model)
             let requests = (Policy.defaults + [.recorded]).map { Replay.Request($0) }
             _ = try Replay(requests, options: options).run(in: store, trace: nil)
+        } else if words.count > 2, words[1] == "policies" {
+            let requests = try words.dropFirst(2).map { try Replay.Request(String($0)) }
+            _ = try Replay(requests).run(in: store, trace: nil)
         } else {
             try Pipeline.replay(in: store)
         }

@@ -1,13 +1,14 @@
 -- How much time would each policy spend on unmapping and flushing, and how much does it save against a sync for each unmap?
--- by: trace, domain
--- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'; :cost a cost file as JSON, which stands
--- before the built-in constants (table cost), NULL for none.
+-- by: trace, domain, device, task
+-- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task' (whose a flush
+-- is then: design §4 32); :cost a cost file as JSON, which stands before the built-in constants (table cost), NULL for none.
 -- Modelled: counts of the replays' summaries (view what_takes_time) times constants, as an interval. saved is against sync in the
 -- same log, by definition one for each unmap call of an attached domain; under a hardware profile it needs the replay of sync there.
 -- under: constants, contradictions
 -- tables leave out: trace, flush_counts, constants, layer, options
 -- note: modelled: counts times constants, low..typical..high; no log shows when a flush is through
 -- note: a page is taken for a page-table entry; the low end takes each call for one superpage
+-- note by device, task: a flush is of the device and task in whose call it runs, a timer's of no task: who fills a ring pays for all
 -- note: not counted: contention, traps of a virtual IOMMU, device TLBs, misses after a flush of a whole domain, IOVAs
 WITH
 constant AS (
@@ -37,10 +38,27 @@ counted AS (
         replay, domain, policy, unmap_calls, flushes, commands, waits, evidence, unmap_calls - detached_calls
     FROM replay_domain
     WHERE :by = 'domain'
+    UNION ALL
+    SELECT
+        cell.replay, CASE :by WHEN 'device' THEN coalesce(cell.device, 0) ELSE coalesce(cell.task, 0) END,
+        CASE WHEN count(DISTINCT replay_domain.policy) = 1 THEN min(replay_domain.policy) ELSE replay.policy END,
+        CAST(total(cell.unmap_calls) AS INTEGER),
+        CASE WHEN count(cell.flushes) = count(*) THEN CAST(total(cell.flushes) AS INTEGER) END,
+        CASE WHEN count(cell.commands) = count(*) THEN CAST(total(cell.commands) AS INTEGER) END,
+        CASE WHEN count(cell.waits) = count(*) THEN CAST(total(cell.waits) AS INTEGER) END,
+        replay.evidence, total(cell.unmap_calls - cell.detached_calls)
+    FROM flush_summary AS cell
+    JOIN replay ON replay.id = cell.replay
+    JOIN replay_domain ON replay_domain.replay = cell.replay AND replay_domain.domain = cell.domain
+    WHERE :by IN ('device', 'task')
+    GROUP BY 1, 2
 ),
 step AS (
     SELECT
-        replay, CASE WHEN :by = 'domain' THEN domain ELSE 0 END AS member, part, constant, total(times) AS times,
+        replay,
+        CASE :by WHEN 'domain' THEN domain WHEN 'device' THEN coalesce(device, 0) WHEN 'task' THEN coalesce(task, 0) ELSE 0 END
+            AS member,
+        part, constant, total(times) AS times,
         total(fewest_times) AS fewest_times
     FROM what_takes_time
     GROUP BY 1, 2, 3, 4
@@ -134,6 +152,11 @@ shown AS (
 SELECT
     trace.name AS trace,
     domain.name AS domain,
+    CASE WHEN :by = 'device' THEN coalesce(device.name, 'unknown') END AS device,
+    CASE
+        WHEN :by = 'task' AND shown.member = 0 THEN CASE WHEN shown.unmap_calls > 0 THEN 'not told apart' ELSE 'no task: timers' END
+        WHEN :by = 'task' THEN task.comm || '-' || task.pid
+    END AS task,
     shown.policy,
     shown.requested,
     shown.hardware,
@@ -168,6 +191,8 @@ SELECT
 FROM shown
 JOIN trace ON trace.id = shown.trace
 LEFT JOIN domain ON :by = 'domain' AND domain.id = shown.member
+LEFT JOIN device ON :by = 'device' AND device.id = shown.member
+LEFT JOIN task ON :by = 'task' AND task.id = shown.member
 LEFT JOIN used ON used.replay = shown.replay AND used.member = shown.member
 LEFT JOIN saved ON saved.replay = shown.replay AND saved.member = shown.member
 WHERE :trace IS NULL OR trace.name = :trace

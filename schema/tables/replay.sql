@@ -69,6 +69,29 @@ CREATE TABLE replay_domain (
     PRIMARY KEY (replay, domain)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE flush_summary (
+    -- One replay's counts for each domain, device and task (design §4 32): whose unmap calls they were, and in whose calls the flushes
+    -- happened. The sums over a domain are its counts in replay_domain.
+    replay              INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
+    domain              INTEGER NOT NULL REFERENCES domain, -- the domain unmapped in and flushed
+    device              INTEGER REFERENCES device,      -- the device that could reach it; NULL if the log does not show it, or shows several
+    task                INTEGER REFERENCES task,        -- the task that unmapped, or in whose call a flush happened; NULL for timers, and where a log names too many to be told apart
+    unmap_calls         INTEGER NOT NULL,               -- unmap calls
+    detached_calls      INTEGER NOT NULL,               -- those of them made while no device was attached
+    pages_unmapped      INTEGER NOT NULL,               -- 4096-byte pages removed
+    further_pages       INTEGER NOT NULL,               -- those of them beyond the first of each call
+    flushes             INTEGER,                        -- flushes; NULL if the log cannot tell
+    detached_flushes    INTEGER,                        -- those of them made while no device was attached: no hardware command follows
+    domain_flushes      INTEGER,                        -- those of the others that name the whole domain: of a queue, of end, flush_alls of the log
+    commands            INTEGER,                        -- invalidation commands sent in these calls (modelled); NULL without a hardware profile
+    domain_commands     INTEGER,                        -- those of them that name the whole domain
+    further_commands    INTEGER,                        -- those of them that are not the first before their wait
+    waits               INTEGER,                        -- completion waits of those commands
+    device_tlb_commands INTEGER,                        -- commands to devices with a TLB of their own
+    pages_invalidated   INTEGER,                        -- 4096-byte pages that the commands cover which do not name the domain
+    over_invalidated_pages INTEGER                      -- those of them that nobody had asked for
+) STRICT;
+
 CREATE TABLE flush_cause (
     -- The words for flush.cause.
     id   INTEGER PRIMARY KEY,                           -- value of flush.cause

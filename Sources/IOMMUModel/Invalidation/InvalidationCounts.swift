@@ -4,6 +4,8 @@ public struct InvalidationCounts: Hashable, Sendable {
     public var commands: Int64 = 0
     /// Those of them that name a whole domain.
     public var domainCommands: Int64 = 0
+    /// Those of ``commands`` that are not the first before their wait: a submission takes its first one along.
+    public var furtherCommands: Int64 = 0
     /// Completion waits: VT-d wait descriptors, COMPLETION_WAIT, CMD_SYNC; under the contract syncs.
     public var waits: Int64 = 0
     /// Commands to devices with a TLB of their own: VT-d device-TLB descriptors, AMD INVALIDATE_IOTLB_PAGES, SMMUv3 ATC_INV.
@@ -12,6 +14,8 @@ public struct InvalidationCounts: Hashable, Sendable {
     public var pages: UInt64 = 0
     /// Those of them that nobody had asked for: ranges are rounded to what a command can name.
     public var overPages: UInt64 = 0
+    /// Whether commands were sent that no wait has followed yet.
+    @usableFromInline var isOpen = false
 
     /// Nothing yet.
     public init() {}
@@ -22,16 +26,32 @@ public struct InvalidationCounts: Hashable, Sendable {
         add(commands: 1, domainCommands: 1, waits: 1)
     }
 
-    /// Counts commands and waits; what a hostile log adds up to stops at the largest number.
+    /// Counts commands and the waits that follow them; what a hostile log adds up to stops at the largest number.
     @inlinable
     public mutating func add(commands: Int64 = 0, domainCommands: Int64 = 0, waits: Int64 = 0) {
-        func sum(_ left: Int64, _ right: Int64) -> Int64 {
-            let (sum, overflow) = left.addingReportingOverflow(right)
-            return overflow ? .max : sum
-        }
-        self.commands = sum(self.commands, commands)
-        self.domainCommands = sum(self.domainCommands, domainCommands)
-        self.waits = sum(self.waits, waits)
+        let first = max(max(waits, commands > 0 ? 1 : 0) - (isOpen ? 1 : 0), 0)
+        furtherCommands = Self.sum(furtherCommands, max(commands - first, 0))
+        isOpen = waits == 0 && (isOpen || commands > 0)
+        self.commands = Self.sum(self.commands, commands)
+        self.domainCommands = Self.sum(self.domainCommands, domainCommands)
+        self.waits = Self.sum(self.waits, waits)
+    }
+
+    @inlinable
+    static func sum(_ left: Int64, _ right: Int64) -> Int64 {
+        let (sum, overflow) = left.addingReportingOverflow(right)
+        return overflow ? .max : sum
+    }
+
+    /// Adds what somebody else's flushes cost.
+    public mutating func add(_ other: InvalidationCounts) {
+        commands = Self.sum(commands, other.commands)
+        domainCommands = Self.sum(domainCommands, other.domainCommands)
+        furtherCommands = Self.sum(furtherCommands, other.furtherCommands)
+        waits = Self.sum(waits, other.waits)
+        deviceTLBCommands = Self.sum(deviceTLBCommands, other.deviceTLBCommands)
+        pages &+= other.pages
+        overPages &+= other.overPages
     }
 
     /// Counts one command that covers `pages`, of which `asked` were wanted, without its wait.
@@ -68,10 +88,9 @@ public struct InvalidationCounts: Hashable, Sendable {
         var all = self
         all.commands = product(commands, units)
         all.domainCommands = product(domainCommands, units)
+        all.furtherCommands = product(furtherCommands, units)
         all.deviceTLBCommands = product(flushes, devices)
-        all.waits = 0
-        all.add(waits: product(flushes, waitsOfFlush))
-        all.add(waits: product(mapWaits, units))
+        all.waits = Self.sum(product(flushes, waitsOfFlush), product(mapWaits, units))
         return all
     }
 }

@@ -38,6 +38,16 @@ public struct Invalidator: Sendable {
     /// What it all came to: each IOMMU of the domain is told the same, and each device with a TLB of its own (model.md §4).
     public var counts: InvalidationCounts { own.multiplied(for: hardware, ofMaps: mapWaits) }
 
+    /// Hands over ``counts`` and begins anew: what others are to answer for. What is gathered stays.
+    public mutating func takeCounts() -> InvalidationCounts {
+        defer {
+            let isOpen = own.isOpen
+            (own, mapWaits) = (InvalidationCounts(), 0)
+            own.isOpen = isOpen
+        }
+        return counts
+    }
+
     /// Leaves that an unmap removed, in order of address.
     public typealias Leaves = ContiguousArray<TranslationMap.Run>
 

@@ -15,7 +15,7 @@ final class BatchSchedule: FlushSchedule {
         lane.gather(call, domain: domain)
         guard waiting >= calls else { return }
         flushAllWaiting(at: call, cause: .batchFull)
-        lane.withInvalidator(of: domain, at: call.time) { $0.sync() }
+        lane.withInvalidator(of: domain, for: call.cell, at: call.time) { $0.sync() }
     }
 }
 
@@ -36,8 +36,8 @@ final class EverySchedule: FlushSchedule {
     }
 
     override func timerFired(at time: Int64) {
-        lane.recordTimer(domain: domain, at: time, calls: waiting)
-        lane.withInvalidator(of: domain, at: time) { $0.sync() }
+        let cell = lane.recordTimer(domain: domain, at: time, calls: waiting)
+        lane.withInvalidator(of: domain, for: cell, at: time) { $0.sync() }
         waiting = 0
     }
 }
@@ -52,7 +52,7 @@ final class EndSchedule: FlushSchedule {
     override func domainFreed(_ free: DomainFree) {
         lane.record(
             domain: domain, at: PolicyLane.Occasion(free), cause: .domainFree, flushes: 1, calls: waiting)
-        lane.withInvalidator(of: domain, at: free.time) { $0.flushAll() }
+        lane.withInvalidator(of: domain, for: free.cell, at: free.time) { $0.flushAll() }
         waiting = 0
     }
 }

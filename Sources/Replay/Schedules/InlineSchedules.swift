@@ -5,7 +5,7 @@ final class SyncSchedule: FlushSchedule {
     override func unmap(_ call: UnmapCall) {
         lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: 1, calls: 1)
         lane.gather(call, domain: domain)
-        lane.withInvalidator(of: domain, at: call.time) { $0.sync() }
+        lane.withInvalidator(of: domain, for: call.cell, at: call.time) { $0.sync() }
     }
 }
 
@@ -27,7 +27,7 @@ final class PerPageSchedule: FlushSchedule {
         guard flushes > 0 else { return }
         lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: flushes, calls: 1)
         if let range = AddressRange(start: call.iova, size: call.result) {
-            lane.withInvalidator(of: domain, at: call.time) { $0.flushEachPage(range) }
+            lane.withInvalidator(of: domain, for: call.cell, at: call.time) { $0.flushEachPage(range) }
         }
     }
 }

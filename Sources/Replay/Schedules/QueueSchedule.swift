@@ -16,7 +16,7 @@ final class QueueSchedule: FlushSchedule {
         let queued = queue.queue(cpu: call.cpu, settings: settings)
         if let covered = queued.ringFullFlush {
             lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .ringFull, flushes: 1, calls: covered)
-            lane.withInvalidator(of: domain, at: call.time) { $0.flushAll() }
+            lane.withInvalidator(of: domain, for: call.cell, at: call.time) { $0.flushAll() }
         }
         lane.open(call, domain: domain)
         if queued.armsTimer { lane.arm(self, for: wheel.deadline(armedAt: call.time, timeout: settings.timeout)) }
@@ -24,8 +24,8 @@ final class QueueSchedule: FlushSchedule {
     }
 
     override func timerFired(at time: Int64) {
-        lane.recordTimer(domain: domain, at: time, calls: queue.timerFired())
-        lane.withInvalidator(of: domain, at: time) { $0.flushAll() }
+        let cell = lane.recordTimer(domain: domain, at: time, calls: queue.timerFired())
+        lane.withInvalidator(of: domain, for: cell, at: time) { $0.flushAll() }
         waiting = 0
     }
 

@@ -45,7 +45,7 @@ final class RecordedSchedule: FlushSchedule {
         let cause: FlushRow.Cause = flush.isSync ? .recordedSync : .recordedFlushAll
         lane.record(domain: domain, at: PolicyLane.Occasion(flush), cause: cause, flushes: 1, calls: covered)
         waiting -= covered
-        lane.withInvalidator(of: domain, at: flush.time, hardwareDomain: flush.hardwareDomain) {
+        lane.withInvalidator(of: domain, for: flush.cell, at: flush.time, hardwareDomain: flush.hardwareDomain) {
             if let range = flush.range { $0.sync(range) } else if flush.isEmpty { $0.sync() } else { $0.flushAll() }
         }
         lane.windows.complete(flush, domain: domain, .flush(cause))

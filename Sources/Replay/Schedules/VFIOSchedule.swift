@@ -27,7 +27,7 @@ final class VFIOSchedule: FlushSchedule {
             endOfRun()
             lane.record(domain: domain, at: PolicyLane.Occasion(call), cause: .call, flushes: 1, calls: 1)
             lane.gather(call, domain: domain)
-            lane.withInvalidator(of: domain, at: call.time) { $0.sync() }
+            lane.withInvalidator(of: domain, for: call.cell, at: call.time) { $0.sync() }
             return
         }
         // Nothing there to unmap ends the loop over the memory, as does a gap.
@@ -58,7 +58,7 @@ final class VFIOSchedule: FlushSchedule {
         if regions == Policy.vfioRegions {
             if gather.sync() != nil {
                 flushAllWaiting(at: call, cause: .batchFull)
-                lane.withInvalidator(of: domain, at: call.time) { $0.sync() }
+                lane.withInvalidator(of: domain, for: call.cell, at: call.time) { $0.sync() }
             }
             regions = 0
         }
@@ -74,7 +74,10 @@ final class VFIOSchedule: FlushSchedule {
         lane.record(
             domain: domain, at: lastUnmap.occasion, cause: cause, flushes: 1, calls: waiting,
             isAttached: lastUnmap.wasAttached)
-        lane.withInvalidator(of: domain, at: lastUnmap.occasion.time, isAttached: lastUnmap.wasAttached) { $0.sync() }
+        let occasion = lastUnmap.occasion
+        lane.withInvalidator(
+            of: domain, for: occasion.cell, at: occasion.time, isAttached: lastUnmap.wasAttached
+        ) { $0.sync() }
         waiting = 0
     }
 }

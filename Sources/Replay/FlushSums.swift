@@ -1,0 +1,161 @@
+import IOMMUModel
+import TraceStore
+
+/// What unmap calls amount to, whatever the policy.
+struct UnmapCounts {
+    var calls: Int64 = 0
+    var attachProbeCalls: Int64 = 0
+    var detachedCalls: Int64 = 0
+    var bytes: UInt64 = 0
+    /// Those beyond the first 4096 of each call.
+    var furtherBytes: UInt64 = 0
+    var unreachableBytes: UInt64 = 0
+
+    /// Counts what one call removed.
+    @inline(__always)
+    mutating func addPages(of result: UInt64) {
+        bytes = Self.sum(bytes, result)
+        if result > 4096 { furtherBytes = Self.sum(furtherBytes, result - 4096) }
+    }
+
+    mutating func add(_ other: UnmapCounts) {
+        calls += other.calls
+        attachProbeCalls += other.attachProbeCalls
+        detachedCalls += other.detachedCalls
+        bytes = Self.sum(bytes, other.bytes)
+        furtherBytes = Self.sum(furtherBytes, other.furtherBytes)
+        unreachableBytes &+= other.unreachableBytes
+    }
+
+    /// What a hostile log adds up to stops at the largest number: parts must not exceed their sum.
+    @inline(__always)
+    static func sum(_ left: UInt64, _ right: UInt64) -> UInt64 {
+        let (sum, overflow) = left.addingReportingOverflow(right)
+        return overflow ? .max : sum
+    }
+}
+
+/// How often a policy flushed.
+struct FlushCounts {
+    var flushes: Int64 = 0
+    var detachedFlushes: Int64 = 0
+    /// Those with a device attached that are flush_alls of the log.
+    var attachedFlushAlls: Int64 = 0
+
+    @inline(__always)
+    mutating func add(_ more: Int64, isAttached: Bool, isFlushAll: Bool) {
+        flushes = flushes.addingSaturated(more)
+        if !isAttached {
+            detachedFlushes = detachedFlushes.addingSaturated(more)
+        } else if isFlushAll {
+            attachedFlushAlls = attachedFlushAlls.addingSaturated(more)
+        }
+    }
+
+    mutating func add(_ other: FlushCounts) {
+        flushes = flushes.addingSaturated(other.flushes)
+        detachedFlushes = detachedFlushes.addingSaturated(other.detachedFlushes)
+        attachedFlushAlls = attachedFlushAlls.addingSaturated(other.attachedFlushAlls)
+    }
+
+    /// Those of them, with a device attached, that name the whole domain.
+    func domainFlushes(under policy: Policy) -> Int64 {
+        switch policy {
+        case .queue, .singleQueue, .end: flushes.subtractingSaturated(detachedFlushes)
+        case .recorded: attachedFlushAlls
+        case .perPage, .sync, .vfio, .batch, .every, .fast: 0
+        }
+    }
+}
+
+extension PolicyLane {
+    /// What a domain, or a cell, comes to.
+    private struct Sums {
+        var unmaps = UnmapCounts()
+        var flushes = FlushCounts()
+        var sent = InvalidationCounts()
+    }
+
+    /// What the lane counted for a cell; the counts of unmaps are the engine's.
+    private func sums(ofCell number: Int, _ unmaps: ContiguousArray<UnmapCounts>) -> Sums {
+        Sums(
+            unmaps: unmaps.indices.contains(number) ? unmaps[number] : UnmapCounts(),
+            flushes: counts.indices.contains(number) ? counts[number] : FlushCounts(),
+            sent: sent.indices.contains(number) ? sent[number] : InvalidationCounts())
+    }
+
+    /// Whether the log tells how often a domain was flushed under this policy.
+    private func tellsFlushes(of index: Int) -> Bool {
+        choices[index].policy != .recorded || trace.flushLayer != .none
+    }
+
+    /// What the lane counted for each domain that unmapped or was flushed: the sums of its cells.
+    ///
+    /// - Parameter unmaps: by number of the ``Cell``, what the engine counted.
+    func summary(_ unmaps: ContiguousArray<UnmapCounts>) -> [ReplayDomainRow] {
+        var sums = ContiguousArray(repeating: Sums(), count: trace.domains.count)
+        for (number, cell) in windows.stale.cells.cells.enumerated() {
+            let index = Int(cell.domain) - 1
+            guard sums.indices.contains(index) else { continue }
+            let own = self.sums(ofCell: number, unmaps)
+            sums[index].unmaps.add(own.unmaps)
+            sums[index].flushes.add(own.flushes)
+            sums[index].sent.add(own.sent)
+        }
+        return sums.indices.compactMap { index in
+            let (unmaps, flushes) = (sums[index].unmaps, sums[index].flushes)
+            guard unmaps.calls > 0 || flushes.flushes > 0 else { return nil }
+            let choice = choices[index]
+            var row = ReplayDomainRow(
+                domain: Int32(index + 1), policy: choice.policy.canonical, reason: choice.reason,
+                evidence: choice.evidence.text)
+            row.unmapCalls = unmaps.calls
+            row.attachProbeCalls = unmaps.attachProbeCalls
+            row.detachedCalls = unmaps.detachedCalls
+            row.pagesUnmapped = Int64(clamping: unmaps.bytes / 4096)
+            row.unreachablePages = Int64(clamping: unmaps.unreachableBytes / 4096)
+            let isTold = tellsFlushes(of: index)
+            row.flushes = isTold ? flushes.flushes : nil
+            row.detachedFlushes = isTold ? flushes.detachedFlushes : nil
+            row.callsPending = schedules[index]?.waiting ?? 0
+            row.flushesPending = schedules[index]?.isFlushDue == true ? 1 : 0
+            if isTold, options.hardware != nil {
+                row.hardware = HardwareCounts(sums[index].sent)
+                row.cache = cache?.counts(of: row.domain)
+            }
+            return row
+        }
+    }
+
+    /// The same by domain, device and task (design §4 32), for the domains of these rows.
+    func cellSummary(_ unmaps: ContiguousArray<UnmapCounts>, of domains: [ReplayDomainRow]) -> [FlushSummaryRow] {
+        let cells = windows.stale.cells.cells
+        let shown = Set(domains.map(\.domain))
+        // Cells are numbered as they come, other policies' among them: the order must not depend on those.
+        let order = cells.indices.filter { shown.contains(cells[$0].domain) }.sorted { cells[$0] < cells[$1] }
+        var (domain, bytes): (Int32, UInt64) = (0, 0)
+        return order.compactMap { number in
+            let cell = cells[number]
+            let own = sums(ofCell: number, unmaps)
+            if cell.domain != domain { (domain, bytes) = (cell.domain, 0) }
+            // Where calls remove parts of pages, cells come to as many whole ones as their domain.
+            let before = bytes / 4096
+            bytes = UnmapCounts.sum(bytes, own.unmaps.bytes)
+            guard own.unmaps.calls > 0 || own.flushes.flushes > 0 || own.sent.commands > 0 || own.sent.waits > 0 else {
+                return nil
+            }
+            let index = Int(cell.domain) - 1
+            var row = FlushSummaryRow(cell: cell)
+            row.unmapCalls = own.unmaps.calls
+            row.detachedCalls = own.unmaps.detachedCalls
+            row.pagesUnmapped = Int64(clamping: bytes / 4096 - before)
+            row.furtherPages = Int64(clamping: own.unmaps.furtherBytes / 4096)
+            guard tellsFlushes(of: index) else { return row }
+            row.flushes = own.flushes.flushes
+            row.detachedFlushes = own.flushes.detachedFlushes
+            row.domainFlushes = own.flushes.domainFlushes(under: choices[index].policy)
+            if options.hardware != nil { row.hardware = HardwareCounts(own.sent) }
+            return row
+        }
+    }
+}
