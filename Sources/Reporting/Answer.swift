@@ -322,6 +322,12 @@ public enum Answer {
             if row["layer"] as String == "hardware" {
                 notes.insert("recorded flushes are counted at the hardware layer: the log shows none of the API")
             }
+            // Worth a word where it is one in a hundred.
+            if let pending = number(row, "flushes_pending"), pending > 0, let saved = number(row, "saved_flushes"),
+                pending > saved / 100
+            {
+                notes.insert("\(label(row)): \(pending) of the saved flushes are due when the log ends, and not really saved")
+            }
             if (row["flushes"] as Int64?) == nil {
                 notes.insert("the log shows no flushes, so recorded has no number")
             }

@@ -35,6 +35,7 @@ import Testing
         }
         let output = try answer(log, "sync").output
         #expect(output.contains("\nFaults: 5\n"))
+        #expect(try answer(log, "end").output.contains("note: end: 1 of the saved flushes are due when the log ends"))
         #expect(output.contains("0x1000, use after unmap, 2.500 ms after fio-270 unmapped it"))
         #expect(output.components(separatedBy: "use after unmap").count == 4)
         #expect(output.contains("… and 2 more: report faults"))
