@@ -158,7 +158,9 @@ public enum Answer {
             }
         }
         if !open.isEmpty, !hasTime {
-            notes.append("the log has no times, so that no window has a length: windows and hazards are by the order of its lines")
+            notes.append(
+                "the log has no times, so that no window has a length: windows and hazards are by the order of its lines"
+            )
         }
         if rows.contains(where: { $0["attached"] == "assumed" }) {
             notes.append("the log shows no attach: devices are assumed to be attached throughout")
@@ -326,7 +328,8 @@ public enum Answer {
             if let pending = number(row, "flushes_pending"), pending > 0, let saved = number(row, "saved_flushes"),
                 pending > saved / 100
             {
-                notes.insert("\(label(row)): \(pending) of the saved flushes are due when the log ends, and not really saved")
+                notes.insert(
+                    "\(label(row)): \(pending) of the saved flushes are due when the log ends, and not really saved")
             }
             if (row["flushes"] as Int64?) == nil {
                 notes.insert("the log shows no flushes, so recorded has no number")

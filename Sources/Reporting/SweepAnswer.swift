@@ -61,7 +61,8 @@ public enum SweepAnswer {
         }.sorted { rank($0.glyph) < rank($1.glyph) }
         for line in ScatterPlot(points: points, xName: "page-seconds", yName: "flushes").lines { output.say(line) }
         let drawn = Set(points.map(\.glyph))
-        output.say(legend.filter { drawn.contains($0.glyph) }.map { "\($0.glyph) \($0.meaning)" }.joined(separator: "  "))
+        output.say(
+            legend.filter { drawn.contains($0.glyph) }.map { "\($0.glyph) \($0.meaning)" }.joined(separator: "  "))
     }
 
     private static func glyph(of row: Row) -> Character {

@@ -124,7 +124,8 @@ public enum SweepWriter {
             sweep, point.domain > 0 ? Int64(point.domain) + domainBase : nil, schedule.policy, schedule.family,
             schedule.calls, schedule.wait, schedule.isInGrid, schedule.isKernelDefault, schedule.mark,
         ] + [
-            point.unmapCalls, point.detachedCalls, point.flushes, point.flushesPending, stale.windows, stale.censored, stale.uncertain,
+            point.unmapCalls, point.detachedCalls, point.flushes, point.flushesPending, stale.windows, stale.censored,
+            stale.uncertain,
         ] + StatementArguments(lengths + [stale.longest])
             + [stale.exposure, stale.censoredPageSeconds, stale.peak]
             + StatementArguments(kinds.map { point.hazards[$0] ?? 0 })

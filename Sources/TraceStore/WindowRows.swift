@@ -71,7 +71,8 @@ public enum HazardKind: UInt8, CaseIterable, Sendable {
             "the address was mapped to another page while a device could still reach the old one through it"
         case .pageReuse: "the page was mapped in another domain while a device of this one could still reach it"
         case .deferredReuse: "like iova_reuse, but an allocator that defers would have withheld the address"
-        case .modelTimingError: "like iova_reuse, but the recorded kernel had flushed by then: the model of its own queue is late, another schedule waits longer"
+        case .modelTimingError:
+            "like iova_reuse, but the recorded kernel had flushed by then: the model of its own queue is late, another schedule waits longer"
         case .samePageRemap: "the address was mapped to the same page again"
         case .recycled: "the page was mapped again in the same domain"
         case .unknownPage: "the address was mapped again, but what it had pointed to is not known"
