@@ -138,7 +138,7 @@ private final class LazyFile {
 }
 
 /// Output that could not be written: `errno`.
-public struct OutputError: Error {
+public struct OutputError: Error, CustomStringConvertible {
     /// The file, or standard output.
     public let name: String
     /// `errno`
@@ -146,6 +146,8 @@ public struct OutputError: Error {
 
     /// What could not be written, and why.
     public var message: String { "\(name): cannot be written: \(String(cString: strerror(code)))" }
+    /// The same as ``message``.
+    public var description: String { message }
 }
 
 extension DatabaseValue {

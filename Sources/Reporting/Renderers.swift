@@ -77,6 +77,7 @@ struct TableRenderer: RowRenderer {
         var keys: [Int] = []
         for index in columns.indices.prefix(while: { !isRight[$0] }) {
             guard Set(waiting.map { $0[index] }).count > 1 else { continue }
+            guard !keys.contains(where: { key in waiting.allSatisfy { $0[key] == $0[index] } }) else { continue }
             guard total(keys + [index]) <= width / 2 else { break }
             keys.append(index)
         }

@@ -82,7 +82,7 @@ struct ManPage {
             1    a condition of --fail-if holds
             2    the command line cannot be understood
             3    imported, but a part of the log was damaged
-            4    refused: nothing was done
+            4    refused: nothing was done; or done, but the answer could not be written out, as the message says
             130  interrupted; the database is as it was before
             """
         ),

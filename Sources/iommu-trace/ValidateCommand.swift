@@ -64,7 +64,7 @@ struct ValidateCommand: ParsableCommand {
         guard ["domain", "trace"].contains(by) else {
             throw UsageError(message: "rows of validate are told apart by domain or trace, not by '\(by)'")
         }
-        guard let report = Report.named("validate"), let list = Report.named("differences") else { return }
+        let (report, list) = (try Report.required("validate"), try Report.required("differences"))
         var validation = Validation(hardware: hardware, differencesKept: differences)
         validation.policy = try policy.map { try PolicyOptions.request($0).policy }
         validation.pageSizes = try pageSizes.map(ModelOptions.pageSizes)
@@ -79,12 +79,14 @@ struct ValidateCommand: ParsableCommand {
                 in: store, trace: name, progress: { line.show(done: $0, of: $1, items: $0, named: "operations") },
                 isCancelled: { Interrupt.hasCome })
         }
-        try output.write { text in
-            try report.write(from: store, trace: trace, by: by, format: output.format, to: text)
-            let hasDifferences = try store.read { try ValidationWriter.hasDifferences($0, trace: trace) }
-            if hasDifferences, output.format == .table || output.format == .markdown {
-                text.print("\nThe first differences:\n")
-                try list.write(from: store, trace: trace, by: nil, format: output.format, to: text)
+        try Kept.write("the validation is kept; see: \(database.command("report", "validate"))") {
+            try output.write { text in
+                try report.write(from: store, trace: trace, by: by, format: output.format, to: text)
+                let hasDifferences = try store.read { try ValidationWriter.hasDifferences($0, trace: trace) }
+                if hasDifferences, output.format == .table || output.format == .markdown {
+                    text.print("\nThe first differences:\n")
+                    try list.write(from: store, trace: trace, by: nil, format: output.format, to: text)
+                }
             }
         }
     }
