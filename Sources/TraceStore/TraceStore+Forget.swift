@@ -46,7 +46,7 @@ extension TraceStore {
 
     /// Deletes replays of a trace. What all replays share, of mappings and mistakes, stays.
     ///
-    /// - Parameter wanted: policies as they were asked for or in their canonical form, each with words of its options behind it that
+    /// - Parameter wanted: policies as they were asked for, or else in their canonical form, each with words of its options behind it that
     ///   the replay has, if there are any.
     /// - Returns: the replays that are gone, policy and options.
     /// - Throws: ``NoSuchReplay`` if one is of none; then all stay.
@@ -59,17 +59,18 @@ extension TraceStore {
             let known = rows.map { row in
                 let options = (row["options"] as String).split(separator: " ").map(String.init)
                 return (
-                    id: row["id"] as Int64, names: [row["requested"] as String, row["policy"] as String], options: options,
+                    id: row["id"] as Int64, requested: row["requested"] as String, policy: row["policy"] as String,
+                    options: options,
                     text: ([row["requested"]] + options).joined(separator: " ")
                 )
             }
             var chosen: Set<Int64> = []
             for text in wanted {
                 let words = text.split(separator: " ").map(String.init)
-                let found = known.filter { replay in
-                    words.first.map(replay.names.contains) == true
-                        && words.dropFirst().allSatisfy(replay.options.contains)
-                }
+                let fitting = known.filter { words.dropFirst().allSatisfy($0.options.contains) }
+                // What fast chose goes by that name only where nothing was asked for by it.
+                var found = fitting.filter { $0.requested == words.first }
+                if found.isEmpty { found = fitting.filter { $0.policy == words.first } }
                 guard !found.isEmpty else { throw NoSuchReplay(trace: name, wanted: text, known: known.map(\.text)) }
                 chosen.formUnion(found.map(\.id))
             }

@@ -18,7 +18,7 @@ struct Import: ParsableCommand {
 
               iommu-trace import nvme.txt.gz trace.dat
               iommu-trace import --merge cpu0.txt cpu1.txt --name host
-              ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name host
+              ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name remote
 
             Exit code 3: imported, but a part of the log was damaged (see: iommu-trace report issues). 4: refused; or imported, but \
             the summary could not be written, as the message says.

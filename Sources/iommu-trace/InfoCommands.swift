@@ -62,7 +62,7 @@ struct Forget: ParsableCommand {
 
               iommu-trace forget nvme
               iommu-trace forget nvme --replay queue=256,10ms
-              iommu-trace forget nvme --replay 'sync hardware=vtd-6.12' --replay 'fast from=29055039000ns'
+              iommu-trace forget nvme --replay 'sync hardware=vtd-6.1' --replay per-page
             """)
 
     @Argument(help: ArgumentHelp("The trace.", valueName: "trace"), completion: .traces)

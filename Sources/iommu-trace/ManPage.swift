@@ -38,6 +38,7 @@ struct ManPage {
         var isRepeating: Bool
         var shouldDisplay: Bool
         var defaultValue: String?
+        var allValues: [String]?
 
         var isCommon: Bool { names?.contains { ["help", "version"].contains($0.name) } ?? false }
     }
@@ -135,6 +136,7 @@ struct ManPage {
         }
         var abstract = argument.abstract ?? ""
         if let value = argument.defaultValue, !abstract.contains("(default:") { abstract += " (default: \(value))" }
+        if let values = argument.allValues, !values.isEmpty { abstract += " (values: \(values.joined(separator: ", ")))" }
         lines.append(Self.escaped(abstract))
         if let discussion = argument.discussion, !discussion.isEmpty {
             lines.append(".RS")

@@ -64,7 +64,7 @@ struct MessageOptions: ParsableArguments {
 /// `--progress` and `--quiet`
 struct ProgressOptions: ParsableArguments {
     @Option(
-        name: .customLong("progress"), help: "Show progress on stderr: auto (on a terminal), always or never.")
+        name: .customLong("progress"), help: "Show progress on stderr; auto: on a terminal (default: auto).")
     var mode: ProgressLine.Mode?
 
     @OptionGroup var messages: MessageOptions
@@ -150,7 +150,7 @@ struct PolicyOptions: ParsableArguments {
     /// The options of these that were given, as they are typed.
     var given: [String] {
         let all = [
-            ("--policy", !policies.isEmpty), ("--page-sizes", model.pageSizes != nil), ("--hz", model.hz != nil),
+            ("--policy", !policies.isEmpty), ("--page-sizes", model.pageSizes != nil), ("--hz", model.timer.hz != nil),
             ("--hardware", model.hardware != nil), ("--since", model.since != nil), ("--until", model.until != nil),
             ("--between", !model.between.isEmpty), ("--iotlb", iotlb != nil), ("--accesses", accesses != nil),
             ("--windows", windows != nil),
@@ -202,7 +202,9 @@ struct MetadataOptions: ParsableArguments {
 struct OutputOptions: ParsableArguments {
     @Option(
         name: .customLong("format"),
-        help: ArgumentHelp("table, json, csv or markdown (default: table).", valueName: "format"))
+        help: ArgumentHelp(
+            "How rows are written (default: table); a table leaves out columns that are empty in all rows.",
+            valueName: "format"))
     var givenFormat: OutputFormat?
 
     @Option(

@@ -41,16 +41,12 @@ struct ValidateCommand: ParsableCommand {
             valueName: "sizes"))
     var pageSizes: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "The kernel's CONFIG_HZ, for the timer of a flush queue (default: what the trace's metadata says, otherwise \(TimerWheel.hz250.hz)).",
-            valueName: "ticks"))
-    var hz: Int64?
+    @OptionGroup var timer: TimerOptions
 
     @Option(help: ArgumentHelp("How many differences to keep for each domain and quantity.", valueName: "number"))
     var differences: Int = 10
 
-    @Option(help: ArgumentHelp("What to tell rows apart by: domain or trace (default: domain).", valueName: "what"))
+    @Option(help: ArgumentHelp("What to tell rows apart by: domain or trace.", valueName: "what"))
     var by: String = "domain"
 
     @OptionGroup var output: OutputOptions
@@ -68,7 +64,7 @@ struct ValidateCommand: ParsableCommand {
         var validation = Validation(hardware: hardware, differencesKept: differences)
         validation.policy = try policy.map { try PolicyOptions.request($0).policy }
         validation.pageSizes = try pageSizes.map(ModelOptions.pageSizes)
-        validation.wheel = try hz.map(ModelOptions.wheel)
+        validation.wheel = try timer.wheel
         let store = try database.open(.write)
         let names = try trace.map { [$0] } ?? store.read { try TraceSummary.names($0) }
         guard !names.isEmpty else { throw StoreError.noTraces(path: store.path) }

@@ -84,6 +84,15 @@ import Testing
         #expect(try run("replay", "-p", "sync").exitCode == 0)
     }
 
+    /// What fast chose is not what was asked for by that name.
+    @Test func forgetReplayBesideFast() throws {
+        #expect(try run("replay", "-p", "fast", "-p", "queue=256,10ms").exitCode == 0)
+        #expect(try run("forget", "log", "--replay", "queue=256,10ms").exitCode == 0)
+        #expect(try replays().map { $0.prefix(5) } == ["fast "])
+        #expect(try run("forget", "log", "--replay", "queue=256,10ms").exitCode == 0)
+        #expect(try replays() == [])
+    }
+
     /// One that is not there keeps the others.
     @Test func forgetReplayThatIsNotThere() throws {
         #expect(try run("replay", "-p", "sync", "-p", "batch=7").exitCode == 0)

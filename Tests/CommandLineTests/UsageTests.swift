@@ -122,7 +122,7 @@ import Testing
         Mistake(
             "sweep --policies queue=4096..64,1ms", "has a range that ends before it begins: write 64..4096",
             "NAME=A..B/N", "queue=N,T"),
-        Mistake("sweep --policies queue=64..4096", "grid 'queue=64..4096' is no policy"),
+        Mistake("sweep --policies queue=64..4096", "grid 'queue=64..4096' needs N,T, such as queue=256,10ms"),
         Mistake(
             "sweep --policies queue=2..4096/30,1ms..1s/30", "has 870 points, the limit is 400: narrow a range",
             "queue=64..4096/4,1ms..100ms/4"),
@@ -173,7 +173,19 @@ import Testing
         #expect(try folder.files == ["iommu-trace.db", "log.txt"])
     }
 
-    @Test(arguments: ["nosuch", "", "queue=", "sync=1", "batch", "Queue", "per-page,sync"])
+    /// What is nearly right is said in one line.
+    @Test(arguments: [
+        ("queue=256", "needs N,T, such as queue=256,10ms"), ("queue=256,10ms,", "needs N,T, such as queue=256,10ms"),
+        ("QUEUE", "is written in small letters: queue"), ("batch", "needs N, such as batch=64"),
+        ("sync=1", "takes nothing behind its name: sync"), ("batch=0", "needs a number from 1 to"),
+    ]) func policyOfWrongShape(name: String, words: String) throws {
+        let result = try run(["replay", "--policy", name])
+        #expect(result.exitCode == 2)
+        #expect(result.errors.hasPrefix("iommu-trace: policy '\(name)' \(words)"), "\(result.errors)")
+        #expect(result.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test(arguments: ["nosuch", "", "per_page", "per-page,sync"])
     func unknownPolicy(name: String) throws {
         let result = try run(["replay", "--policy", name])
         #expect(result.exitCode == 2)
