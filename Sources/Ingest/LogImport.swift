@@ -31,6 +31,8 @@ public struct LogImport {
 
     private let paths: [String]
     private let name: String
+    /// Whether somebody chose the name: then no other is taken for it.
+    private let isNamed: Bool
     private let options: Options
     private let isCancelled: @Sendable () -> Bool
     private let progress: (Progress) -> Void
@@ -62,7 +64,8 @@ public struct LogImport {
     ///
     /// - Parameters:
     ///   - paths: the log's file, or `-` for standard input; several if they are parts of one recording.
-    ///   - name: what the trace shall be called; `nil` for the file's name without its endings, of several what they share.
+    ///   - name: what the trace shall be called; `nil` for the file's name without its endings, of several what they share,
+    ///     and a number where that is taken.
     ///   - progress: called after every few thousand events.
     ///   - isCancelled: asked as often; true ends the import with ``StoreError/interrupted``.
     public init(
@@ -72,6 +75,7 @@ public struct LogImport {
     ) {
         self.paths = paths
         self.name = name ?? Self.traceName(of: paths)
+        isNamed = name != nil
         self.options = options
         self.progress = progress
         self.isCancelled = isCancelled
@@ -248,6 +252,9 @@ public struct LogImport {
     ) throws -> Outcome {
         let content = TraceWriter.Content(log.content)
         if let name = try writer.existingTrace(content) { throw Duplicate(name: name) }
+        if isNamed, let other = try writer.source(ofTrace: name) {
+            throw ImportError.nameIsTaken(path: displayedPath, name: name, source: other)
+        }
         if let merged = log as? MergedSource { try writer.write(merged.descriptions.map(TraceWriter.Part.init)) }
         let trace = try writer.finish(
             builder,
@@ -299,6 +306,8 @@ public enum ImportError: Error {
     case nothingOfAnIOMMU(path: String, events: [(String, Int64)], issues: [(String, Int64)], losses: Int64)
     /// Something in it cannot be taken as it stands, and the import was to be strict.
     case issue(path: String, ParseIssue)
+    /// Another log has the name that it was to have.
+    case nameIsTaken(path: String, name: String, source: String)
 
     /// What the log does hold, and how to record the right thing.
     public var message: String {
@@ -322,6 +331,9 @@ public enum ImportError: Error {
             let what = issue.excerpt.isEmpty ? "" : ": \(issue.excerpt)"
             return "\(path):\(issue.line): \(issue.reason.rawValue)\(what)\n"
                 + "  nothing was imported: correct the log, or import it without --strict, which keeps the rest"
+        case .nameIsTaken(let path, let name, let source):
+            return "\(path): another log, \(source), is called '\(name)' already; nothing was imported: give another --name, "
+                + "or forget that one first"
         }
     }
 }

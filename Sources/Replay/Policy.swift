@@ -85,8 +85,23 @@ public enum Policy: Hashable, Sendable {
                 entries: try Self.count(arguments?[0], atLeast: 2, in: text),
                 timeout: try Self.duration(arguments?[1], in: text))
         default:
-            throw PolicyError(text: text, reason: "is no policy")
+            throw PolicyError(text: text, reason: Self.shape(of: name) ?? "is no policy")
         }
+    }
+
+    /// What a policy needs of which only the name was understood, or how that is written; `nil` if it is no policy's name.
+    private static func shape(of name: String) -> String? {
+        let shapes = [
+            "per-page": "", "sync": "", "strict": "", "recorded": "", "vfio": "", "end": "", "fast": "", "lazy": "",
+            "batch": "N, such as batch=64", "every": "T, such as every=10ms",
+            "queue": "N,T, such as queue=256,10ms, or nothing behind it",
+            "single-queue": "N,T, such as single-queue=32768,1s, or nothing behind it",
+        ]
+        guard let shape = shapes[name] else {
+            let lower = name.lowercased()
+            return shapes[lower] == nil ? nil : "is written in small letters: \(lower)"
+        }
+        return shape.isEmpty ? "takes nothing behind its name: \(name)" : "needs \(shape)"
     }
 
     /// The one way of writing it: `queue=256,10ms`.
@@ -170,15 +185,19 @@ public struct PolicyError: Error, Hashable, CustomStringConvertible {
 
     /// What is wrong and what there is.
     public var description: String {
-        "policy '\(text)' \(reason)\n\(Policy.grammar)"
+        "policy '\(text)' \(reason)" + (reason == "is no policy" ? "\n\(Policy.grammar)" : "")
     }
 }
 
 /// How a number is known, from strongest to weakest (design §2).
 public enum Evidence: Int, Comparable, Sendable {
+    /// The log says so.
     case recorded
+    /// It follows from what the log says.
     case inferred
+    /// A model computes it from what the log says.
     case modelled
+    /// Nothing says so: it is taken for granted, and named.
     case assumed
 
     /// The field's word.

@@ -40,11 +40,11 @@ public struct Replay: Sendable {
     ///   - name: the trace; `nil` for the newest.
     ///   - progress: called now and then with the operations done and their number.
     ///   - isCancelled: asked now and then; true ends the replay with ``StoreError/interrupted``.
-    /// - Returns: the trace's name.
+    /// - Returns: which replays of what these are.
     public func run(
         in store: TraceStore, trace name: String?, progress: (Int64, Int64) -> Void = { _, _ in },
         isCancelled: () -> Bool = { false }
-    ) throws -> String {
+    ) throws -> Outcome {
         try store.write { database in
             let trace = try TraceSummary(database, name: name, path: store.path)
             let options = options.adopting(trace)
@@ -86,7 +86,9 @@ public struct Replay: Sendable {
             if part.isWhole { try writer.write(Array(engine.mappings), engine.findings()) }
             try engine.workload?.rows.write(database, trace)
             progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))
-            return trace.name
+            return Outcome(
+                trace: trace.name, replays: writer.replays, part: part,
+                unmapCalls: engine.unmaps.reduce(0) { $0.addingSaturated($1.calls) })
         }
     }
 

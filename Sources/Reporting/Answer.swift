@@ -5,12 +5,23 @@ import TraceStore
 /// A trace's savings and stale windows in a few lines, for people: what each policy costs, what it exposes, and what fast
 /// chose where.
 public enum Answer {
-    /// Writes the answer for all replays of a trace.
-    public static func write(from store: TraceStore, trace: String, to output: TextOutput) throws {
-        guard let savings = Report.named("savings"), let windows = Report.named("windows") else { return }
+    /// Writes the answer of some replays of a trace.
+    ///
+    /// - Parameters:
+    ///   - replays: their numbers; `nil` for all of the trace.
+    ///   - part: which part of the log they replayed, in words; `nil` for all of it.
+    public static func write(
+        from store: TraceStore, trace: String, replays: [Int64]? = nil, part: String? = nil, to output: TextOutput
+    ) throws {
+        let (savings, windows) = (try Report.required("savings"), try Report.required("windows"))
         try store.read { database in
+            let chosen = try ReplayChoice(replays, database)
+            func fetch(_ report: Report, _ database: Database, trace: String, by grouping: String) throws -> [Row] {
+                try Self.fetch(report, database, trace: trace, by: grouping).filter(chosen.contains)
+            }
             let rows = try fetch(savings, database, trace: trace, by: "trace")
-            output.say("TLB flushes of \(trace) under each policy (counts: facts of the policy; see evidence)")
+            let what = trace + (part.map { " \($0)" } ?? "")
+            output.say("TLB flushes of \(what) under each policy (counts: facts of the policy; see evidence)")
             output.say("")
             var renderer = OutputFormat.table.renderer(output)
             renderer.begin(columns: [
@@ -30,7 +41,7 @@ public enum Answer {
             let exposed = try fetch(windows, database, trace: trace, by: "trace")
             try writeCaches(rows.filter { $0["iotlb"] as String? != nil }, exposed, database, trace: trace, output)
             writeWindows(exposed, output)
-            try writeUnresolved(database, trace: trace, output)
+            try writeUnresolved(database, trace: trace, chosen, output)
             try writeDetached(database, trace: trace, output)
             try writeFaults(database, trace: trace, output)
             let id = try Int64.fetchOne(database, sql: "SELECT id FROM trace WHERE name = ?", arguments: [trace])
@@ -170,12 +181,15 @@ public enum Answer {
     }
 
     /// Which of the windows are of operations of which the domain is not known: what closes those is not known either.
-    private static func writeUnresolved(_ database: Database, trace: String, _ output: TextOutput) throws {
+    private static func writeUnresolved(
+        _ database: Database, trace: String, _ chosen: ReplayChoice, _ output: TextOutput
+    ) throws {
         let rows = try Row.fetchAll(
             database,
             sql: """
                 SELECT replay.policy, CAST(total(window_summary.windows) AS INTEGER), CAST(total(window_summary.pages) AS INTEGER),
-                    CAST(total(CASE WHEN window_end.name = 'end of log' THEN window_summary.windows END) AS INTEGER)
+                    CAST(total(CASE WHEN window_end.name = 'end of log' THEN window_summary.windows END) AS INTEGER),
+                    replay.requested, replay.options
                 FROM window_summary
                 JOIN window_end ON window_end.id = window_summary.window_end
                 JOIN domain ON domain.id = window_summary.domain
@@ -185,7 +199,7 @@ public enum Answer {
                     AND window_end.name <> 'unreachable' AND trace.name = ?
                 GROUP BY replay.id ORDER BY replay.id
                 """, arguments: [trace])
-        for row in rows {
+        for row in rows where chosen.contains(row) {
             output.say(
                 "note: \(row[0] as String): \(row[1] as Int64) windows of \(row[2] as Int64) pages, \(row[3] as Int64) of them still open at the end, are of operations whose domain is not known (unresolved)"
             )

@@ -22,7 +22,7 @@ public struct Calibration: Sendable {
     /// - Parameter name: the trace; `nil` for the newest.
     /// - Throws: ``CalibrationError`` if the log holds no flush with what the hardware was told.
     public init(from store: TraceStore, trace name: String?) throws {
-        guard let report = Report.named("calibration") else { throw CalibrationError.noReport }
+        let report = try Report.required("calibration")
         (trace, constants, stampsAreWholeMicroseconds) = try store.read { database in
             let trace = try TraceSummary(database, name: name, path: store.path)
             let rows = try Row.fetchAll(
@@ -64,7 +64,7 @@ public struct Calibration: Sendable {
 
     /// Writes the lengths, and what they are bounds of.
     public func write(from store: TraceStore, to output: TextOutput) throws {
-        guard let report = Report.named("calibration") else { throw CalibrationError.noReport }
+        let report = try Report.required("calibration")
         output.say("How long the steps took in \(trace), ns")
         output.say("")
         try report.write(from: store, trace: trace, by: nil, format: .table, to: output)
@@ -119,8 +119,6 @@ extension CostFile {
 public enum CalibrationError: Error, Hashable, Sendable, CustomStringConvertible {
     /// It does not hold both flushes of the API and what they did at the hardware.
     case withoutFlushTimes(trace: String)
-    /// The report is missing from the program.
-    case noReport
 
     /// What is missing, and how to record it.
     public var description: String {
@@ -131,7 +129,6 @@ public enum CalibrationError: Error, Hashable, Sendable, CustomStringConvertible
             record function probes on both (docs/recording.md): sync on the driver's iotlb_sync, hw_flush on what it calls, \
             or events/intel_iommu/qi_submit
             """
-        case .noReport: "the report calibration is missing"
         }
     }
 }

@@ -156,10 +156,15 @@ public struct Condition: Sendable {
 
 /// Why a condition cannot be asked.
 public enum ConditionError: Error, CustomStringConvertible {
+    /// The text is no condition.
     case notUnderstood(String)
+    /// The value's unit is none that there is.
     case unknownUnit(String, in: String)
+    /// A word is to be compared as only numbers are.
     case noNumber(String, in: String)
+    /// The value has a unit that the column's numbers do not have.
     case unitDoesNotFit(String, column: String, in: String)
+    /// The rows have no column of this name.
     case noColumn(String, in: String, known: [String])
 
     /// What is wrong and what to do.
@@ -187,6 +192,8 @@ public final class Gate {
     private let conditions: [Condition]
     private var bound: [Condition.Bound] = []
     private var columns: [String] = []
+    /// For each condition how many rows do not know its column.
+    private var unknown: [Int] = []
     private var rows = 0
     /// How many conditions were met, over all rows.
     public private(set) var count = 0
@@ -199,10 +206,19 @@ public final class Gate {
     /// Whether there is anything to look for.
     public var isEmpty: Bool { conditions.isEmpty }
 
+    /// Of which conditions some rows say nothing, in words: such a row meets none.
+    public var doubts: [String] {
+        zip(bound, unknown).filter { $1 > 0 }.map { bound, count in
+            "--fail-if '\(bound.condition.text)': \(bound.condition.column) is not known in \(count) of \(rows) rows, which "
+                + (count == rows ? "therefore say nothing about it" : "meet no condition")
+        }
+    }
+
     func begin(_ columns: [String]) throws(ConditionError) {
         self.columns = columns
         bound = []
         for condition in conditions { bound.append(try condition.bound(to: columns)) }
+        unknown = bound.map { _ in 0 }
     }
 
     func look(at row: Row) {
@@ -216,7 +232,9 @@ public final class Gate {
     }
 
     private func check(_ row: [DatabaseValue]) {
-        for bound in bound where bound.holds(for: row) {
+        for (number, bound) in bound.enumerated() {
+            if bound.index >= row.count || row[bound.index].isNull { unknown[number] += 1 }
+            guard bound.holds(for: row) else { continue }
             count += 1
             if count <= Self.shown {
                 findings.append(

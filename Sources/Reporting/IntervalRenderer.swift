@@ -13,9 +13,9 @@ struct IntervalRenderer: RowRenderer {
     private let columnsLeftOut: Set<String>
     private var cells: [Cell] = []
 
-    init(_ renderer: any RowRenderer, leavingOut columns: [String]) {
+    init(_ renderer: any RowRenderer, leavingOut columns: Set<String>) {
         self.renderer = renderer
-        columnsLeftOut = Set(columns)
+        columnsLeftOut = columns
     }
 
     mutating func begin(columns: [String]) {
@@ -23,8 +23,10 @@ struct IntervalRenderer: RowRenderer {
         var index = 0
         while index < columns.count {
             if let name = Self.intervalName(columns[index...]) {
-                names.append(name)
-                cells.append(.interval(first: index))
+                if !columnsLeftOut.isSuperset(of: columns[index..<index + 3]) {
+                    names.append(name)
+                    cells.append(.interval(first: index))
+                }
                 index += 3
             } else {
                 if !columnsLeftOut.contains(columns[index]) {

@@ -39,21 +39,29 @@ public final class TextOutput {
     let width: Int?
     /// Whether headings are set off by the terminal's means.
     let isStyled: Bool
+    /// Whether a terminal reads it, which takes control characters for commands.
+    let isTerminal: Bool
     private let write: (Data) throws -> Void
     private var buffer = Data()
     /// The first write that failed, to be thrown at the end.
     private var failure: (any Error)?
 
     /// Output that hands its bytes to `write`.
-    public init(width: Int? = nil, isStyled: Bool = false, _ write: @escaping (Data) throws -> Void) {
+    public init(
+        width: Int? = nil, isStyled: Bool = false, isTerminal: Bool = false, _ write: @escaping (Data) throws -> Void
+    ) {
         self.width = width
         self.isStyled = isStyled
+        self.isTerminal = isTerminal
         self.write = write
     }
 
     /// Output to standard output.
     public static var standard: TextOutput {
-        TextOutput(width: Terminal.width(of: STDOUT_FILENO), isStyled: Terminal.isStyled(STDOUT_FILENO)) {
+        TextOutput(
+            width: Terminal.width(of: STDOUT_FILENO), isStyled: Terminal.isStyled(STDOUT_FILENO),
+            isTerminal: isatty(STDOUT_FILENO) == 1
+        ) {
             try write($0, to: STDOUT_FILENO, named: "standard output")
         }
     }
@@ -138,7 +146,7 @@ private final class LazyFile {
 }
 
 /// Output that could not be written: `errno`.
-public struct OutputError: Error {
+public struct OutputError: Error, CustomStringConvertible {
     /// The file, or standard output.
     public let name: String
     /// `errno`
@@ -146,6 +154,8 @@ public struct OutputError: Error {
 
     /// What could not be written, and why.
     public var message: String { "\(name): cannot be written: \(String(cString: strerror(code)))" }
+    /// The same as ``message``.
+    public var description: String { message }
 }
 
 extension DatabaseValue {
@@ -155,7 +165,7 @@ extension DatabaseValue {
         case .null: nil
         case .int64(let value): String(value)
         case .double(let value):
-            value == value.rounded() && abs(value) < 1e15 ? String(format: "%.1f", value) : "\(value)"
+            value == value.rounded() && abs(value) < 1e15 ? String(format: "%.1f", value) : value.text
         case .string(let value): value
         case .blob(let data): "x'" + data.map { String(format: "%02x", $0) }.joined() + "'"
         }
@@ -166,5 +176,16 @@ extension DatabaseValue {
         case .int64, .double: true
         default: false
         }
+    }
+}
+
+extension Double {
+    /// In at most 15 significant digits, as sqlite3 prints it: the 17 that tell each number from its neighbours show how it was
+    /// added up, 641.5471349999999.
+    var text: String {
+        let exact = "\(self)"
+        // Sign, point and 15 digits; an exponent makes it longer and is looked at for nothing.
+        guard exact.utf8.count > 16, isFinite, let rounded = Double(String(format: "%.15g", self)) else { return exact }
+        return "\(rounded)"
     }
 }

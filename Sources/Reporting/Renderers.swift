@@ -77,6 +77,7 @@ struct TableRenderer: RowRenderer {
         var keys: [Int] = []
         for index in columns.indices.prefix(while: { !isRight[$0] }) {
             guard Set(waiting.map { $0[index] }).count > 1 else { continue }
+            guard !keys.contains(where: { key in waiting.allSatisfy { $0[key] == $0[index] } }) else { continue }
             guard total(keys + [index]) <= width / 2 else { break }
             keys.append(index)
         }
@@ -137,6 +138,22 @@ extension String {
     var onOneLine: String { map { $0.isNewline || $0.isControl ? " " : String($0) }.joined() }
 }
 
+extension String {
+    /// With `\x1b` for a control character, in place of what would reach a terminal as a command.
+    var escapingControls: String {
+        guard unicodeScalars.contains(where: { $0.isControl }) else { return self }
+        return unicodeScalars.map { scalar in
+            guard scalar.isControl else { return String(scalar) }
+            let digits = String(scalar.value, radix: 16)
+            return "\\x" + String(repeating: "0", count: max(2 - digits.count, 0)) + digits
+        }.joined()
+    }
+}
+
+extension Unicode.Scalar {
+    fileprivate var isControl: Bool { value < 32 || (127...159).contains(value) }
+}
+
 extension Character {
     var isControl: Bool { unicodeScalars.contains { $0.value < 32 || (127...159).contains($0.value) } }
 }
@@ -167,7 +184,7 @@ struct JSONRenderer: RowRenderer {
         case .null: "null"
         case .int64(let number): String(number)
         // JSON has no word for these.
-        case .double(let number): number.isFinite ? "\(number)" : "null"
+        case .double(let number): number.isFinite ? number.text : "null"
         case .string(let text): quoted(text)
         case .blob: quoted(value.text ?? "")
         }
@@ -197,11 +214,12 @@ struct CSVRenderer: RowRenderer {
 
     init(_ output: TextOutput) { self.output = output }
 
-    func begin(columns: [String]) { output.print(columns.map(Self.cell).joined(separator: ",")) }
-    func row(_ values: [DatabaseValue]) { output.print(values.map { Self.cell($0.text ?? "") }.joined(separator: ",")) }
+    func begin(columns: [String]) { output.print(columns.map(cell).joined(separator: ",")) }
+    func row(_ values: [DatabaseValue]) { output.print(values.map { cell($0.text ?? "") }.joined(separator: ",")) }
     func end() {}
 
-    private static func cell(_ text: String) -> String {
+    private func cell(_ text: String) -> String {
+        let text = output.isTerminal ? text.escapingControls : text
         guard text.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return text }
         return "\"" + text.replacing("\"", with: "\"\"") + "\""
     }

@@ -5,10 +5,12 @@ import TraceStore
 /// A question that the database answers: a file of `schema/reports`.
 ///
 /// The file's first comment line is the question; a line `-- by: trace, domain` names what rows may be told apart by. For the
-/// format `table`, which is read by people, `-- tables leave out:` names columns that it goes without, `-- under: constants` has the
-/// constants listed under the table, `-- under: contradictions` what contradicts the events, and `-- note:` a sentence;
-/// `-- note by device, task:` one that is only said where rows are told apart by these.
-/// `-- without rows:` says what to do where there are none.
+/// format `table`, which is read by people, `-- tables leave out:` names columns that it goes without (`trace` only where all rows
+/// are of one; what is empty in all rows goes, too), `-- under: constants` has the constants listed under the table,
+/// `-- under: contradictions` what contradicts the events, and `-- note:` a sentence; `-- note by device, task:` one that is only said
+/// where rows are told apart by these.
+/// `-- needs: replay` names what another command must have made (``Need``). What is said where there are no rows although that is
+/// there: `-- nothing found:` that all is well, `-- without rows:` that there was nothing to look at, and what to do.
 public struct Report: Sendable {
     /// The file's name, and the command line's.
     public let name: String
@@ -26,7 +28,11 @@ public struct Report: Sendable {
     let listsContradictions: Bool
     /// What a table says at its end, and for which groupings; `nil` for all.
     let notes: [(text: String, groupings: [Substring]?)]
-    /// What to do where there are no rows, although the log was replayed.
+    /// What it reads that another command makes; `nil` for what an import makes.
+    public let need: Need?
+    /// What no rows mean, where all is well then.
+    public let nothingFound: String?
+    /// Why there may be no rows although ``need`` is there, and what to do.
     public let hintWithoutRows: String?
 
     /// All reports, in the order in which they are listed.
@@ -40,6 +46,14 @@ public struct Report: Sendable {
     /// The report of this name.
     public static func named(_ name: String) -> Report? {
         catalogue.first { $0.name == name }
+    }
+
+    /// The report of this name, which is part of the program.
+    ///
+    /// - Throws: ``MissingReport``, rather than nothing being said.
+    public static func required(_ name: String) throws -> Report {
+        guard let report = named(name) else { throw MissingReport(name: name) }
+        return report
     }
 
     init(_ file: Schema.File) {
@@ -57,7 +71,12 @@ public struct Report: Sendable {
         columnsLeftOut = list("tables leave out: ")
         listsConstants = list("under: ").contains("constants")
         listsContradictions = list("under: ").contains("contradictions")
-        hintWithoutRows = comments.first { $0.hasPrefix("without rows: ") }.map { String($0.dropFirst(14)) }
+        func text(_ label: String) -> String? {
+            comments.first { $0.hasPrefix(label) }.map { String($0.dropFirst(label.count)) }
+        }
+        need = text("needs: ").flatMap(Need.init)
+        nothingFound = text("nothing found: ")
+        hintWithoutRows = text("without rows: ")
         notes = comments.compactMap { line in
             guard line.hasPrefix("note by ") else { return line.hasPrefix("note: ") ? (String(line), nil) : nil }
             let parts = line.dropFirst(8).split(separator: ": ", maxSplits: 1)
@@ -67,25 +86,6 @@ public struct Report: Sendable {
 
     /// Whether it computes times from constants, so that a cost file may be given.
     public var takesCosts: Bool { sql.contains(":cost") }
-
-    /// Whether it asks for replays and there is none.
-    public func isWaitingForReplay(in store: TraceStore) throws -> Bool {
-        let tables = ["replay", "mapping_summary", "churn_total", "churn_step", "page_size_summary"]
-        guard tables.contains(where: { sql.contains("JOIN \($0)") || sql.contains("FROM \($0)") }) else { return false }
-        return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM replay)") ?? false }
-    }
-
-    /// Whether it asks for sweeps and there is none.
-    public func isWaitingForSweep(in store: TraceStore) throws -> Bool {
-        guard sql.contains("JOIN sweep") else { return false }
-        return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM sweep)") ?? false }
-    }
-
-    /// Whether it asks for validations and there is none.
-    public func isWaitingForValidation(in store: TraceStore) throws -> Bool {
-        guard sql.contains("JOIN validation") || sql.contains("FROM validation") else { return false }
-        return try store.read { try Bool.fetchOne($0, sql: "SELECT NOT EXISTS (SELECT 1 FROM validation)") ?? false }
-    }
 
     /// Writes the report's rows.
     ///
@@ -131,7 +131,8 @@ public struct Report: Sendable {
         _ database: Database, to output: TextOutput
     ) throws -> Int {
         var used: Set<String> = []
-        let renderer = IntervalRenderer(OutputFormat.table.renderer(output), leavingOut: columnsLeftOut)
+        let renderer = CondensedRenderer(
+            output, leavingOut: columnsLeftOut, keeping: [grouping ?? groupings.first ?? "", "evidence"])
         let count = try Query.write(statement, renderer) { row in
             gate.look(at: row)
             guard listsConstants, let constants = row["constants"] as String? else { return }
@@ -161,6 +162,14 @@ public struct Report: Sendable {
         if count > 0 { for note in notes { output.say(note) } }
         return count
     }
+}
+
+/// A report that the program itself asks for is missing from it.
+public struct MissingReport: Error, CustomStringConvertible {
+    /// The report's name.
+    public let name: String
+    /// What is missing.
+    public var description: String { "the report \(name) is missing from this program; build it again from its sources" }
 }
 
 /// A query of the user's own.

@@ -11,7 +11,7 @@ public enum SweepAnswer {
     public static func write(
         from store: TraceStore, sweep: Int64, by grouping: String, isPlotted: Bool, to output: TextOutput
     ) throws {
-        guard let points = Report.named("sweep"), let advice = Report.named("advice") else { return }
+        let (points, advice) = (try Report.required("sweep"), try Report.required("advice"))
         try points.write(from: store, trace: nil, by: grouping, sweep: sweep, format: .table, to: output)
         try store.read { database in
             func rows(_ report: Report) throws -> [Row] {

@@ -187,10 +187,3 @@ public enum TraceDescription {
         return "\(micros / 1_000_000)." + String(repeating: "0", count: max(6 - fraction.count, 0)) + fraction
     }
 }
-
-extension String {
-    /// The text, filled up with spaces to a width, at least one of them.
-    public func padding(to width: Int) -> String {
-        self + String(repeating: " ", count: Swift.max(width - count, 1))
-    }
-}

@@ -75,8 +75,11 @@ struct BulkInsert {
             anyNull |= values[0]
             for column in 1..<stride where values[column] != rows[column] { varying |= 1 << Int64(column - 1) }
         }
-        return Uniform(nulls: nulls, constants: ~varying & ~anyNull & ((1 << Int64(columns.count)) - 1))
+        return Uniform(nulls: nulls, constants: ~varying & ~anyNull & Self.lowest(columns.count))
     }
+
+    /// So many low bits, up to all of them but the sign: 2^63 is no `Int64`.
+    static func lowest(_ bits: Int) -> Int64 { bits >= 63 ? .max : (1 << Int64(bits)) - 1 }
 
     /// Takes the virtual table away; what is in the buffer is dropped.
     func close() {

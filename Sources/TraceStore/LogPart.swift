@@ -61,6 +61,10 @@ extension TraceSummary {
         public var lastTime: Int64
         /// Whether it is all of the trace.
         public var isWhole: Bool
+        /// When it begins and ends, in words.
+        public var text: String {
+            "from \(LogPartError.seconds(firstTime)) to \(LogPartError.seconds(lastTime)) s of the trace clock"
+        }
 
         /// Describes a part.
         public init(lines: ClosedRange<Int64>, firstTime: Int64, lastTime: Int64, isWhole: Bool) {
@@ -143,7 +147,7 @@ public enum LogPartError: Error, Hashable, Sendable {
         }
     }
 
-    private static func seconds(_ nanoseconds: Int64) -> String {
+    static func seconds(_ nanoseconds: Int64) -> String {
         let digits = String(nanoseconds.magnitude % 1_000_000_000)
         return "\(nanoseconds / 1_000_000_000)." + String(repeating: "0", count: 9 - digits.count) + digits
     }

@@ -2,12 +2,19 @@ import GRDB
 
 /// What a caller of the IOMMU API did wrong, or seems to (design §4 29): a row of `mistake_kind`.
 public enum MistakeKind: UInt8, CaseIterable, Sendable {
+    /// A map over what another map call of the domain still has mapped.
     case doubleMap = 1
+    /// An unmap that was asked for bytes and removed none.
     case unmapOfNothing = 2
+    /// An unmap that removed fewer bytes than it was asked for.
     case unmapOfLess = 3
+    /// An unmap that removed more bytes than it was asked for, as of a larger page.
     case unmapOfMore = 4
+    /// An unmap of a part of what one map call mapped.
     case unmapOfPart = 5
+    /// An address or size that is no multiple of 4096.
     case misaligned = 6
+    /// An unmap of size 0, by which the kernel undoes a map that failed at once.
     case sizeZero = 7
 
     /// The word for it.

@@ -240,7 +240,8 @@ public struct ReplayWriter {
     private var hazards: BulkInsert
     private var histograms: BulkInsert
     private var timelines: BulkInsert
-    private var replays: [Int64] = []
+    /// Numbers of the replays, in the order of their headers.
+    public private(set) var replays: [Int64] = []
 
     /// Prepares to write, and takes away what the new replays replace.
     public init(_ database: Database, _ trace: TraceSummary, replacing headers: [(requested: String, options: String)])

@@ -89,7 +89,10 @@ public final class TraceStore: Sendable {
         do {
             return try Self.translatingStoreErrors(path: path) {
                 var result: Result?
+                let watch = watch.withLock { $0 }
                 try queue.inTransaction(.immediate) { database in
+                    watch?.install(on: database)
+                    defer { if watch != nil { QueryWatch.remove(from: database) } }
                     if try !Self.hasSchema(database) { try Self.createSchema(database) }
                     let value = try body(database)
                     try ForeignKeys.check(database)
@@ -117,7 +120,7 @@ public final class TraceStore: Sendable {
         }
     }
 
-    /// From now on ``read(_:)`` tells that it goes on, now and then, in millions of steps of SQLite's machine.
+    /// From now on ``read(_:)`` and ``write(_:)`` tell that they go on, now and then, in millions of steps of SQLite's machine.
     public func onProgress(_ show: @escaping (Int64) -> Void) { watch.withLock { $0 = QueryWatch(show) } }
 
     /// Closes the file; nothing may be done with it afterwards.
@@ -208,51 +211,6 @@ public final class TraceStore: Sendable {
             return try body()
         } catch let error as DatabaseError {
             throw StoreError(error, path: path)
-        }
-    }
-}
-
-extension TraceStore {
-    /// Deletes a trace with everything that belongs to it.
-    public func forget(trace name: String) throws {
-        try write { database in
-            let trace = try TraceSummary(database, name: name, path: path)
-            for replay in try Int64.fetchAll(
-                database, sql: "SELECT id FROM replay WHERE trace = ?", arguments: [trace.id])
-            {
-                try ReplayWriter.delete(database, replay: replay)
-            }
-            try ValidationWriter.delete(database, trace: trace.id)
-            try SweepWriter.delete(database, trace: trace.id)
-            try MistakeRows.delete(database, trace)
-            for (table, key, ids) in [
-                ("marker", "operation", trace.operationIDs), ("fault", "operation", trace.operationIDs),
-                ("operation", "id", trace.operationIDs),
-                ("raw_command", "layer", trace.layerIDs), ("layer", "id", trace.layerIDs),
-            ] {
-                try database.execute(
-                    sql: "DELETE FROM \(table) WHERE \(key) >= ? AND \(key) < ?",
-                    arguments: [ids.lowerBound, ids.upperBound])
-            }
-            try database.execute(
-                sql: "DELETE FROM domain_grade WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
-                arguments: [trace.id])
-            try database.execute(
-                sql: "DELETE FROM attachment WHERE domain IN (SELECT id FROM domain WHERE trace = ?)",
-                arguments: [trace.id])
-            try database.execute(
-                sql: "DELETE FROM group_device WHERE iommu_group IN (SELECT id FROM iommu_group WHERE trace = ?)",
-                arguments: [trace.id])
-            for table in [
-                "log_piece", "log_part", "metadata", "buffer_counter", "probe_counter", "iommu_group",
-                "mapping_summary",
-                "page_size_summary", "churn_total", "churn_step", "domain", "task", "device", "unit", "event_count",
-                "kind_count", "parse_issue",
-                "parse_issue_count", "lost_events",
-            ] {
-                try database.execute(sql: "DELETE FROM \(table) WHERE trace = ?", arguments: [trace.id])
-            }
-            try database.execute(sql: "DELETE FROM trace WHERE id = ?", arguments: [trace.id])
         }
     }
 }

@@ -301,6 +301,11 @@ public struct TraceWriter {
             arguments: [content.hash, content.bytes])
     }
 
+    /// Where the trace of this name came from; `nil` if there is none.
+    public func source(ofTrace name: String) throws -> String? {
+        try String.fetchOne(database, sql: "SELECT source FROM trace WHERE name = ?", arguments: [name])
+    }
+
     /// Writes the files of a log that has several, in the order of their numbers.
     public func write(_ parts: [Part]) throws {
         let statement = try database.makeStatement(sql: "INSERT INTO log_part VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")

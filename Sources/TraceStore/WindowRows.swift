@@ -38,14 +38,23 @@ public enum WindowEnd: Hashable, Sendable {
 
 /// What happened inside a stale window (design §4 13): a row of `hazard_kind`.
 public enum HazardKind: UInt8, CaseIterable, Sendable {
+    /// A recorded fault or access inside the window.
     case access = 1
+    /// The address was mapped to another page.
     case iovaReuse = 2
+    /// The page was mapped in another domain.
     case pageReuse = 3
+    /// Like ``iovaReuse``, but an allocator that defers would have withheld the address.
     case deferredReuse = 4
+    /// Like ``iovaReuse``, but the kernel had flushed by then: the model is late.
     case modelTimingError = 5
+    /// The address was mapped to the same page again.
     case samePageRemap = 6
+    /// The page was mapped again in the same domain.
     case recycled = 7
+    /// The address was mapped again; what it had pointed to is not known.
     case unknownPage = 8
+    /// The address or the page was mapped again, but events were lost in between.
     case uncertain = 9
 
     /// The word for it.
@@ -196,6 +205,7 @@ public struct Cell: Hashable, Comparable, Sendable {
 
 /// Something that figures can be told apart by.
 public enum Member: Hashable, Sendable {
+    /// All of the trace.
     case trace
     /// From 1, in order of the trace's domains.
     case domain(Int32)

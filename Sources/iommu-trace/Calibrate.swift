@@ -29,17 +29,19 @@ struct Calibrate: ParsableCommand {
     var output: String?
 
     @OptionGroup var database: DatabaseOptions
-    @OptionGroup var messages: MessageOptions
+    @OptionGroup var progress: ProgressOptions
 
     func run() throws {
         if builtIn {
             guard trace == nil else {
-                throw UsageError(message: "--built-in needs no trace; leave '\(trace ?? "")' away")
+                throw UsageError(message: "--built-in needs no trace; leave '\(trace ?? "")' out")
             }
             try OutputFile.write(output ?? "-") { CostFile.writeBuiltIn(to: $0) }
             return
         }
         let store = try database.open(.read)
+        let line = ProgressLine("calibrate", progress.progress, query: store)
+        defer { line.finish() }
         let calibration = try Calibration(from: store, trace: trace)
         if let output { try OutputFile.write(output) { try calibration.writeCostFile(to: $0) } }
         guard output != "-" else { return }

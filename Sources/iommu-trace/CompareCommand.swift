@@ -11,20 +11,21 @@ struct CompareCommand: ParsableCommand {
         abstract: "Sets two traces side by side, by rates.",
         discussion: """
             A and B are traces of the database, B of another one with --with; or two log files, which are imported and replayed in a \
-            temporary database. Policies are compared that were replayed in both.
+            temporary database, as the options of replay say. Policies are compared that were replayed in both.
 
               iommu-trace compare nvme-strict nvme-lazy
               iommu-trace compare before after --db monday.db --with tuesday.db --format csv
               iommu-trace compare old.txt.gz new.txt.gz --measure flushes_per_unmap --fail-if 'percent > 10'
             """)
 
-    @Argument(help: ArgumentHelp("A trace, or a log.", valueName: "a"))
+    @Argument(help: ArgumentHelp("A trace, or a log.", valueName: "a"), completion: .tracesAndFiles)
     var first: String
 
-    @Argument(help: ArgumentHelp("Another one.", valueName: "b"))
+    @Argument(help: ArgumentHelp("Another one.", valueName: "b"), completion: .tracesAndFiles)
     var second: String
 
-    @Option(help: ArgumentHelp("The database that B is in (default: that of A).", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The database that B is in (default: that of A).", valueName: "file"), completion: .file())
     var with: String?
 
     @Option(
@@ -56,7 +57,7 @@ struct CompareCommand: ParsableCommand {
         }
         if output.format != .table { for doubt in comparison.doubts { Message.note("note: \(doubt)") } }
         if !comparison.hasReplays, measures.isEmpty {
-            Message.note("no policy was replayed in both: iommu-trace replay --trace NAME")
+            Message.note("no policy was replayed in both: \(database.command("replay", "--trace", "NAME"))")
         }
         try GateOptions.check(gate)
         if isDamaged { throw ExitStatus.damaged }
@@ -65,17 +66,37 @@ struct CompareCommand: ParsableCommand {
     /// Names of traces come first: a file may be called like one.
     private func areLogs() throws -> Bool {
         let files = FileManager.default
-        guard with == nil, files.fileExists(atPath: first), files.fileExists(atPath: second) else { return false }
-        guard files.fileExists(atPath: database.file) else { return true }
+        guard with == nil else { return false }
         // What cannot be read is no reason not to look at the logs.
-        let known = (try? database.open(.read).read { try TraceSummary.names($0) }) ?? []
-        return !(known.contains(first) && known.contains(second))
+        let known =
+            files.fileExists(atPath: database.file)
+            ? (try? database.open(.read).read { try TraceSummary.names($0) }) ?? [] : []
+        let sides = [first, second].map { (isTrace: known.contains($0), isLog: files.fileExists(atPath: $0)) }
+        if sides.allSatisfy(\.isTrace) { return false }
+        if sides.allSatisfy(\.isLog) { return true }
+        for (log, trace) in [(0, 1), (1, 0)] where sides[log].isLog && !sides[log].isTrace && sides[trace].isTrace {
+            let names = [first, second]
+            throw UsageError(
+                message: "compare: \(names[trace]) is a trace and \(names[log]) is a log; give two of a kind: "
+                    + database.command("import", names[log]))
+        }
+        return false
     }
 
     private func ofTraces() throws -> (Comparison, isDamaged: Bool) {
+        if let option = policies.given.first {
+            throw UsageError(
+                message: "\(option) is for the replays of two logs, but \(first) and \(second) are taken for traces, of which the "
+                    + "replays are compared that there are: leave it out, or make others: "
+                    + database.command("replay", "--trace", "NAME", option))
+        }
         let store = try database.open(.read)
-        let other = try with.map { try TraceStore(path: $0, access: .read) } ?? store
-        return (try Comparison(.init(store, trace: first), .init(other, trace: second)), false)
+        let other = try with.map { path in
+            let other = try TraceStore(path: path, access: .read)
+            Interrupt.onSignal { other.interrupt() }
+            return other
+        }
+        return (try Comparison(.init(store, trace: first), .init(other ?? store, trace: second)), false)
     }
 
     private func ofLogs() throws -> (Comparison, isDamaged: Bool) {

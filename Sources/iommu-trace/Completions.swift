@@ -8,6 +8,11 @@ extension CompletionKind {
         .shellCommand("iommu-trace list --format csv 2>/dev/null | tail -n +2 | cut -d, -f1")
     }
 
+    /// The same, and the files of the folder.
+    static var tracesAndFiles: CompletionKind {
+        .shellCommand("{ iommu-trace list --format csv 2>/dev/null | tail -n +2 | cut -d, -f1; ls; }")
+    }
+
     /// Policies, those with parameters as they are most used.
     static var policies: CompletionKind { .list(Policy.examples) }
 }

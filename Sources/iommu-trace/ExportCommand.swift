@@ -50,7 +50,8 @@ struct ExportCommand: ParsableCommand {
                     + "open at the end a replay keeps none without --windows all)")
         }
         if drawn.windows.all == 0, drawn.others == 0 {
-            Message.note("nothing was replayed yet, so only unmaps are drawn: iommu-trace replay")
+            let command = database.command(["replay"] + (trace.map { ["--trace", $0] } ?? []))
+            Message.note("nothing was replayed yet, so only unmaps are drawn: \(command)")
         }
     }
 }

@@ -26,6 +26,7 @@ struct GateOptions: ParsableArguments {
 
     /// Says what was found, and ends with 1 if anything was.
     static func check(_ gate: Gate) throws {
+        for doubt in gate.doubts { Message.note(doubt) }
         guard gate.count > 0 else { return }
         for finding in gate.findings { Message.error(finding) }
         if gate.count > gate.findings.count { Message.error("and \(gate.count - gate.findings.count) more") }

@@ -22,7 +22,7 @@ struct HistoryCommand: ParsableCommand {
             "ADDRESS, ADDRESS+SIZE or ADDRESS-END, each in hexadecimal (0x) or decimal.", valueName: "address"))
     var address: String
 
-    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"))
+    @Option(help: ArgumentHelp("Only this trace (default: all).", valueName: "name"), completion: .traces)
     var trace: String?
 
     @Option(
@@ -31,7 +31,8 @@ struct HistoryCommand: ParsableCommand {
 
     @Option(
         name: [.customLong("policy"), .customShort("p")],
-        help: ArgumentHelp("Only the flushes of this policy (default: of all replays).", valueName: "policy"))
+        help: ArgumentHelp("Only the flushes of this policy (default: of all replays).", valueName: "policy"),
+        completion: .policies)
     var policy: String?
 
     @Option(help: ArgumentHelp("How many operations at most, the latest.", valueName: "n"))

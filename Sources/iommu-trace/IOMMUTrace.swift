@@ -34,6 +34,9 @@ struct IOMMUTrace: ParsableCommand {
     static func main() {
         Interrupt.install()
         do {
+            if let mistake = FirstWord.mistake(in: Array(CommandLine.arguments.dropFirst())) {
+                throw UsageError(message: mistake)
+            }
             var command = try parseAsRoot()
             try command.run()
         } catch let status as ExitStatus {
@@ -68,6 +71,9 @@ struct IOMMUTrace: ParsableCommand {
         case let error as CalibrationError:
             Message.error(error.description)
             return .refused
+        case let error as MissingReport:
+            Message.error(error.description)
+            return .refused
         case let error as LogPartError:
             Message.error(error.message)
             return .usage
@@ -87,7 +93,9 @@ struct IOMMUTrace: ParsableCommand {
         let message = fullMessage(for: error)
         switch exitCode(for: error) {
         case .success:
-            print(message)
+            let output = TextOutput.standard
+            output.print(message)
+            do { try output.finish() } catch { return report(error) }
             return .success
         case .validationFailure:
             Message.raw(message + "\n")
@@ -108,7 +116,7 @@ enum ExitStatus: Int32, Error {
     case usage = 2
     /// Imported, but a part of the log was damaged.
     case damaged = 3
-    /// Nothing was done.
+    /// Nothing was done; or what was done could not be written out, and the message says so.
     case refused = 4
     /// By a signal.
     case interrupted = 130
@@ -117,6 +125,17 @@ enum ExitStatus: Int32, Error {
 /// Arguments that parse but make no sense.
 struct UsageError: Error {
     var message: String
+}
+
+/// Output about something that is in the database already.
+enum Kept {
+    /// Writes it. Where that fails the message says that the rest was done, and the exit code is that of the output.
+    static func write(_ what: String, _ body: () throws -> Void) throws {
+        do { try body() } catch let error as OutputError {
+            Message.error("\(error.message); \(what)")
+            throw ExitStatus.refused
+        }
+    }
 }
 
 /// Messages for people, on stderr.

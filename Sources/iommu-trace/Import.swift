@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Ingest
 import Reporting
+import TraceFormats
 import TraceStore
 
 struct Import: ParsableCommand {
@@ -17,15 +18,19 @@ struct Import: ParsableCommand {
 
               iommu-trace import nvme.txt.gz trace.dat
               iommu-trace import --merge cpu0.txt cpu1.txt --name host
-              ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name host
+              ssh host cat /sys/kernel/tracing/trace | iommu-trace import - --name remote
 
-            Exit code 3: imported, but a part of the log was damaged (see: iommu-trace report issues). 4: refused.
+            Exit code 3: imported, but a part of the log was damaged (see: iommu-trace report issues). 4: refused; or imported, but \
+            the summary could not be written, as the message says.
             """)
 
     @Argument(help: ArgumentHelp("The logs; - is standard input.", valueName: "log"), completion: .file())
     var logs: [String]
 
-    @Option(help: ArgumentHelp("What to call the trace (default: the file's name without endings).", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "What to call the trace: a name that no other has (default: the file's name without endings, and a number where that is taken).",
+            valueName: "name"))
     var name: String?
 
     @Flag(help: "The logs are parts of one recording, on one clock: make one trace of them, in the order of time.")
@@ -43,6 +48,9 @@ struct Import: ParsableCommand {
     func validate() throws {
         if name != nil, logs.count > 1, !merge {
             throw ValidationError("--name goes with one log only, or with --merge.")
+        }
+        if name?.isEmpty == true {
+            throw ValidationError("--name '': a trace needs a name; leave --name out for that of the file.")
         }
         if merge, logs.count(where: { $0 == "-" }) > 1 { throw ValidationError("standard input can be one part only.") }
         if logs.count > LogImport.mostParts, merge {
@@ -73,13 +81,15 @@ struct Import: ParsableCommand {
                         "\(log): is in the database already, as trace \(name); nothing was changed"
                             + (metadata.metadata == nil ? "" : " (forget it first to import it with other metadata)"))
                 case .imported(let name, let isDamaged):
-                    if let store, !progress.messages.quiet {
-                        let output = TextOutput.standard
-                        try TraceDescription.write(from: store, trace: name, to: output)
-                        try output.finish()
+                    if let store {
+                        do { try describe(name, in: store) } catch let status as ExitStatus {
+                            worst = max(worst, status)
+                        }
                     }
                     if isDamaged {
-                        Message.note("\(log): a part could not be taken: iommu-trace report issues --trace \(name)")
+                        Message.note(
+                            "\(log): a part could not be taken: "
+                                + database.command("report", "issues", "--trace", name))
                         worst = max(worst, .damaged)
                     }
                 }
@@ -91,6 +101,15 @@ struct Import: ParsableCommand {
             }
         }
         if worst != .success { throw worst }
+    }
+
+    private func describe(_ trace: String, in store: TraceStore) throws {
+        guard !progress.messages.quiet else { return }
+        try Kept.write("trace \(trace) was imported; see: \(database.command("info", "--trace", trace))") {
+            let output = TextOutput.standard
+            try TraceDescription.write(from: store, trace: trace, to: output)
+            try output.finish()
+        }
     }
 
     private func max(_ left: ExitStatus, _ right: ExitStatus) -> ExitStatus {
@@ -113,5 +132,7 @@ enum ImportStep {
         return try logImport.run(openStore: openStore)
     }
 
-    static func isAboutTheLog(_ error: any Error) -> Bool { !(error is StoreError) }
+    static func isAboutTheLog(_ error: any Error) -> Bool {
+        error is LogError || error is ImportError || error is SidecarError
+    }
 }

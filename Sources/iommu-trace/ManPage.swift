@@ -38,6 +38,7 @@ struct ManPage {
         var isRepeating: Bool
         var shouldDisplay: Bool
         var defaultValue: String?
+        var allValues: [String]?
 
         var isCommon: Bool { names?.contains { ["help", "version"].contains($0.name) } ?? false }
     }
@@ -82,7 +83,7 @@ struct ManPage {
             1    a condition of --fail-if holds
             2    the command line cannot be understood
             3    imported, but a part of the log was damaged
-            4    refused: nothing was done
+            4    refused: nothing was done; or done, but the answer could not be written out, as the message says
             130  interrupted; the database is as it was before
             """
         ),
@@ -135,6 +136,7 @@ struct ManPage {
         }
         var abstract = argument.abstract ?? ""
         if let value = argument.defaultValue, !abstract.contains("(default:") { abstract += " (default: \(value))" }
+        if let values = argument.allValues, !values.isEmpty { abstract += " (values: \(values.joined(separator: ", ")))" }
         lines.append(Self.escaped(abstract))
         if let discussion = argument.discussion, !discussion.isEmpty {
             lines.append(".RS")

@@ -11,11 +11,7 @@ struct ModelOptions: ParsableArguments {
             valueName: "sizes"))
     var pageSizes: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "The kernel's CONFIG_HZ, for the timer of a flush queue (default: what the trace's metadata says, otherwise \(TimerWheel.hz250.hz)).",
-            valueName: "ticks"))
-    var hz: Int64?
+    @OptionGroup var timer: TimerOptions
 
     @Option(
         help: ArgumentHelp(
@@ -43,7 +39,7 @@ struct ModelOptions: ParsableArguments {
 
     func makeOptions() throws -> ReplayOptions {
         let sizes = try pageSizes.map(Self.pageSizes) ?? hardware?.profile.pageSizes ?? .fourKTwoMOneG
-        return ReplayOptions(pageSizes: sizes, wheel: try hz.map(Self.wheel), hardware: hardware, part: try part())
+        return ReplayOptions(pageSizes: sizes, wheel: try timer.wheel, hardware: hardware, part: try part())
     }
 
     private func part() throws -> LogPart {
@@ -75,10 +71,22 @@ struct ModelOptions: ParsableArguments {
         }
         return sizes
     }
+}
 
-    /// Reads `--hz`.
-    static func wheel(_ hz: Int64) throws -> TimerWheel {
-        guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
-        return wheel
+/// `--hz`
+struct TimerOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The kernel's CONFIG_HZ, for the timer of a flush queue (default: what the trace's metadata says, otherwise \(TimerWheel.hz250.hz)).",
+            valueName: "ticks"))
+    var hz: Int64?
+
+    /// The kernel's timer; `nil` if it was not given.
+    var wheel: TimerWheel? {
+        get throws {
+            guard let hz else { return nil }
+            guard let wheel = TimerWheel(hz: hz) else { throw UsageError(message: "--hz \(hz): give 1 to 10000") }
+            return wheel
+        }
     }
 }

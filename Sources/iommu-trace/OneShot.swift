@@ -38,11 +38,11 @@ struct OneShot: ParsableCommand {
             return store
         }
         guard let store = temporary else { return }
-        let name = try ReplayStep.run(replay, in: store, trace: nil, progress: progress.progress)
+        let replayed = try ReplayStep.run(replay, in: store, trace: nil, progress: progress.progress)
         let output = TextOutput.standard
-        try TraceDescription.write(from: store, trace: name, to: output)
+        try TraceDescription.write(from: store, trace: replayed.trace, to: output)
         output.print("")
-        try Answer.write(from: store, trace: name, to: output)
+        try ReplayStep.write(replayed, from: store, to: output)
         try output.finish()
         if case .imported(_, isDamaged: true) = outcome {
             Message.note("\(log): a part of the log could not be taken; import it and see: iommu-trace report issues")

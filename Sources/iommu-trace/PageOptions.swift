@@ -17,7 +17,7 @@ struct PageOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The figure: \(ReportPlot.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "figure"))
+            "Which figure.", valueName: "figure"))
     var plot: ReportPlot?
 
     /// Whether a page or a plot is what is wanted.
@@ -41,9 +41,9 @@ struct PageOptions: ParsableArguments {
         }
         guard let svg, let plot else { return }
         guard let picture = try plot.svg(from: store, trace: trace) else {
+            let command = database.command(["replay"] + (trace.map { ["--trace", $0] } ?? []))
             Message.note(
-                "there is nothing to draw in a plot of \(plot.rawValue), so none was written; iommu-trace replay makes more"
-            )
+                "there is nothing to draw in a plot of \(plot.rawValue), so none was written; \(command) makes more")
             return
         }
         try OutputFile.write(svg) { $0.print(picture.source, terminator: "") }

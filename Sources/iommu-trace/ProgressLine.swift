@@ -40,9 +40,10 @@ final class ProgressLine {
         printLatest(at: now)
     }
 
-    /// Takes the line away from a terminal; elsewhere says how it ended.
+    /// Takes the line away from a terminal; elsewhere says how it ended. A second call does nothing.
     func finish() {
         guard isShown, latest != nil else { return }
+        defer { latest = nil }
         if isTerminal {
             print("")
             Message.raw("\r")

@@ -9,7 +9,8 @@ struct ReplayCommand: ParsableCommand {
         abstract: "Replays a trace under flush policies.",
         discussion: """
             All policies run side by side in one pass. Each is kept as a replay of its own; the same policy and options \
-            again replace it.
+            again replace it, and forget --replay deletes it. What is printed is what was replayed just now; report savings has \
+            all that is kept.
 
               iommu-trace replay
               iommu-trace replay --policy sync --policy queue=256,10ms --policy queue=4096,100ms
@@ -26,10 +27,13 @@ struct ReplayCommand: ParsableCommand {
     func run() throws {
         let replay = try policies.makeReplay()
         let store = try database.open(.write)
-        let name = try ReplayStep.run(replay, in: store, trace: trace, progress: progress.progress)
-        let output = TextOutput.standard
-        try Answer.write(from: store, trace: name, to: output)
-        try output.finish()
+        let outcome = try ReplayStep.run(replay, in: store, trace: trace, progress: progress.progress)
+        let again = database.command("report", "savings", "--trace", outcome.trace)
+        try Kept.write("the replay is kept; see: \(again)") {
+            let output = TextOutput.standard
+            try ReplayStep.write(outcome, from: store, to: output)
+            try output.finish()
+        }
     }
 }
 
@@ -37,12 +41,22 @@ struct ReplayCommand: ParsableCommand {
 enum ReplayStep {
     static func run(
         _ replay: Replay, in store: TraceStore, trace: String?, progress: ProgressLine.Mode
-    ) throws -> String {
+    ) throws -> Replay.Outcome {
         let line = ProgressLine("replay", progress)
         defer { line.finish() }
         return try replay.run(
             in: store, trace: trace,
             progress: { line.show(done: $0, of: $1, items: $0, named: "operations") },
             isCancelled: { Interrupt.hasCome })
+    }
+
+    /// Writes the answer of these replays, and says if there was nothing to replay.
+    static func write(_ outcome: Replay.Outcome, from store: TraceStore, to output: TextOutput) throws {
+        let part = outcome.part.isWhole ? nil : outcome.part.text
+        try Answer.write(from: store, trace: outcome.trace, replays: outcome.replays, part: part, to: output)
+        guard outcome.unmapCalls == 0 else { return }
+        Message.note(
+            part.map { "no unmap call lies in the part \($0): there is nothing to flush" }
+                ?? "the log holds no unmap call: there is nothing to flush")
     }
 }

@@ -101,24 +101,26 @@ struct ReportCommand: ParsableCommand {
                     from: store, trace: trace, by: by, costs: costs, gate: gate, format: self.output.format, to: output)
             }
         }
-        if rows == 0 { try explain(report, store, isGated: !gate.isEmpty) }
+        if rows == 0 || !gate.isEmpty { try explain(report, store, rows: rows, isGated: !gate.isEmpty) }
         try GateOptions.check(gate)
     }
 
-    /// Says what to do about an empty report. A gate must not pass because nothing was there to look at.
-    private func explain(_ report: Report, _ store: TraceStore, isGated: Bool) throws {
-        var hint: String?
-        if try report.isWaitingForReplay(in: store) {
-            hint = "nothing was replayed yet: iommu-trace replay"
-        } else if try report.isWaitingForValidation(in: store) {
-            hint = "nothing was validated yet: iommu-trace validate"
-        } else if try report.isWaitingForSweep(in: store) {
-            hint = "nothing was swept yet: iommu-trace sweep"
-        } else {
-            hint = report.hintWithoutRows
+    /// Says what no rows mean, or which traces have none. A gate must not pass because nothing was there to look at.
+    private func explain(_ report: Report, _ store: TraceStore, rows: Int, isGated: Bool) throws {
+        if let unmet = try report.unmet(in: store, trace: trace) {
+            let command =
+                (unmet.need?.command ?? ["import", "LOG"]) + (unmet.traceToName.map { ["--trace", $0] } ?? [])
+            Message.note("\(unmet.message): \(database.command(command))")
+            if isGated, rows == 0, unmet.isAll { throw ExitStatus.refused }
+            if unmet.isAll { return }
         }
-        if let hint { Message.note(hint) }
-        if isGated, hint != nil { throw ExitStatus.refused }
+        guard rows == 0 else { return }
+        if let hint = report.hintWithoutRows {
+            Message.note(hint)
+            if isGated { throw ExitStatus.refused }
+        } else {
+            Message.note(report.nothingFound ?? "report \(report.name) has no rows")
+        }
     }
 
     /// A page and a plot are not made of one report's rows: what is about those means nothing to them.
@@ -131,7 +133,7 @@ struct ReportCommand: ParsableCommand {
         guard let other = given.first(where: \.0) else { return }
         throw UsageError(
             message:
-                "\(other.1) means nothing to --html and --svg, which write a page or a plot of a whole trace; leave it away"
+                "\(other.1) means nothing to --html and --svg, which write a page or a plot of a whole trace; leave it out"
         )
     }
 }

@@ -30,6 +30,27 @@ struct DatabaseOptions: ParsableArguments {
         Interrupt.onSignal { store.interrupt() }
         return store
     }
+
+    /// A command to be pasted, on the database that was given with this one.
+    func command(_ words: [String]) -> String {
+        (["iommu-trace"] + words.map(\.quotedForShell)).joined(separator: " ") + suffix
+    }
+
+    /// A command to be pasted, on the database that was given with this one.
+    func command(_ words: String...) -> String { command(words) }
+
+    /// ` --db FILE`, where that was given: the variable and the default hold for the next command, too.
+    private var suffix: String { path.map { " --db \($0.quotedForShell)" } ?? "" }
+}
+
+extension String {
+    /// As one word of a shell's command line.
+    var quotedForShell: String {
+        let isPlain = !isEmpty && unicodeScalars.allSatisfy { scalar in
+            scalar.isASCII && (scalar.properties.isAlphabetic || "0123456789+,-./:=@_%".unicodeScalars.contains(scalar))
+        }
+        return isPlain ? self : "'" + replacing("'", with: "'\\''") + "'"
+    }
 }
 
 /// `--quiet`
@@ -43,7 +64,7 @@ struct MessageOptions: ParsableArguments {
 /// `--progress` and `--quiet`
 struct ProgressOptions: ParsableArguments {
     @Option(
-        name: .customLong("progress"), help: "Show progress on stderr: auto (on a terminal), always or never.")
+        name: .customLong("progress"), help: "Show progress on stderr; auto: on a terminal (default: auto).")
     var mode: ProgressLine.Mode?
 
     @OptionGroup var messages: MessageOptions
@@ -79,9 +100,9 @@ struct PolicyOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Which stale windows to keep one by one: all, longest=N of each policy, or none. All are counted.",
+            "Which stale windows to keep one by one: all, longest=N of each policy, or none. All are counted (default: longest=100000).",
             valueName: "which"))
-    var windows: String = "longest=100000"
+    var windows: String?
 
     private func cacheModel() throws -> CacheModel? {
         guard let iotlb else {
@@ -109,10 +130,12 @@ struct PolicyOptions: ParsableArguments {
 
     func makeReplay() throws -> Replay {
         var options = try model.makeOptions()
-        guard let windows = WindowsKept(parsing: windows) else {
-            throw UsageError(message: "--windows \(windows): give all, none or longest=N, N from 1 to 100000000")
+        if let windows {
+            guard let kept = WindowsKept(parsing: windows) else {
+                throw UsageError(message: "--windows \(windows): give all, none or longest=N, N from 1 to 100000000")
+            }
+            options.windows = kept
         }
-        options.windows = windows
         options.iotlb = try cacheModel()
         let requests =
             policies.isEmpty ? Policy.defaults.map(Replay.Request.init) : try policies.map(Self.request)
@@ -124,6 +147,16 @@ struct PolicyOptions: ParsableArguments {
         do { return try Replay.Request(text) } catch { throw UsageError(message: error.description) }
     }
 
+    /// The options of these that were given, as they are typed.
+    var given: [String] {
+        let all = [
+            ("--policy", !policies.isEmpty), ("--page-sizes", model.pageSizes != nil), ("--hz", model.timer.hz != nil),
+            ("--hardware", model.hardware != nil), ("--since", model.since != nil), ("--until", model.until != nil),
+            ("--between", !model.between.isEmpty), ("--iotlb", iotlb != nil), ("--accesses", accesses != nil),
+            ("--windows", windows != nil),
+        ]
+        return all.filter(\.1).map(\.0)
+    }
 }
 
 /// `--ticks-per-second`
@@ -169,7 +202,9 @@ struct MetadataOptions: ParsableArguments {
 struct OutputOptions: ParsableArguments {
     @Option(
         name: .customLong("format"),
-        help: ArgumentHelp("table, json, csv or markdown (default: table).", valueName: "format"))
+        help: ArgumentHelp(
+            "How rows are written (default: table); a table leaves out columns that are empty in all rows.",
+            valueName: "format"))
     var givenFormat: OutputFormat?
 
     @Option(

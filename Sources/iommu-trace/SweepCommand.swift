@@ -44,7 +44,7 @@ struct SweepCommand: ParsableCommand {
     @OptionGroup var progress: ProgressOptions
 
     func run() throws {
-        guard let points = Report.named("sweep") else { return }
+        let points = try Report.required("sweep")
         guard points.groupings.contains(by) else {
             throw UsageError(
                 message: "a sweep is told apart by \(points.groupings.joined(separator: " or ")), not by '\(by)'")
@@ -57,13 +57,15 @@ struct SweepCommand: ParsableCommand {
         }
         let sweep = Sweep(try grid(), options: try model.makeOptions(), threads: threads)
         let store = try database.open(.write)
-        let (_, number) = try sweepTrace(sweep, in: store)
-        try output.write { text in
-            guard output.format == .table else {
-                try points.write(from: store, trace: nil, by: by, sweep: number, format: output.format, to: text)
-                return
+        let (name, number) = try sweepTrace(sweep, in: store)
+        try Kept.write("the sweep is kept; see: \(database.command("report", "sweep", "--trace", name))") {
+            try output.write { text in
+                guard output.format == .table else {
+                    try points.write(from: store, trace: nil, by: by, sweep: number, format: output.format, to: text)
+                    return
+                }
+                try SweepAnswer.write(from: store, sweep: number, by: by, isPlotted: plot, to: text)
             }
-            try SweepAnswer.write(from: store, sweep: number, by: by, isPlotted: plot, to: text)
         }
     }
 

@@ -41,16 +41,12 @@ struct ValidateCommand: ParsableCommand {
             valueName: "sizes"))
     var pageSizes: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "The kernel's CONFIG_HZ, for the timer of a flush queue (default: what the trace's metadata says, otherwise \(TimerWheel.hz250.hz)).",
-            valueName: "ticks"))
-    var hz: Int64?
+    @OptionGroup var timer: TimerOptions
 
     @Option(help: ArgumentHelp("How many differences to keep for each domain and quantity.", valueName: "number"))
     var differences: Int = 10
 
-    @Option(help: ArgumentHelp("What to tell rows apart by: domain or trace (default: domain).", valueName: "what"))
+    @Option(help: ArgumentHelp("What to tell rows apart by: domain or trace.", valueName: "what"))
     var by: String = "domain"
 
     @OptionGroup var output: OutputOptions
@@ -64,11 +60,11 @@ struct ValidateCommand: ParsableCommand {
         guard ["domain", "trace"].contains(by) else {
             throw UsageError(message: "rows of validate are told apart by domain or trace, not by '\(by)'")
         }
-        guard let report = Report.named("validate"), let list = Report.named("differences") else { return }
+        let (report, list) = (try Report.required("validate"), try Report.required("differences"))
         var validation = Validation(hardware: hardware, differencesKept: differences)
         validation.policy = try policy.map { try PolicyOptions.request($0).policy }
         validation.pageSizes = try pageSizes.map(ModelOptions.pageSizes)
-        validation.wheel = try hz.map(ModelOptions.wheel)
+        validation.wheel = try timer.wheel
         let store = try database.open(.write)
         let names = try trace.map { [$0] } ?? store.read { try TraceSummary.names($0) }
         guard !names.isEmpty else { throw StoreError.noTraces(path: store.path) }
@@ -79,12 +75,14 @@ struct ValidateCommand: ParsableCommand {
                 in: store, trace: name, progress: { line.show(done: $0, of: $1, items: $0, named: "operations") },
                 isCancelled: { Interrupt.hasCome })
         }
-        try output.write { text in
-            try report.write(from: store, trace: trace, by: by, format: output.format, to: text)
-            let hasDifferences = try store.read { try ValidationWriter.hasDifferences($0, trace: trace) }
-            if hasDifferences, output.format == .table || output.format == .markdown {
-                text.print("\nThe first differences:\n")
-                try list.write(from: store, trace: trace, by: nil, format: output.format, to: text)
+        try Kept.write("the validation is kept; see: \(database.command("report", "validate"))") {
+            try output.write { text in
+                try report.write(from: store, trace: trace, by: by, format: output.format, to: text)
+                let hasDifferences = try store.read { try ValidationWriter.hasDifferences($0, trace: trace) }
+                if hasDifferences, output.format == .table || output.format == .markdown {
+                    text.print("\nThe first differences:\n")
+                    try list.write(from: store, trace: trace, by: nil, format: output.format, to: text)
+                }
             }
         }
     }

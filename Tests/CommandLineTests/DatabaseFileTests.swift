@@ -92,7 +92,9 @@ import Testing
     @Test func missingFolder() throws {
         let result = try run("import", "log.txt", "--db", "no/such.db")
         #expect(result.exitCode == 4)
-        #expect(result.errors.hasPrefix("iommu-trace: no/such.db: cannot be opened or created; check that the folder"))
+        #expect(
+            result.errors
+                == "iommu-trace: no/such.db: cannot be created: there is no folder no; make it first: mkdir -p no\n")
         #expect(try folder.files == ["log.txt", "other.txt"])
     }
 
@@ -134,7 +136,9 @@ import Testing
         for arguments in [["import", "other.txt"], ["replay"], ["forget", "log"]] {
             let result = try Tool.run(arguments, directory: folder, launcher: launcher)
             #expect(result.exitCode == 4)
-            #expect(result.errors.hasPrefix("iommu-trace: iommu-trace.db: may not be written"), "\(result.errors)")
+            #expect(
+                result.errors
+                    == "iommu-trace: iommu-trace.db: may not be written: this user may only read it; nothing was changed\n")
         }
         let result = try Tool.run(["info"], directory: folder, launcher: launcher)
         #expect(result.exitCode == 0)
@@ -151,8 +155,10 @@ import Testing
         chmod(folder.path, 0o555)
         let launcher = try #require(Unprivileged.launcher)
         let messages = [
-            "iommu-trace.db": "may not be written, neither the file nor its folder's journal; nothing was changed",
-            "new.db": "cannot be opened or created; check that the folder exists and may be written",
+            "iommu-trace.db":
+                "may not be written: its folder, ., may not be written, which its journal needs; nothing was changed",
+            "new.db":
+                "cannot be created: the folder . may not be written by this user; name another file with --db",
         ]
         for (database, message) in messages {
             let result = try Tool.run(
@@ -164,6 +170,44 @@ import Testing
         #expect(try folder.read("iommu-trace.db") == bytes)
         chmod(folder.path, 0o755)
         #expect(try folder.files == ["iommu-trace.db", "log.txt", "other.txt"])
+    }
+
+    @Test(.enabled(if: Unprivileged.launcher != nil, "needs a user whom permissions stop"))
+    func unreadableFile() throws {
+        try makeDatabase()
+        chmod(folder["iommu-trace.db"], 0o000)
+        chmod(folder.path, 0o755)
+        let launcher = try #require(Unprivileged.launcher)
+        for arguments in [["report", "savings"], ["replay"], ["info"]] {
+            let result = try Tool.run(arguments, directory: folder, launcher: launcher)
+            #expect(result.exitCode == 4)
+            #expect(
+                result.errors.hasPrefix("iommu-trace: iommu-trace.db: may not be read by this user; change its"),
+                "\(result.errors)")
+        }
+        chmod(folder["iommu-trace.db"], 0o644)
+    }
+
+    @Test func folderAsDatabase() throws {
+        try FileManager.default.createDirectory(atPath: folder["sub"], withIntermediateDirectories: false)
+        for arguments in [["report", "savings"], ["replay"], ["import", "log.txt"]] {
+            let result = try Tool.run(arguments + ["--db", "sub"], directory: folder)
+            #expect(result.exitCode == 4)
+            #expect(result.errors == "iommu-trace: sub: is a folder; name a file in it with --db\n")
+        }
+    }
+
+    /// The end of the file is gone: what to do is said.
+    @Test func truncatedDatabase() throws {
+        try makeDatabase()
+        let bytes = try folder.read("iommu-trace.db")
+        try folder.write(Data(bytes.prefix(bytes.count / 2)), to: "half.db")
+        for arguments in [["replay"], ["sql", "SELECT count(*) FROM operation, layer"], ["import", "other.txt"]] {
+            let result = try Tool.run(arguments + ["--db", "half.db"], directory: folder)
+            #expect(result.exitCode == 4)
+            #expect(result.errors.hasPrefix("iommu-trace: half.db: the database is damaged ("), "\(result.errors)")
+            #expect(result.errors.hasSuffix("sqlite3 half.db .recover\n"))
+        }
     }
 
     // MARK: - A full disk

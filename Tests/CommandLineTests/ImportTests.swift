@@ -103,6 +103,25 @@ import Testing
         #expect(try DatabaseContents(folder).traces == ["log", "log-2"])
     }
 
+    /// A name that somebody chose is kept to, or the log is refused; the same log again is no other.
+    @Test func chosenNameThatIsTaken() throws {
+        for seed in 1...2 { try folder.write(FtraceLog(calls: 5, seed: UInt64(seed)).text, to: "\(seed).txt") }
+        #expect(try run("import", "1.txt", "--name", "host").exitCode == 0)
+        let bytes = try folder.read("iommu-trace.db")
+        let taken = try run("import", "2.txt", "--name", "host")
+        #expect(taken.exitCode == 4)
+        #expect(
+            taken.errors
+                == "iommu-trace: 2.txt: another log, 1.txt, is called 'host' already; nothing was imported: give another --name, "
+                + "or forget that one first\n")
+        #expect(try folder.read("iommu-trace.db") == bytes)
+        let again = try run("import", "1.txt", "--name", "host")
+        #expect(again.exitCode == 0)
+        #expect(again.errors.contains("is in the database already, as trace host"))
+        #expect(try run("import", "2.txt", "--name", "host-2").exitCode == 0)
+        #expect(try DatabaseContents(folder).traces == ["host", "host-2"])
+    }
+
     /// The bytes count, not the file's name or how it is packed.
     @Test(arguments: ["nvme.txt", "again.txt.gz", "-"])
     func sameLogTwice(second: String) throws {

@@ -69,7 +69,23 @@ import Testing
         Mistake("import --frob log.txt", "Unknown option '--frob'", "iommu-trace import --help"),
         Mistake("replay --frob", "Unknown option '--frob'", "iommu-trace replay --help"),
         Mistake("report savings --frob", "Unknown option '--frob'", "iommu-trace report --help"),
-        Mistake("reprot savings", "Unexpected argument 'savings'"),
+        Mistake("reprot savings", "'reprot' is neither a command nor a file; did you mean: iommu-trace report savings"),
+        Mistake("reprot", "did you mean: iommu-trace report"),
+        Mistake("impor log.txt.gz", "did you mean: iommu-trace import log.txt.gz"),
+        Mistake("log.txt --db x", "keeps nothing, so --db means nothing to it", "iommu-trace import log.txt --db x"),
+        Mistake("log.txt --db=x", "keeps nothing, so --db means nothing to it", "iommu-trace import log.txt --db x"),
+        Mistake("--db x log.txt", "keeps nothing, so --db means nothing to it"),
+        Mistake("show log.txt --db x", "keeps nothing, so --db means nothing to it"),
+        Mistake("--db x report savings", "options stand behind the command: iommu-trace report"),
+        Mistake("import log.txt --name ''", "a trace needs a name; leave --name out"),
+        Mistake("compare log other --policy sync", "--policy is for the replays of two logs"),
+        Mistake("compare log other --hz 100", "--hz is for the replays of two logs"),
+        Mistake("compare log other --windows none", "--windows is for the replays of two logs"),
+        Mistake("compare log other --hardware vtd-6.1", "--hardware is for the replays of two logs"),
+        Mistake("compare log other --since 1", "--since is for the replays of two logs"),
+        Mistake("compare log log.txt", "log is a trace and log.txt is a log; give two of a kind: iommu-trace import log.txt"),
+        Mistake("compare log.txt log", "log is a trace and log.txt is a log"),
+        Mistake("forget log --replay sync", "trace log holds no replay at all: iommu-trace replay --trace log"),
         Mistake("import", "Missing expected argument '<log> ...'", "iommu-trace import --help"),
         Mistake("sql", "Missing expected argument '<query>'", "iommu-trace sql --help"),
         Mistake("forget", "Missing expected argument '<trace>'"),
@@ -107,7 +123,7 @@ import Testing
         Mistake(
             "sweep --policies queue=4096..64,1ms", "has a range that ends before it begins: write 64..4096",
             "NAME=A..B/N", "queue=N,T"),
-        Mistake("sweep --policies queue=64..4096", "grid 'queue=64..4096' is no policy"),
+        Mistake("sweep --policies queue=64..4096", "grid 'queue=64..4096' needs N,T, such as queue=256,10ms"),
         Mistake(
             "sweep --policies queue=2..4096/30,1ms..1s/30", "has 870 points, the limit is 400: narrow a range",
             "queue=64..4096/4,1ms..100ms/4"),
@@ -142,7 +158,7 @@ import Testing
         Mistake("report costs --cost", "Missing value for '--cost"),
         Mistake("report costs --by cpu", "cannot be told apart by 'cpu', only by: trace, domain, device, task"),
         Mistake("calibrate nosuch", "no trace is called 'nosuch'; there are: log, other"),
-        Mistake("calibrate log --built-in", "--built-in needs no trace; leave 'log' away"),
+        Mistake("calibrate log --built-in", "--built-in needs no trace; leave 'log' out"),
         Mistake("report windows --by hazard", "cannot be told apart by 'hazard', only by: trace, domain, device, task"),
     ]
 
@@ -158,7 +174,19 @@ import Testing
         #expect(try folder.files == ["iommu-trace.db", "log.txt"])
     }
 
-    @Test(arguments: ["nosuch", "", "queue=", "sync=1", "batch", "Queue", "per-page,sync"])
+    /// What is nearly right is said in one line.
+    @Test(arguments: [
+        ("queue=256", "needs N,T, such as queue=256,10ms"), ("queue=256,10ms,", "needs N,T, such as queue=256,10ms"),
+        ("QUEUE", "is written in small letters: queue"), ("batch", "needs N, such as batch=64"),
+        ("sync=1", "takes nothing behind its name: sync"), ("batch=0", "needs a number from 1 to"),
+    ]) func policyOfWrongShape(name: String, words: String) throws {
+        let result = try run(["replay", "--policy", name])
+        #expect(result.exitCode == 2)
+        #expect(result.errors.hasPrefix("iommu-trace: policy '\(name)' \(words)"), "\(result.errors)")
+        #expect(result.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test(arguments: ["nosuch", "", "per_page", "per-page,sync"])
     func unknownPolicy(name: String) throws {
         let result = try run(["replay", "--policy", name])
         #expect(result.exitCode == 2)

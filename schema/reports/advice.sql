@@ -1,5 +1,6 @@
 -- Which flush schedule would save more than the kernel's default, and at what exposure?
 -- by: trace, domain
+-- needs: sweep
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'; :sweep the number of a sweep, NULL for all.
 -- tables leave out: unmap_calls, default_policy, default_flushes, default_saved, default_page_seconds, better_policy, better_flushes, better_page_seconds, next_policy, next_flushes, next_page_seconds, last_policy, last_flushes, last_page_seconds, uncertain, grid, options
 -- Reads what `iommu-trace sweep` found. default_ is the kernel's queue=256,10ms, for domains that are all unmanaged vfio; better_ the schedule of the front with the fewest

@@ -1,5 +1,6 @@
 -- How long do flushes and page-table work take in the log itself, as far as its stamps bound them?
 -- by: trace
+-- without rows: no log holds a flush together with what follows from it, so nothing bounds a time (docs/recording.md)
 -- Parameters: :trace a trace's name, NULL for all.
 -- No event marks a completion. From a flush to its last layer is less than the flush takes, from a flush to the next thing that the
 -- same task does on the same CPU is more: least so where that is another unmap, for then little else happens meanwhile. A call's entry

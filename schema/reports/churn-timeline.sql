@@ -1,5 +1,6 @@
 -- How much was mapped and unmapped, and how much stayed mapped, in the course of time?
 -- by: trace, domain, device, task
+-- needs: whole replay
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- Reads summaries that a replay keeps: 128 equal steps. What is live is as of the end of the step, and counts for who mapped it.
 WITH RECURSIVE

@@ -1,5 +1,6 @@
 -- How much is mapped and unmapped, how soon are addresses and pages used again, and how much is mapped at a time?
 -- by: trace, domain, device, task
+-- needs: whole replay
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- Reads summaries that a replay keeps. A reuse is a map call whose first page had been unmapped before: its IOVA in the same domain
 -- (iova), its memory in any (page). How far back: time, and map and unmap calls of the whole log. What is live counts for who mapped it.

@@ -1,5 +1,6 @@
 -- Where does what was told of a recording contradict its events, or itself?
 -- by: trace
+-- nothing found: no contradiction: what was told of the recordings agrees with their events
 -- Parameters: :trace a trace's name, NULL for all.
 SELECT
     trace.name AS trace,

@@ -1,5 +1,6 @@
 -- How much time would each policy spend on unmapping and flushing, and how much does it save against a sync for each unmap?
 -- by: trace, domain, device, task
+-- needs: replay
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task' (whose a flush
 -- is then: design §4 32); :cost a cost file as JSON, which stands before the built-in constants (table cost), NULL for none.
 -- Modelled: counts of the replays' summaries (view what_takes_time) times constants, as an interval. saved is against sync in the

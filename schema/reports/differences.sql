@@ -1,5 +1,7 @@
 -- Where does the model predict other flushes or commands than the log recorded?
 -- by: trace
+-- needs: validation
+-- nothing found: no difference: all that was predicted was recorded, and the other way round, or is explained
 -- Parameters: :trace a trace's name, NULL for all.
 -- Reads what `iommu-trace validate` kept: the first differences of each domain and quantity.
 SELECT

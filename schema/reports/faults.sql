@@ -1,5 +1,6 @@
 -- What did each fault hit: which unmap and which map of its address came last, and could a flush queue have hidden it?
 -- by: fault
+-- nothing found: no fault: the log records none, neither as an event nor in the kernel log
 -- tables leave out: faults, fault_task, unmap_iova, unmap_size, map_size, flushed_ns, meaning, hidden_because, unmapped_ns_ago, mapped_ns_ago, unmap_task, map_task
 -- note: hidden: with a flush queue of 256 entries and 10 ms (queue=256,10ms) the access might have gone through unnoticed.
 -- Parameters: :trace a trace's name, NULL for all.

@@ -1,5 +1,7 @@
 -- What was used again while a device could still reach it, and where does the log say so?
 -- by: trace, domain, device, task, hazard
+-- needs: replay
+-- nothing found: no hazard: no replay saw anything used again while a device could still reach it
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'hazard' (each one by
 -- itself). Told apart by whose window it was. Sums name their first hazard, and the shortest age of all.
 WITH

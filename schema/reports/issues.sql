@@ -1,5 +1,6 @@
 -- What in the logs could not be taken as it stands, and where are events missing?
 -- by: trace
+-- nothing found: no issue: everything in the logs could be taken as it stands
 -- Parameters: :trace a trace's name, NULL for all.
 -- count is the number of all issues of that reason, of which at most 10,000 are kept as rows.
 SELECT

@@ -1,5 +1,6 @@
 -- How long did the log's own flushes take to come, and how far from that is what each policy predicts?
 -- by: trace, domain, device, task
+-- needs: replay
 -- under: contradictions
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- Reads the replays' summaries only. The log's own flushes are those of the policy recorded: in a strict domain from the unmap to

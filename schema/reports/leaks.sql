@@ -1,5 +1,7 @@
 -- What was mapped and never unmapped by the end of the log, by whom, and does it grow?
 -- by: trace, domain, device, task, mapping
+-- needs: whole replay
+-- nothing found: no leak: nothing that the log maps was still mapped at its end, or when its domain was freed
 -- tables leave out: oldest_iova, oldest_bytes, largest_iova, meaning
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mapping' (the 100 largest
 -- map calls of a trace).

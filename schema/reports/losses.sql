@@ -1,5 +1,6 @@
 -- What is known to be missing from the logs, and what of it do they not announce?
 -- by: trace
+-- nothing found: no loss: no log announces lost events, and none are known to be missing
 -- Parameters: :trace a trace's name, NULL for all.
 -- silent: events that the log announces nowhere; NULL where that cannot be told. Overruns of the buffer are those that the header or
 -- the announcements tell of, as far as these go: the rows are not to be added up. 'no …': events that must have been there, because others

@@ -1,5 +1,6 @@
 -- What is known of the recordings beside their events, and who says so?
 -- by: trace
+-- nothing found: no metadata: the logs came with nothing beside their events (import --metadata)
 -- Parameters: :trace a trace's name, NULL for all.
 SELECT
     trace.name AS trace,

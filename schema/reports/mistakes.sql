@@ -1,5 +1,7 @@
 -- What did the callers of the IOMMU API do wrong, how often, and what did it collide with?
 -- by: trace, domain, device, task, mistake
+-- needs: whole replay
+-- nothing found: no mistake of a caller was found
 -- tables leave out: is_mistake
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mistake' (each one by
 -- itself, the first 1000 of a kind).

@@ -1,5 +1,6 @@
 -- Which page sizes did mappings get, and what kept them from larger ones?
 -- by: trace, domain, device, task
+-- needs: whole replay
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- Reads summaries that a replay keeps, one for each choice of --page-sizes. capped_by is what iommu_pgsize found at the begin of a
 -- run of equal pages: alignment of the IOVA (iova) or of the physical address (paddr), bytes left (length), or no larger size

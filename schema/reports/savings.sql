@@ -1,5 +1,6 @@
 -- How many flushes does each policy cost, and how many does it save against a sync for each unmap?
 -- by: trace, domain, device, task
+-- needs: replay
 -- under: contradictions
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- The iotlb columns are those of a simulated cache (replay --iotlb) and rest on the assumption that accesses names: what devices

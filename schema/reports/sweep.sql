@@ -1,5 +1,6 @@
 -- Which flush schedules save the most flushes for the exposure that they cost?
 -- by: trace, domain
+-- needs: sweep
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'; :sweep the number of a sweep, NULL for all.
 -- tables leave out: unmap_calls, flushes_pending, saved_flushes, flushes_per_second, exposure_page_seconds, censored_page_seconds, windows, censored, uncertain, hazards_access, hazards_iova_reuse, hazards_page_reuse, deferred_reuse, hardware, waits, in_grid, kernel_default, family, calls, wait_ns, attached, grid, options
 -- Reads what `iommu-trace sweep` found, from the most flushes to the fewest. front is * where no schedule of the grid and no default

@@ -1,5 +1,6 @@
 -- How many pages were stale, and how many flushes happened, in the course of time?
 -- by: trace, domain, device, task
+-- needs: replay
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- Reads the replays' summaries only: 128 equal steps, stale_pages their average within the step.
 WITH RECURSIVE

@@ -1,9 +1,9 @@
 -- What would a simulated IOTLB have kept and lost under each policy, and how long were its entries stale?
 -- by: trace, domain
+-- needs: iotlb
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'.
 -- Reads the replays' summaries only, of those with --iotlb (design §4 22). What fills the cache is an assumption, named in accesses.
 -- It bounds nothing: the bound is in report windows.
--- without rows: no replay simulated an IOTLB yet: iommu-trace replay --hardware vtd-6.12 --iotlb 64x8
 -- note: deferred_reuse: pages mapped at addresses that an allocator that defers would have withheld; hits and stale hits there come of a strict log's addresses
 -- note: modelled: a simulation that rests on what accesses names; no vendor's cache
 WITH counted AS (

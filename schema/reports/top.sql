@@ -1,5 +1,7 @@
 -- Which stale windows were the longest, what left them and what closed them?
 -- by: trace, domain, device, task
+-- needs: replay
+-- nothing found: no stale window: no policy that was replayed left one
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- The ten longest of each policy and trace, domain, device or task, out of those that the replay kept (--windows).
 WITH ranked AS (

@@ -1,5 +1,6 @@
 -- Does the model predict the flushes and commands that the log recorded?
 -- by: domain, trace
+-- needs: validation
 -- Parameters: :trace a trace's name, NULL for all; :by 'domain' (the default) or 'trace'.
 -- Reads what `iommu-trace validate` found. recorded = matched + explained + missing, predicted = matched + extra. Predictions are
 -- modelled; explained ones are recorded, but what caused them the log does not show.

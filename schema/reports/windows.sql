@@ -1,5 +1,6 @@
 -- How long could devices still reach what was unmapped, how much of it, and what was used again meanwhile?
 -- by: trace, domain, device, task
+-- needs: replay
 -- under: contradictions
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- Reads the replays' summaries only. Lengths are those of closed windows; what is open at the end of the log is in censored, for how

@@ -2,21 +2,37 @@
 public struct CostConstant: Hashable, Sendable, Codable {
     /// The constants that there are. The raw value is the word in a cost file.
     public enum Name: String, CaseIterable, Sendable, Codable {
+        /// Page-table work of a map of one entry.
         case mapBase = "map_base"
+        /// Each entry more of a map.
         case mapEntry = "map_pte"
+        /// Page-table work of an unmap of one entry.
         case unmapBase = "unmap_base"
+        /// Each entry more of an unmap.
         case unmapEntry = "unmap_pte"
+        /// `alloc_iova_fast` out of its caches.
         case iovaAlloc = "iova_alloc"
+        /// `free_iova_fast` into its caches.
         case iovaFree = "iova_free"
+        /// `queue_iova`.
         case queueEntry = "queue_entry"
+        /// A sync where no hardware profile says more: first command and wait.
         case sync
+        /// A submission under a vtd profile: first command and wait.
         case syncVTd = "sync.vtd"
+        /// A submission under an amd profile: first command and wait.
         case syncAMD = "sync.amd"
+        /// A submission under an smmuv3 profile: first command and wait.
         case syncSMMUv3 = "sync.smmuv3"
+        /// Each command of a submission after the first.
         case command
+        /// A flush of a whole domain: command and wait.
         case flushAll = "flush_all"
+        /// A device TLB's invalidation, beside the IOTLB's.
         case deviceTLB = "device_tlb"
+        /// A device's access that misses the IOTLB.
         case iotlbMiss = "iotlb_miss"
+        /// A device's access that hits the IOTLB.
         case iotlbHit = "iotlb_hit"
 
         /// What takes so long.
