@@ -13,6 +13,11 @@ public struct Markup: Sendable {
     /// Text, in which nothing is a command to a reader's browser or eye (``Swift/String/visible(atMost:)``).
     public static func text(_ text: String) -> Markup { Markup(source: escaped(text.visible())) }
 
+    /// Text of this program, in which names of a log may stand: longer than a name.
+    static func prose(_ text: String) -> Markup {
+        Markup(source: escaped(text.visible(atMost: 4 * String.longestShown)))
+    }
+
     /// An element with what it holds.
     public static func element(_ name: StaticString, _ attributes: [Attribute] = [], _ content: Markup = .empty)
         -> Markup
@@ -34,8 +39,10 @@ public struct Markup: Sendable {
         element(name, attributes, try content())
     }
 
-    /// A style sheet, a literal of this program.
-    static func style(_ sheet: StaticString) -> Markup { Markup(source: "<style>\(sheet)</style>") }
+    /// Style sheets, literals of this program.
+    static func style(_ sheets: StaticString...) -> Markup {
+        Markup(source: "<style>\(sheets.map { "\($0)" }.joined())</style>")
+    }
 
     /// The line before an HTML document's first element.
     static let doctype = Markup(source: "<!DOCTYPE html>\n")

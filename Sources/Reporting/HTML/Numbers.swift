@@ -60,6 +60,15 @@ enum Number {
         }
     }
 
+    /// A length of time to the microsecond, as reports have it.
+    static func exactTime(_ nanoseconds: Int64) -> String {
+        let isLong = nanoseconds.magnitude >= 1_000_000_000
+        return isLong ? fixed(Double(nanoseconds) / 1e9, 3) + " s" : fixed(Double(nanoseconds) / 1e6, 3) + " ms"
+    }
+
+    /// A number as it is, without zeros at its end.
+    static func plain(_ value: Double) -> String { trimmed(fixed(value, 6)) }
+
     /// A share of a hundred, never rounded up to all or down to nothing.
     static func percent(_ value: Double) -> String {
         guard value != 0, value != 100 else { return fixed(value, 0) + " %" }

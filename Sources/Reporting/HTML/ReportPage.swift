@@ -17,23 +17,25 @@ public enum ReportPage {
     }
 
     private static func page(_ database: Database, _ data: PageData, _ program: String) throws -> Markup {
-        let answer = PageAnswer(data)
+        let faults = try PageFaults(database, data)
+        let answer = PageAnswer(data, faults)
         let policies = PolicySections(data: data, answer: answer)
-        let details = DetailSections(database: database, data: data, answer: answer)
+        let details = DetailSections(database: database, data: data, answer: answer, faults: faults)
         let health = HealthSections(database: database, data: data, program: program)
         var sections: [PageSection] = []
         if (data.policies.first?.calls ?? 0) > 0 {
             sections += [policies.flushes(), policies.exposure()]
             if let figure = try PageChoice(database, data).figure() { sections.append(choice(figure)) }
         }
-        if let places = try details.places() { sections.append(places) }
+        // A log with faults is read for these.
+        if let places = try details.places() { sections.insert(places, at: faults.count > 0 ? 0 : sections.count) }
         sections += [try details.domains(), try health.health(), try health.evidence()]
         return .doctype
             + .element("html", [Attribute("lang", "en")]) {
                 head(data)
                 Markup.element("body") {
                     Markup.element("a", [.class("skip"), .link(to: Anchor("main"))], text: "Skip to the figures")
-                    header(data, answer)
+                    header(data, answer, faults)
                     contents(sections)
                     Markup.element("main", [.id(Anchor("main")), Attribute("tabindex", "-1")]) {
                         for section in sections { section.markup() }
@@ -71,31 +73,46 @@ public enum ReportPage {
         }
     }
 
-    private static func header(_ data: PageData, _ answer: PageAnswer) -> Markup {
-        .element("header") {
+    private static func header(_ data: PageData, _ answer: PageAnswer, _ faults: PageFaults) -> Markup {
+        let what = faults.count > 0 ? "Faults, TLB flushes and stale windows" : "TLB flushes and stale windows"
+        return .element("header") {
             Markup.element("p", [.class("name")], text: "iommu-trace")
-            Markup.element("h1", text: "TLB flushes and stale windows of \(data.trace.name.visible(atMost: 120))")
-            Markup.element("p", [.class("answer")], text: answer.sentence)
-            if let evidence = answer.evidence {
-                Markup.element("p", [.class("basis")]) {
-                    PageTable.grade(evidence)
-                    " is the weakest evidence in this sentence; "
-                    Markup.element("a", [.link(to: Anchor("evidence"))], text: "what that means")
-                    "."
+            Markup.element("h1", text: "\(what) of \(data.trace.name.visible(atMost: 120))")
+            for (index, statement) in answer.statements.enumerated() {
+                Markup.element("p", [.class(index == 0 ? "answer" : "further")]) {
+                    for (index, sentence) in statement.sentences.enumerated() {
+                        Markup.prose(index == 0 ? sentence : " " + sentence)
+                    }
                 }
+                basis(statement)
             }
-            facts(data)
+            facts(data, faults)
         }
     }
 
-    private static func facts(_ data: PageData) -> Markup {
+    private static func basis(_ statement: PageAnswer.Statement) -> Markup {
+        guard let evidence = statement.evidence else { return .empty }
+        return .element("p", [.class("basis")]) {
+            PageTable.grade(evidence)
+            " is the weakest evidence in this sentence; "
+            Markup.element("a", [.link(to: Anchor("evidence"))], text: "what that means")
+            "."
+        }
+    }
+
+    private static func facts(_ data: PageData, _ faults: PageFaults) -> Markup {
         let log = data.log
         let length = (log.whole("last_ns") ?? 0).subtractingSaturated(log.whole("first_ns") ?? 0)
         var facts = [
-            ("Length of the log", Number.time(Double(length))), ("Events", Number.whole(log.whole("events") ?? 0)),
+            ("Length of the log", data.hasTimes ? Number.time(Double(length)) : "no times"),
+            ("Events", Number.whole(log.whole("events") ?? 0)),
         ]
+        if faults.count > 0 { facts.append(("Faults", Number.whole(faults.count))) }
         if let first = data.policies.first {
             facts.append(("Unmap calls", Number.whole(first.calls)))
+            if first.counts.detachedCalls > 0 {
+                facts.append(("Of them with no device attached", Number.whole(first.counts.detachedCalls)))
+            }
             if let pages = first.savings.whole("pages_unmapped") {
                 facts.append(("Pages unmapped, 4 KiB", Number.whole(pages)))
             }

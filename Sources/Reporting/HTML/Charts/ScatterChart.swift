@@ -30,13 +30,20 @@ struct ScatterChart: Chart {
         markup += plot.horizontalAxis(
             horizontal, ticks: isWide ? 8 : 5, label: Number.tick, title: horizontalAxis)
         markup += front(horizontal, vertical)
-        for point in points {
+        for point in drawn() {
             markup += sign(
                 horizontal(point.x), vertical(point.y), isFront: point.isFront, isDefault: point.isDefault,
                 title: point.title)
         }
         markup += labels(plot, horizontal, vertical)
         return Drawing(height: plot.bottom + 40, content: markup)
+    }
+
+    /// The points in the order in which they are drawn: the front over what is not on it, of each a kernel's own settings over
+    /// others.
+    func drawn() -> [Point] {
+        func rank(_ point: Point) -> Int { (point.isFront ? 2 : 0) + (point.isDefault ? 1 : 0) }
+        return (0...3).flatMap { wanted in points.filter { rank($0) == wanted } }
     }
 
     /// Kernel defaults are squares, others circles; what is bettered is hollow.
@@ -61,21 +68,16 @@ struct ScatterChart: Chart {
         return Ink.path(path, "front-line")
     }
 
-    /// Names beside the points: each at the first of some places that is free.
+    /// Names beside the points: each at the first of some places that is free. One that is not beside its point has a line to it.
     private func labels(_ plot: Plot, _ horizontal: Scale, _ vertical: Scale) -> Markup {
-        var markup = Markup.empty
+        var (lines, names) = (Markup.empty, Markup.empty)
         var taken = points.map { Box(horizontal($0.x) - 5, vertical($0.y) - 5, 10, 10) }
-        // What a kernel does, and the front, are named first.
-        let order = points.indices.sorted {
-            (points[$0].isDefault ? 0 : 1, points[$0].isFront ? 0 : 1, $0)
-                < (points[$1].isDefault ? 0 : 1, points[$1].isFront ? 0 : 1, $1)
-        }
-        for index in order {
-            guard let label = points[index].label else { continue }
-            let (x, y) = (horizontal(points[index].x), vertical(points[index].y))
-            let width = Ink.width(label, isBold: points[index].isDefault)
-            // Left and right of the point, and above and below it, nearer ones first.
-            let places = [0.0, -16, 16, -30, 30, -44, 44].flatMap { lift in
+        for label in merged() {
+            let (x, y) = (horizontal(label.x), vertical(label.y))
+            let width = Ink.width(label.text, isBold: label.isDefault)
+            // Left and right of the point, and above and below it, nearer ones first. What a kernel does is named wherever it is.
+            let lifts: ArraySlice<Double> = Self.lifts.prefix(label.isDefault ? Self.lifts.count : 7)
+            let places: [Box] = lifts.flatMap { lift in
                 [Box(x + 9, y - 7 + lift, width, 14), Box(x - 9 - width, y - 7 + lift, width, 14)]
             }
             guard
@@ -85,9 +87,65 @@ struct ScatterChart: Chart {
                 })
             else { continue }
             taken.append(place)
-            markup += Ink.text(label, place.x, place.y + 11, .start, points[index].isDefault ? "halo name" : "halo")
+            let middle = place.y + 7
+            if abs(middle - y) > Self.mostLift {
+                lines += Ink.line(x, y, place.x > x ? place.x - 2 : place.x + width + 2, middle, "leader")
+            }
+            names += Ink.text(label.text, place.x, place.y + 11, .start, label.isDefault ? "halo name" : "halo")
         }
-        return markup
+        return lines + names
+    }
+
+    /// How far below its point a name may stand, in the order in which places are tried.
+    private static let lifts: [Double] =
+        [0]
+        + (1...16).flatMap { (step: Int) -> [Double] in
+            let lift = Double(14 * step + 2)
+            return [-lift, lift]
+        }
+
+    /// How far above or below its point a name may be without a line to it.
+    private static let mostLift = 16.0
+
+    /// A name of one point or of several at the same place.
+    struct Label: Equatable {
+        var (x, y): (Double, Double)
+        var text: String
+        var isDefault: Bool
+
+        static func == (left: Label, right: Label) -> Bool {
+            left.x == right.x && left.y == right.y && left.text == right.text && left.isDefault == right.isDefault
+        }
+    }
+
+    /// The names in the order in which they get their places: what a kernel does, then the front. Points at one place share
+    /// one name; what a kernel does is in it.
+    func merged() -> [Label] {
+        func rank(_ index: Int) -> (Int, Int, Int) {
+            (points[index].isDefault ? 0 : 1, points[index].isFront ? 0 : 1, index)
+        }
+        var labels: [Label] = []
+        var places: [[Double]: (label: Int, others: Int)] = [:]
+        for index in points.indices.sorted(by: { rank($0) < rank($1) }) {
+            let point = points[index]
+            let place = [point.x, point.y]
+            if let known = places[place] {
+                if point.isDefault, let text = point.label {
+                    labels[known.label].text += ", " + text
+                } else {
+                    places[place]?.others += 1
+                }
+            } else if let text = point.label {
+                places[place] = (labels.count, 0)
+                labels.append(Label(x: point.x, y: point.y, text: text, isDefault: point.isDefault))
+            }
+        }
+        return labels.map { label in
+            let others = places[[label.x, label.y]]?.others ?? 0
+            return others == 0
+                ? label
+                : Label(x: label.x, y: label.y, text: label.text + " and \(others) more", isDefault: label.isDefault)
+        }
     }
 }
 

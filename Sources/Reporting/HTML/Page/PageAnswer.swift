@@ -1,43 +1,51 @@
-/// The page's first sentence: what deferring would have saved, or did save, and what it exposed.
+/// The page's first sentences: the log's faults, if it has any, and what deferring would have saved, or did save, and exposed.
 struct PageAnswer {
-    /// In a sentence.
-    let sentence: String
-    /// The weakest evidence that it rests on; `nil` where there is no number.
-    let evidence: String?
-    /// The policy that it speaks of.
-    let policy: PageData.Policy?
-
-    /// What the data say, by what the recorded domains did.
-    init(_ data: PageData) {
-        guard let first = data.policies.first else {
-            self.init(
-                "This log was not replayed yet, so there is nothing to compare: run iommu-trace replay --trace "
-                    + "\(data.trace.name.visible(atMost: 60)), then make this page again.")
-            return
-        }
-        guard first.calls > 0 else {
-            self.init("The log holds no unmap call, so no policy flushes anything and nothing becomes stale.")
-            return
-        }
-        let mode = first.savings.string("mode")
-        let recorded = data.policies.first { $0.name == "recorded" && $0.flushes != nil }
-        if mode == "deferred", let recorded {
-            self = .deferred(recorded, data)
-        } else if let policy = Self.deferring(data.policies) {
-            self = .deferring(policy, mode, data)
-        } else if let recorded {
-            self.init(
-                "The recorded kernel made \(Self.flushes(recorded)); no policy that defers flushes was replayed "
-                    + "to compare that with (iommu-trace replay --policy fast).", recorded.evidence, recorded)
-        } else {
-            self.init(
-                "Without deferring, \(Self.calls(first.calls)) cost at least as many TLB flushes; no policy that "
-                    + "defers them was replayed (iommu-trace replay --policy fast).", first.evidence, first)
-        }
+    /// What is said, and how it is known.
+    struct Statement {
+        /// One after the other.
+        let sentences: [String]
+        /// The weakest evidence that they rest on; `nil` where there is no number.
+        let evidence: String?
     }
 
-    private init(_ sentence: String, _ evidence: String? = nil, _ policy: PageData.Policy? = nil) {
-        (self.sentence, self.evidence, self.policy) = (sentence, evidence, policy)
+    /// In order of their weight: the first one is the headline.
+    let statements: [Statement]
+    /// The policy that they speak of.
+    let policy: PageData.Policy?
+
+    /// What the data say: the faults, whatever was replayed, then the flushes, by what the recorded domains did.
+    init(_ data: PageData, _ faults: PageFaults) {
+        let (cost, policy) = Self.cost(data, besides: faults.count > 0)
+        statements = [faults.statement, cost].compactMap { $0 }
+        self.policy = policy
+    }
+
+    private static func cost(_ data: PageData, besides hasFaults: Bool) -> (Statement, PageData.Policy?) {
+        guard let first = data.policies.first else {
+            let what = hasFaults ? "what each policy costs and exposes is not known" : "there is nothing to compare"
+            let command = "iommu-trace replay --trace \(data.trace.name.visible(atMost: 60))"
+            return (
+                Statement(
+                    sentences: [
+                        "This log was not replayed yet, so \(what): run \(command), then make this page again."
+                    ], evidence: nil), nil
+            )
+        }
+        guard first.calls > 0 else {
+            return (
+                Statement(
+                    sentences: [
+                        "The log holds no unmap call, so no policy flushes anything and nothing becomes stale."
+                    ],
+                    evidence: nil), nil
+            )
+        }
+        let recorded = data.policies.first { $0.name == "recorded" && $0.flushes != nil }
+        let mode = first.savings.string("mode")
+        let policy = mode == "deferred" ? recorded ?? deferring(data.policies) : deferring(data.policies) ?? recorded
+        var sentences = first.attachedCalls > 0 ? compare(policy, mode, data, first.attachedCalls) : []
+        if let sentence = detached(first) { sentences.append(sentence) }
+        return (Statement(sentences: sentences, evidence: (policy ?? first).evidence), policy ?? first)
     }
 
     /// The policy that stands for deferring: what the domain's owner would do, else the nearest to it.
@@ -49,65 +57,115 @@ struct PageAnswer {
             ?? counted.first { $0.name == "vfio" } ?? counted.first
     }
 
-    /// The kernel deferred already.
-    private static func deferred(_ policy: PageData.Policy, _ data: PageData) -> PageAnswer {
-        let saved = policy.calls - (policy.flushes ?? 0)
-        let isGuest = data.unmappingKinds == ["unmanaged"]
-        let who = isGuest ? "The recorded owner of the domains (VFIO or its like)" : "The recorded kernel"
-        let cost =
-            saved > 0
-            ? "saved \(whole(saved)) of \(whole(policy.calls)) TLB flushes (\(percent(policy)))"
-            : "saved no TLB flush (\(whole(policy.flushes ?? 0)) for \(calls(policy.calls)))"
-        return PageAnswer(
-            "\(who) deferred its flushes already: against one for each unmap call that \(cost) and "
-                + "\(exposure(policy, "left")).", policy.evidence, policy)
-    }
-
-    /// The kernel did not, or does not say.
-    private static func deferring(_ policy: PageData.Policy, _ mode: String, _ data: PageData) -> PageAnswer {
-        let saved = policy.calls - (policy.flushes ?? 0)
-        let subject = "Deferring flushes \(words(policy))"
-        let cost =
-            saved > 0
-            ? "saved \(whole(saved)) of \(whole(policy.calls)) TLB flushes (\(percent(policy)))"
-            : "saved none of \(whole(policy.calls)) TLB flushes"
-        let lead =
-            switch mode {
-            case "mixed": "Some recorded domains deferred their flushes and some did not. "
-            case "strict": ""
-            default: "What the recorded kernel did with its flushes, the log does not show. "
-            }
-        return PageAnswer(
-            "\(lead)\(subject) would have \(cost), and \(exposure(policy, "left")).", policy.evidence, policy)
+    private static func compare(_ policy: PageData.Policy?, _ mode: String, _ data: PageData, _ count: Int64)
+        -> [String]
+    {
+        guard let policy else {
+            return [
+                "Without deferring, \(calls(count)) cost at least as many TLB flushes; no policy "
+                    + "that defers them was replayed (iommu-trace replay --policy fast)."
+            ]
+        }
+        let isRecorded = policy.name == "recorded"
+        if isRecorded, mode == "deferred" {
+            let isGuest = data.unmappingKinds == ["unmanaged"]
+            let who = isGuest ? "The owner (VFIO or its like)" : "The kernel"
+            let happened = Outcome(policy, data, hasHappened: true)
+            return ["\(who) already deferred: \(happened.savings); \(happened.exposure)."]
+        }
+        if isRecorded {
+            return [
+                "The kernel made \(Outcome.numbers(policy)); no policy that defers flushes was replayed to compare that "
+                    + "with (iommu-trace replay --policy fast)."
+            ]
+        }
+        let outcome = Outcome(policy, data, hasHappened: false)
+        let sentence = "Deferring \(words(policy)) would have \(outcome.savings); \(outcome.exposure)."
+        switch mode {
+        case "strict": return [sentence]
+        case "mixed": return ["Some domains already deferred their flushes, some did not.", sentence]
+        // The kernel's own flushes are not in the log.
+        case "deferred": return ["The kernel already deferred; how often it flushed, the log does not show.", sentence]
+        default: return ["What the kernel did with its flushes, the log does not show.", sentence]
+        }
     }
 
     private static func words(_ policy: PageData.Policy) -> String {
         switch policy.name {
         case "queue=256,10ms": "as the kernel’s flush queue does"
         case "vfio": "as VFIO does"
-        case _ where policy.name.contains("+"): "as the owner of each domain would (\(policy.name))"
-        default: "by \(policy.name)"
+        case _ where policy.name.contains("+"): "as the owner of each domain would (\(policy.name.visible(atMost: 80)))"
+        default: "by \(policy.name.visible(atMost: 80))"
         }
     }
 
-    private static func exposure(_ policy: PageData.Policy, _ verb: String) -> String {
-        guard let longest = policy.windows.whole("max_ns") else {
-            return policy.opensWindows
-                ? "\(verb) pages reachable beyond the end of the log" : "\(verb) no page reachable after its unmap"
-        }
-        let most = policy.windows.whole("p99_ns").map {
-            ", 99 % of the windows for no longer than \(Number.time(Double($0)))"
-        }
-        return "\(verb) unmapped pages reachable for up to \(Number.time(Double(longest)))\(most ?? "")"
+    /// Calls that cost the hardware nothing under any policy.
+    private static func detached(_ policy: PageData.Policy) -> String? {
+        let count = policy.counts.detachedCalls
+        guard count > 0 else { return nil }
+        return policy.attachedCalls > 0
+            ? "\(calls(count)) \(count == 1 ? "was" : "were") made with no device attached and cost none."
+            : "\(count == 1 ? "The unmap call was" : "All \(calls(count)) were") made with no device attached: under no policy does the hardware see a flush, and nothing stays reachable."
     }
 
-    private static func percent(_ policy: PageData.Policy) -> String {
-        Number.percent(100 * Double(policy.calls - (policy.flushes ?? 0)) / Double(max(policy.calls, 1)))
-    }
-
-    private static func whole(_ value: Int64) -> String { Number.whole(value) }
     private static func calls(_ value: Int64) -> String { Number.count(value, "unmap call") }
-    private static func flushes(_ policy: PageData.Policy) -> String {
-        "\(Number.count(policy.flushes ?? 0, "TLB flush", "TLB flushes")) for \(calls(policy.calls))"
+}
+
+/// What a policy that defers saves and exposes, in words.
+private struct Outcome {
+    let policy: PageData.Policy
+    let data: PageData
+    /// Whether it did so, or would have done.
+    let hasHappened: Bool
+    /// Fewer calls than these make no percentage.
+    private static let fewCalls = 20
+
+    init(_ policy: PageData.Policy, _ data: PageData, hasHappened: Bool) {
+        (self.policy, self.data, self.hasHappened) = (policy, data, hasHappened)
+    }
+
+    /// As it is said of flushes that happened, or behind 'would have'.
+    var savings: String {
+        let (saved, flushes) = (policy.saved ?? 0, policy.attachedFlushes ?? 0)
+        // Where most of its flushes are still to come, what it saved is not known.
+        guard saved > 0, flushes >= policy.counts.pending else {
+            return hasHappened ? Self.numbers(policy) : "made \(Self.numbers(policy))"
+        }
+        let share = policy.attachedCalls < Self.fewCalls ? "" : " (\(Number.percent(policy.savedPercent ?? 0)))"
+        let number = "\(Number.whole(saved)) of \(Number.whole(policy.attachedCalls)) TLB flushes"
+        return hasHappened ? "\(number) saved\(share)" : "saved \(number)\(share)"
+    }
+
+    /// What was counted, without a comparison.
+    static func numbers(_ policy: PageData.Policy) -> String {
+        let flushes = policy.attachedFlushes ?? 0
+        let pending = policy.counts.pending
+        return
+            "\(flushes == 0 ? "no TLB flush" : Number.count(flushes, "TLB flush", "TLB flushes")) for \(Number.count(policy.attachedCalls, "unmap call"))"
+            + (pending > 0 ? ", with \(Number.whole(pending)) still due when the log ends" : "")
+    }
+
+    var exposure: String {
+        let (stayed, were) = hasHappened ? ("stayed", "were still") : ("would have stayed", "would still have been")
+        guard policy.opensWindows else {
+            return hasHappened
+                ? "no unmapped page stayed reachable" : "no unmapped page would have stayed reachable"
+        }
+        guard data.hasTimes else {
+            return "for how long unmapped pages \(stayed) reachable, a log without times cannot tell"
+        }
+        let (closed, open) = (policy.windows.whole("max_ns"), policy.counts.longestOpen)
+        guard let closed else {
+            let longest = open.map { ", up to \(Number.time(Double($0))) after their unmap" } ?? ""
+            return "unmapped pages \(were) reachable when the log ends\(longest)"
+        }
+        let most = policy.windows.whole("p99_ns").map { Number.time(Double($0)) }
+        if let open, open > closed {
+            return
+                "unmapped pages \(stayed) reachable for up to \(Number.time(Double(open))) and beyond the end of the log"
+                + (most.map { ", 99 % of the windows that closed for no longer than \($0)" } ?? "")
+        }
+        return "unmapped pages \(stayed) reachable for up to \(Number.time(Double(closed)))"
+            + (most.map { ", 99 % of the windows for no longer than \($0)" } ?? "")
     }
 }

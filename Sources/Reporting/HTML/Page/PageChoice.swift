@@ -7,6 +7,8 @@ struct PageChoice {
         var flushes: Int64
         var saved: Double?
         var exposure: Double
+        /// Whether windows are open at the end, so that exposure is only a part of it.
+        var isMore: Bool
         var isFront: Bool
         var isDefault: Bool
         var evidence: String
@@ -21,10 +23,15 @@ struct PageChoice {
 
     let settings: [Setting]
     let isOfASweep: Bool
+    /// Unmap calls without a device: a sweep does not tell their flushes apart.
+    private let detachedCalls: Int64
+    private let hasTimes: Bool
 
     init(_ database: Database, _ data: PageData) throws {
-        let swept = try Self.swept(database, data.trace.id)
+        detachedCalls = data.policies.first?.counts.detachedCalls ?? 0
+        let swept = try Self.swept(database, data.trace.id, hasDetachedCalls: detachedCalls > 0)
         isOfASweep = !swept.isEmpty
+        hasTimes = data.hasTimes
         settings = isOfASweep ? swept : Self.replayed(data)
     }
 
@@ -33,8 +40,8 @@ struct PageChoice {
         for policy in data.distinct({ $0.flushes != nil && $0.exposure != nil }) {
             settings.append(
                 Setting(
-                    label: policy.label, flushes: policy.flushes ?? 0, saved: policy.savings.real("saved_percent"),
-                    exposure: (policy.exposure ?? 0) + (policy.windows.real("censored_page_seconds") ?? 0),
+                    label: policy.label, flushes: policy.attachedFlushes ?? 0, saved: policy.savedPercent,
+                    exposure: policy.exposure ?? 0, isMore: policy.isExposureMore,
                     isFront: false, isDefault: defaults.contains(policy.name),
                     evidence: policy.evidence, isNamed: true))
         }
@@ -49,7 +56,7 @@ struct PageChoice {
     }
 
     /// The points of the newest sweep of this log, where the database holds any.
-    private static func swept(_ database: Database, _ trace: Int64) throws -> [Setting] {
+    private static func swept(_ database: Database, _ trace: Int64, hasDetachedCalls: Bool) throws -> [Setting] {
         guard try database.tableExists("sweep"), try database.tableExists("sweep_point") else { return [] }
         let rows = try Row.fetchAll(
             database,
@@ -61,27 +68,37 @@ struct PageChoice {
         return rows.map { row in
             let (isFront, isDefault) = ((row.whole("is_pareto") ?? 0) != 0, (row.whole("is_kernel_default") ?? 0) != 0)
             let (flushes, calls) = (row.whole("flushes") ?? 0, row.whole("unmap_calls") ?? 0)
+            let saved = calls.subtractingSaturated(flushes).subtractingSaturated(row.whole("flushes_pending") ?? 0)
             return Setting(
                 label: row.string("policy"), flushes: flushes,
-                saved: calls > 0 ? 100 * Double(calls.subtractingSaturated(flushes)) / Double(calls) : nil,
+                saved: calls > 0 && !hasDetachedCalls ? 100 * Double(saved) / Double(calls) : nil,
                 exposure: (row.real("exposure_page_seconds") ?? 0) + (row.real("censored_page_seconds") ?? 0),
-                isFront: isFront, isDefault: isDefault, evidence: row.string("evidence"),
+                isMore: (row.whole("censored") ?? 0) > 0 || (row.whole("uncertain") ?? 0) > 0, isFront: isFront,
+                isDefault: isDefault, evidence: row.string("evidence"),
                 isNamed: isFront || isDefault)
         }
     }
 
     func figure() -> PageFigure? {
-        guard settings.count > 1 else { return nil }
+        guard hasTimes, settings.count > 1 else { return nil }
         let words = ["recorded", "inferred", "modelled", "assumed"]
         return PageFigure(
             anchor: Anchor("pareto"), title: "TLB flushes against exposure",
             description:
-                "Less is better in both: nothing lies below and left of a setting on the line. Kernel defaults are squares with bold names. \(isOfASweep ? "The settings are those of the newest sweep." : "The settings are the replays.")",
+                "Less is better in both: nothing lies below and left of a setting on the line. Kernel defaults are squares with bold names. \(source)",
             chart: ScatterChart(
                 points: settings.map(Self.point),
                 horizontalAxis: "exposure, page-seconds (open ones too)",
                 verticalAxis: "TLB flushes"),
             tables: [table()], evidence: words.filter { word in settings.contains { $0.evidence == word } })
+    }
+
+    private var source: String {
+        guard isOfASweep else { return "The settings are the replays." }
+        return "The settings are those of the newest sweep"
+            + (detachedCalls > 0
+                ? "; flushes of the \(Number.count(detachedCalls, "unmap call")) with no device attached, which no hardware sees, are among them."
+                : ".")
     }
 
     private static func point(_ setting: Setting) -> ScatterChart.Point {
@@ -103,7 +120,8 @@ struct PageChoice {
             ],
             rows: settings.map { setting in
                 [
-                    .text(setting.label), .whole(setting.flushes), .real(setting.saved, 2), .real(setting.exposure, 3),
+                    .text(setting.label), .whole(setting.flushes), .real(setting.saved, 2),
+                    .exposure(setting.exposure, isMore: setting.isMore),
                     .text(setting.isFront ? "no" : "yes"), .text(setting.isDefault ? "yes" : "no"),
                     .evidence(setting.evidence),
                 ]

@@ -10,6 +10,8 @@ struct PageData {
         var label: String
         var savings: Row
         var windows: Row
+        /// What `savings` does not tell: see ``PageData/counts(_:_:)``.
+        var counts = Counts()
 
         var flushes: Int64? { savings.whole("flushes") }
         var calls: Int64 { savings.whole("unmap_calls") ?? 0 }
@@ -17,14 +19,42 @@ struct PageData {
         var requested: String { savings.string("requested") }
         var options: String { savings.string("options") }
         var evidence: String { savings.string("evidence") }
-        var exposure: Double? { windows.real("exposure_page_seconds") }
+        /// Page-seconds, of closed windows and, up to the end of the log, of open ones.
+        var exposure: Double? {
+            windows.real("exposure_page_seconds").map { $0 + (windows.real("censored_page_seconds") ?? 0) }
+        }
+        /// Windows open at the end of the log.
+        var open: Int64 { windows.whole("censored") ?? 0 }
+        /// Whether ``exposure`` is only a part of it.
+        var isExposureMore: Bool { open > 0 || (windows.whole("uncertain") ?? 0) > 0 }
         var closed: Int64 { windows.whole("windows") ?? 0 }
         /// Whether it leaves anything stale.
-        var opensWindows: Bool {
-            closed > 0 || (windows.whole("censored") ?? 0) > 0 || (windows.whole("uncertain") ?? 0) > 0
+        var opensWindows: Bool { closed > 0 || isExposureMore }
+        /// Unmap calls made while a device was attached: others cost the hardware nothing.
+        var attachedCalls: Int64 { calls.subtractingSaturated(counts.detachedCalls) }
+        /// Flushes made while a device was attached.
+        var attachedFlushes: Int64? { flushes.map { $0.subtractingSaturated(counts.detachedFlushes) } }
+        /// Of ``attachedCalls``, what cost no flush and waits for none: a flush that is due at the end of the log saves nothing.
+        var saved: Int64? {
+            attachedFlushes.map { attachedCalls.subtractingSaturated($0).subtractingSaturated(counts.pending) }
+        }
+        /// ``saved`` of a hundred calls.
+        var savedPercent: Double? {
+            guard attachedCalls > 0 else { return nil }
+            return saved.map { 100 * Double($0) / Double(attachedCalls) }
         }
         /// Whether only a part of the log was replayed.
         var isOfAPart: Bool { options.contains("from=") }
+    }
+
+    /// Sums over the domains of a replay.
+    struct Counts {
+        /// Unmap calls made while no device was attached, and flushes likewise: no hardware command follows.
+        var (detachedCalls, detachedFlushes): (Int64, Int64) = (0, 0)
+        /// Flushes that are due when the log ends, and that hardware would see.
+        var pending: Int64 = 0
+        /// The longest window that is open at the end of the log, up to there, in ns.
+        var longestOpen: Int64?
     }
 
     /// Stale pages and flushes in one step of time.
@@ -50,6 +80,8 @@ struct PageData {
     let lengths: [Int64: [(nanoseconds: Int64, count: Int64)]]
     /// What the domains that unmap are for.
     let unmappingKinds: Set<String>
+    /// Whether time passes in the log: one without times puts all its events at 0.
+    var hasTimes: Bool { (log.whole("last_ns") ?? 0) > (log.whole("first_ns") ?? 0) }
 
     init(_ database: Database, trace name: String?, path: String) throws {
         trace = try TraceSummary(database, name: name, path: path)
@@ -81,23 +113,59 @@ struct PageData {
         let replays = try Row.fetchAll(
             database, sql: "SELECT id, requested, options FROM replay WHERE trace = ? ORDER BY id",
             arguments: [trace.id])
+        let counts = try counts(database, trace.id)
         let numbers = Dictionary(replays.map { (key($0), $0.whole("id") ?? 0) }) { first, _ in first }
         var labels: [String: Int] = [:]
         for row in saved { labels[label(row), default: 0] += 1 }
+        var known: Set<String> = []
         return saved.compactMap { row in
             guard let id = numbers[key(row)], let windows = windowsOf[key(row)] else { return nil }
             // The same policy under other options is told apart by these.
             let isAlone = labels[label(row)] == 1
             let options = row.string("options")
             let label = isAlone || options.isEmpty ? label(row) : "\(label(row)) (\(options))"
-            return Policy(id: id, label: label, savings: row, windows: windows)
+            // Asked for by two names, it is one policy.
+            guard known.insert("\(label)\u{0}\(options)").inserted else { return nil }
+            return Policy(id: id, label: label, savings: row, windows: windows, counts: counts[id] ?? Counts())
         }
     }
 
+    private static func counts(_ database: Database, _ trace: Int64) throws -> [Int64: Counts] {
+        let rows = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT replay_domain.replay, CAST(total(detached_calls) AS INTEGER) AS detached_calls,
+                    CAST(total(detached_flushes) AS INTEGER) AS detached_flushes,
+                    CAST(total(CASE WHEN detached_calls = 0 OR stale_total.censored > 0 THEN flushes_pending END) AS INTEGER)
+                        AS pending,
+                    (SELECT max(window_summary.max_ns)
+                        FROM window_summary JOIN window_end ON window_end.id = window_summary.window_end
+                        WHERE window_summary.replay = replay_domain.replay AND NOT uncertain
+                            AND window_end.name = 'end of log') AS longest_open
+                FROM replay_domain
+                LEFT JOIN stale_total ON stale_total.replay = replay_domain.replay AND stale_total.told_by = 'domain'
+                    AND stale_total.member = replay_domain.domain
+                WHERE replay_domain.replay IN (SELECT id FROM replay WHERE trace = ?) GROUP BY replay_domain.replay
+                """, arguments: [trace])
+        return Dictionary(
+            rows.map { row in
+                let counts = Counts(
+                    detachedCalls: row.whole("detached_calls") ?? 0,
+                    detachedFlushes: row.whole("detached_flushes") ?? 0, pending: row.whole("pending") ?? 0,
+                    longestOpen: row.whole("longest_open"))
+                return (row.whole("replay") ?? 0, counts)
+            }
+        ) { first, _ in first }
+    }
+
+    /// The policy by its canonical name. What fast chose, it says.
     private static func label(_ row: Row) -> String {
         let (requested, policy) = (row.string("requested"), row.string("policy"))
-        return requested == policy ? policy : "\(requested) = \(policy)"
+        return isChoice(requested) && requested != policy ? "\(requested) = \(policy)" : policy
     }
+
+    /// Whether a name is not a policy but stands for what each domain would get.
+    private static func isChoice(_ requested: String) -> Bool { ["fast", "lazy"].contains(requested) }
 
     private static func timelines(_ database: Database, _ trace: Int64, _ shown: Set<Int64>) throws -> [Int64: [Moment]]
     {
@@ -148,8 +216,8 @@ struct PageData {
         var found: [Policy] = []
         for policy in policies where isWanted(policy) {
             if let twin = found.firstIndex(where: { $0.isTwin(of: policy) }) {
-                if found[twin].requested == policy.requested { continue }
-                found[twin].label = "\(found[twin].name) = \(twinNames(found[twin], policy))"
+                guard found[twin].requested != policy.requested, Self.isChoice(policy.requested) else { continue }
+                found[twin].label = "\(twinNames(found[twin], policy)) = \(found[twin].name)"
             } else {
                 found.append(policy)
             }
@@ -159,8 +227,19 @@ struct PageData {
 
     private func twinNames(_ first: Policy, _ second: Policy) -> String {
         let known = first.label.split(separator: " = ").map(String.init).filter { $0 != first.name }
-        return (known + [second.requested]).filter { $0 != first.name }.joined(separator: ", ")
+        return (known + [second.requested]).joined(separator: ", ")
     }
+}
+
+extension PageData {
+    /// A place in the log: its line is enough where the file is the one that the page names.
+    func place(_ place: String) -> String {
+        let file = log.string("source") + ":"
+        return place.hasPrefix(file) ? "line " + place.dropFirst(file.count) : place
+    }
+
+    /// A length of time in a table; none in a log without times.
+    func length(_ nanoseconds: Int64?) -> PageTable.Cell { hasTimes ? .milliseconds(nanoseconds) : .missing }
 }
 
 extension PageData.Policy {

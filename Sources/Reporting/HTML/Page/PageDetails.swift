@@ -1,65 +1,103 @@
 import GRDB
-import Operations
 
 /// The sections about single places in the log, its domains, and what it lacks. Reads a few rows of each.
 struct DetailSections {
     let database: Database
     let data: PageData
     let answer: PageAnswer
+    let faults: PageFaults
     /// How many rows a table of these has.
     private static let (fewest, most) = (10, 30)
 
     /// The policy whose windows are shown one by one: the answer's, else the first that has any.
     private var policy: PageData.Policy? {
-        if let policy = answer.policy, policy.closed > 0 { return policy }
-        return data.policies.first { $0.closed > 0 }
+        if let policy = answer.policy, policy.opensWindows { return policy }
+        return data.policies.first { $0.opensWindows }
     }
 
-    /// The longest windows, what was reused inside, faults; `nil` where there is none of them.
+    /// Faults, the longest windows, what was reused inside; `nil` where there is none of them.
     func places() throws -> PageSection? {
-        var content = Markup.empty
+        var content = faults.items(data)
         if let policy {
             content += try windows(policy)
             content += try hazards(policy)
         }
-        content += try faults()
         guard !content.source.isEmpty else { return nil }
         return PageSection(
             anchor: Anchor("places"), title: "Where in the log", content: content)
     }
 
     private func windows(_ policy: PageData.Policy) throws -> Markup {
+        guard data.hasTimes else { return .empty }
+        // One that is open lasts at least until the end of the log.
         let rows = try Row.fetchAll(
             database,
             sql: """
-                SELECT * FROM what_was_stale WHERE id IN (
-                    SELECT id FROM stale_window WHERE replay = ? AND closed_ns IS NOT NULL AND NOT uncertain
-                    ORDER BY closed_ns - opened_ns DESC, operation, iova LIMIT ?
-                ) ORDER BY length_ns DESC, id
+                SELECT
+                    what_was_stale.*, closed_ns IS NULL AS is_open,
+                    coalesce(closed_ns, (SELECT last_ns FROM replay WHERE id = ?1)) - opened_ns AS least_ns
+                FROM what_was_stale
+                WHERE id IN (
+                    SELECT stale_window.id FROM stale_window JOIN replay ON replay.id = stale_window.replay
+                    WHERE stale_window.replay = ?1 AND NOT stale_window.uncertain
+                    ORDER BY coalesce(closed_ns, replay.last_ns) - opened_ns DESC, operation, iova LIMIT ?2
+                ) ORDER BY least_ns DESC, id
                 """, arguments: [policy.id, Self.fewest])
-        guard !rows.isEmpty else { return .empty }
+        let name = data.trace.name.visible(atMost: 60)
+        let notKept = try openOnes(policy)
+        guard let first = rows.first else {
+            return notKept.isEmpty
+                ? .empty
+                : .element("h3", text: "The longest windows") + .element("p", [.class("note")], .prose(notKept))
+        }
+        // The log may show who had mapped what was unmapped.
+        let hasMaps = first.hasColumn("mapped_by") && first.hasColumn("map_place")
+        let hasOpen = rows.contains { $0.whole("is_open") == 1 }
         let table = PageTable(
             caption:
-                "The longest stale windows under \(policy.label); lines are those of \(data.log.string("source").visible(atMost: 100))",
+                "The longest stale windows under \(policy.label)\(hasOpen ? ", those open at the end of the log up to there" : ""); lines are those of \(data.log.string("source").visible(atMost: 100))",
             columns: [
                 .init(title: "IOVA", isNumber: false), .init(title: "Length", unit: "ms"), .init(title: "Pages"),
-                .init(title: "Unmapped by", isNumber: false), .init(title: "Device or domain", isNumber: false),
-                .init(title: "Ended by", isNumber: false), .init(title: "Unmapped at", isNumber: false),
-                .init(title: "Evidence", isNumber: false),
-            ],
+                .init(title: "Device or domain", isNumber: false),
+            ]
+                + (hasMaps
+                    ? [.init(title: "Mapped by", isNumber: false), .init(title: "Mapped at", isNumber: false)] : [])
+                + [
+                    .init(title: "Unmapped by", isNumber: false), .init(title: "Unmapped at", isNumber: false),
+                    .init(title: "Ended by", isNumber: false), .init(title: "Evidence", isNumber: false),
+                ],
             rows: rows.map { row in
                 let device = row.string("device")
+                let length = row.whole("least_ns")
+                let isOpen = row.whole("is_open") == 1
                 return [
-                    .text(row.string("iova")), .milliseconds(row.whole("length_ns")),
-                    .whole(row.whole("size").map { ($0 >> 12) + ($0 & 4095 == 0 ? 0 : 1) }), .text(row.string("task")),
-                    .text(device.isEmpty ? row.string("domain") : device), .text(row.string("ended")),
-                    .text(place(row.string("unmap_place"))), .evidence(row.string("evidence")),
+                    .text(row.string("iova")),
+                    isOpen ? .atLeast(milliseconds: length) : .milliseconds(length),
+                    .whole(row.whole("size").map { ($0 >> 12) + ($0 & 4095 == 0 ? 0 : 1) }),
+                    .text(device.isEmpty ? row.string("domain") : device),
                 ]
+                    + (hasMaps
+                        ? [.optional(row.string("mapped_by")), .optional(data.place(row.string("map_place")))] : [])
+                    + [
+                        .text(row.string("task")), .text(data.place(row.string("unmap_place"))),
+                        .text(row.string("ended")), .evidence(row.string("evidence")),
+                    ]
             })
+        let commands =
+            "All that happened to an address: iommu-trace history \(first.string("iova")) --trace \(name). Windows of the other policies: iommu-trace report top --trace \(name)"
         return .element("h3", text: "The longest windows") + table.markup()
-            + .element(
-                "p", [.class("note")],
-                text: "Of the other policies: iommu-trace report top --trace \(data.trace.name.visible(atMost: 60))")
+            + .element("p", [.class("note")], .prose(notKept.isEmpty ? commands : "\(notKept) \(commands)"))
+    }
+
+    /// What there is to say of open windows that the replay did not keep one by one; empty if it kept them.
+    private func openOnes(_ policy: PageData.Policy) throws -> String {
+        let isKept = try Bool.fetchOne(
+            database, sql: "SELECT EXISTS (SELECT 1 FROM stale_window WHERE replay = ? AND closed_ns IS NULL)",
+            arguments: [policy.id])
+        guard policy.open > 0, isKept == false else { return "" }
+        let longest = policy.counts.longestOpen.map { ", the longest for \(Number.exactTime($0)) by then" } ?? ""
+        return
+            "\(Number.count(policy.open, "window")) under \(policy.label.visible(atMost: 60)) \(policy.open == 1 ? "is" : "are") open when the log ends\(longest); to have open ones one by one: iommu-trace replay --windows all."
     }
 
     private func hazards(_ policy: PageData.Policy) throws -> Markup {
@@ -83,8 +121,8 @@ struct DetailSections {
             rows: rows.map { row in
                 [
                     .text(row.string("iova")), .text(row.string("kind").replacing("_", with: " ")),
-                    .milliseconds(row.whole("age_ns")), .text(row.string("task")), .text(row.string("reused_by")),
-                    .text(place(row.string("unmap_place"))), .text(place(row.string("reuse_place"))),
+                    data.length(row.whole("age_ns")), .text(row.string("task")), .text(row.string("reused_by")),
+                    .text(data.place(row.string("unmap_place"))), .text(data.place(row.string("reuse_place"))),
                     .evidence(row.string("evidence")),
                 ]
             })
@@ -95,31 +133,6 @@ struct DetailSections {
                     "Pages and addresses that somebody else got while a device could still reach them, and accesses inside a window."
             )
             + table.markup()
-    }
-
-    /// A place in the log: its line is enough where the file is the one that the table names.
-    private func place(_ place: String) -> String {
-        let file = data.log.string("source") + ":"
-        return place.hasPrefix(file) ? "line " + place.dropFirst(file.count) : place
-    }
-
-    /// The report of faults, where this program has one. It goes through the operations, so only where the log has any.
-    private func faults() throws -> Markup {
-        guard let report = Report.named("faults"),
-            try Bool.fetchOne(
-                database,
-                sql: "SELECT EXISTS (SELECT 1 FROM kind_count WHERE trace = ? AND stage = 'operation' AND kind = ?)",
-                arguments: [data.trace.id, Operation.Kind.ioPageFault.rawValue]) == true
-        else { return .empty }
-        let rows = try Row.fetchCursor(
-            database, sql: report.sql, arguments: report.arguments(trace: data.trace.name, by: nil, nil))
-        var found: [Row] = []
-        while found.count < Self.fewest, let row = try rows.next() { found.append(row.copy()) }
-        guard !found.isEmpty else { return .empty }
-        return .element("h3", text: "Faults")
-            + PageTable.any(
-                "The first faults of the log, and what led to them", found, leavingOut: report.columnsLeftOut
-            ).markup()
     }
 
     /// The domains with the most unmap calls, and the devices.
@@ -152,7 +165,8 @@ struct DetailSections {
             database,
             sql: """
                 SELECT domain.*, replay_domain.policy, replay_domain.unmap_calls, replay_domain.flushes,
-                    replay_domain.evidence AS flushes_evidence, stale_total.p99_ns, stale_total.exposure_page_seconds,
+                    replay_domain.evidence AS flushes_evidence, stale_total.p99_ns,
+                    \(Self.exposure) AS page_seconds, stale_total.censored + stale_total.uncertain AS more,
                     (SELECT group_concat(name, ' ') FROM (
                         SELECT DISTINCT device.name FROM attachment JOIN device ON device.id = attachment.device
                         WHERE attachment.domain = domain.id ORDER BY device.name LIMIT 8)) AS devices,
@@ -168,6 +182,14 @@ struct DetailSections {
                 """, arguments: [replay, data.trace.id, Self.most])
     }
 
+    /// Page-seconds of closed and, up to the end of the log, of open windows.
+    private static let exposure = "stale_total.exposure_page_seconds + stale_total.censored_page_seconds"
+
+    private func exposure(_ row: Row) -> PageTable.Cell {
+        guard data.hasTimes else { return .missing }
+        return .exposure(row.real("page_seconds"), isMore: (row.whole("more") ?? 0) > 0)
+    }
+
     private func domainTable(_ rows: [Row], _ count: Int) -> Markup {
         let of = answer.policy.map { "; flushes, p99 and exposure are those under \($0.label)" } ?? ""
         return PageTable(
@@ -177,7 +199,6 @@ struct DetailSections {
                 .init(title: "Kind", isNumber: false), .init(title: "Mode", isNumber: false),
                 .init(title: "Devices", isNumber: false), .init(title: "Unmap calls"), .init(title: "Flushes"),
                 .init(title: "p99", unit: "ms"), .init(title: "Exposure", unit: "page-s"),
-                .init(title: "Mode because", isNumber: false),
             ],
             rows: rows.map { row in
                 let grades = row.string("grades")
@@ -187,10 +208,11 @@ struct DetailSections {
                     .text(row.string("evidence") + (grades.isEmpty ? "" : ": \(grades)")),
                     .text("\(row.string("kind")) (\(row.string("kind_evidence")))"),
                     .text(mode == "unknown" ? mode : "\(mode) (inferred)"), .optional(row.string("devices")),
-                    .whole(row.whole("unmap_calls")), .whole(row.whole("flushes")), .milliseconds(row.whole("p99_ns")),
-                    .real(row.real("exposure_page_seconds"), 3), .text(row.string("mode_reason")),
+                    .whole(row.whole("unmap_calls")), .whole(row.whole("flushes")), data.length(row.whole("p99_ns")),
+                    exposure(row),
                 ]
-            }
+            },
+            notes: rows.map { $0.string("mode_reason").isEmpty ? "" : "Mode: \($0.string("mode_reason"))" }
         ).markup()
     }
 
@@ -200,10 +222,12 @@ struct DetailSections {
         let rows = try Row.fetchAll(
             database,
             sql: """
-                SELECT coalesce(\(name), 'not told by the log') AS name, stale_total.*
+                SELECT
+                    coalesce(\(name), 'not told by the log') AS name, stale_total.*,
+                    \(Self.exposure) AS page_seconds, stale_total.censored + stale_total.uncertain AS more
                 FROM stale_total LEFT JOIN \(word) ON \(word).id = stale_total.member
-                WHERE replay = ? AND told_by = ? AND windows > 0
-                ORDER BY exposure_page_seconds DESC, member LIMIT ?
+                WHERE replay = ? AND told_by = ? AND windows + censored + uncertain > 0
+                ORDER BY page_seconds DESC, member LIMIT ?
                 """, arguments: [policy.id, word, Self.fewest])
         guard !rows.isEmpty else { return .empty }
         return .element("h3", text: "By \(word)")
@@ -211,15 +235,16 @@ struct DetailSections {
                 caption: "The \(plural) with the most exposure under \(policy.label), at most \(Self.fewest)",
                 columns: [
                     .init(title: word.prefix(1).uppercased() + word.dropFirst(), isNumber: false),
-                    .init(title: "Windows"), .init(title: "p50", unit: "ms"), .init(title: "p99", unit: "ms"),
+                    .init(title: "Windows"), .init(title: "Open", unit: "at the end"), .init(title: "p50", unit: "ms"),
+                    .init(title: "p99", unit: "ms"),
                     .init(title: "max", unit: "ms"), .init(title: "Exposure", unit: "page-s"),
                     .init(title: "Most at once", unit: "pages"), .init(title: "Evidence", isNumber: false),
                 ],
                 rows: rows.map { row in
                     [
-                        .text(row.string("name")), .whole(row.whole("windows")), .milliseconds(row.whole("p50_ns")),
-                        .milliseconds(row.whole("p99_ns")), .milliseconds(row.whole("max_ns")),
-                        .real(row.real("exposure_page_seconds"), 3), .whole(row.whole("peak_stale_pages")),
+                        .text(row.string("name")), .whole(row.whole("windows")), .whole(row.whole("censored")),
+                        data.length(row.whole("p50_ns")), data.length(row.whole("p99_ns")),
+                        data.length(row.whole("max_ns")), exposure(row), .whole(row.whole("peak_stale_pages")),
                         .evidence(policy.evidence),
                     ]
                 }

@@ -19,9 +19,10 @@ struct PageFigures {
     /// Flushes under each policy.
     func flushes() -> PageFigure? {
         let policies = Array(data.distinct { $0.flushes != nil }.prefix(16))
-        guard let calls = policies.first?.calls, calls > 0 else { return nil }
+        guard let first = policies.first, first.attachedCalls > 0 else { return nil }
+        let calls = first.attachedCalls
         let bars = policies.map { policy in
-            let flushes = policy.flushes ?? 0
+            let flushes = policy.attachedFlushes ?? 0
             let share = 100 * Double(flushes) / Double(calls)
             return BarChart.Bar(
                 label: policy.label, value: Double(flushes), text: Number.whole(flushes),
@@ -29,10 +30,11 @@ struct PageFigures {
                     "\(policy.label): \(Number.count(flushes, "flush", "flushes")), \(Number.percent(share)) of the unmap calls (\(policy.evidence))",
                 isReference: policy.name == "sync")
         }
+        let left = first.counts.detachedCalls
         return PageFigure(
             anchor: Anchor("flushes"), title: "TLB flushes under each policy",
             description:
-                "For \(Number.count(calls, "unmap call")). sync flushes once in each of them, and is what the others are measured by.",
+                "For \(Number.count(calls, "unmap call"))\(left > 0 ? " with a device attached; flushes without one, which no hardware sees, are left out" : ""). sync flushes once in each of them, and is what the others are measured by.",
             chart: BarChart(bars: bars, axis: "flushes"),
             tables: [
                 PageTable(
@@ -41,14 +43,14 @@ struct PageFigures {
                         .init(title: "Policy", isNumber: false), .init(title: "Flushes"),
                         .init(title: "Evidence", isNumber: false),
                     ],
-                    rows: policies.map { [.text($0.label), .whole($0.flushes), .evidence($0.evidence)] })
+                    rows: policies.map { [.text($0.label), .whole($0.attachedFlushes), .evidence($0.evidence)] })
             ], evidence: evidence(policies))
     }
 
     /// Stale pages in the course of time.
     func timeline() -> PageFigure? {
         let policies = Array(data.distinct { $0.opensWindows && data.timelines[$0.id] != nil }.prefix(6))
-        guard !policies.isEmpty else { return nil }
+        guard data.hasTimes, !policies.isEmpty else { return nil }
         let begin = data.trace.firstTime
         func seconds(_ time: Int64) -> Double { Double(time.subtractingSaturated(begin)) / 1e9 }
         let series = policies.map { policy in
@@ -87,7 +89,7 @@ struct PageFigures {
     /// Lengths of windows.
     func lengths() -> PageFigure? {
         let policies = Array(data.distinct { $0.closed > 0 && data.lengths[$0.id] != nil }.prefix(Self.most))
-        guard !policies.isEmpty else { return nil }
+        guard data.hasTimes, !policies.isEmpty else { return nil }
         let strips = policies.map { policy in
             HistogramChart.Strip(
                 name: policy.label, bins: HistogramChart.bins(data.lengths[policy.id] ?? []),
@@ -106,13 +108,5 @@ struct PageFigures {
                     columns: [.init(title: "Length", isNumber: false), .init(title: "Windows")],
                     rows: strip.bins.map { [.text(HistogramChart.words($0)), .whole($0.count)] })
             }, evidence: evidence(policies))
-    }
-}
-
-extension Int64 {
-    /// The difference, or the nearest number that there is.
-    func subtractingSaturated(_ other: Int64) -> Int64 {
-        let (difference, overflow) = subtractingReportingOverflow(other)
-        return overflow ? (self < other ? .min : .max) : difference
     }
 }

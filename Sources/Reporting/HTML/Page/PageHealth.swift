@@ -150,7 +150,7 @@ struct HealthSections {
                 .init(title: "Evidence", isNumber: false), .init(title: "Source", isNumber: false),
             ],
             rows: rows.map { row in
-                [.text(row.string("constant"))] + ["low_ns", "typical_ns", "high_ns"].map { .real(row.real($0), 0) }
+                [.text(row.string("constant"))] + ["low_ns", "typical_ns", "high_ns"].map { .plain(row.real($0)) }
                     + [.evidence(row.string("evidence")), .text(row.string("source"))]
             })
         return .element("h3", text: "Times")

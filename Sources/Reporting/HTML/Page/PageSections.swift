@@ -40,40 +40,39 @@ struct PolicySections {
     }
 
     private func savings() -> PageTable {
-        PageTable(
+        let first = data.policies.first
+        let hasDetached = data.policies.contains { $0.counts.detachedCalls > 0 }
+        let calls = Number.count(first?.attachedCalls ?? 0, "unmap call")
+        return PageTable(
             caption:
-                "Flushes, and how many are saved against one for each of \(Number.count(data.policies.first?.calls ?? 0, "unmap call"))",
-            columns: [
-                .init(title: "Policy", isNumber: false), .init(title: "Flushes"), .init(title: "Pending"),
-                .init(title: "Saved"),
-                .init(title: "Saved", unit: "%"), .init(title: "Flushes", unit: "per s"),
-                .init(title: "Evidence", isNumber: false),
-            ],
+                "Flushes, and how many are saved against one for each of \(calls)\(hasDetached ? " with a device attached" : "")",
+            columns: [.init(title: "Policy", isNumber: false), .init(title: "Flushes")]
+                + (hasDetached ? [.init(title: "of them", unit: "no device")] : [])
+                + [
+                    .init(title: "Pending"), .init(title: "Saved"), .init(title: "Saved", unit: "%"),
+                    .init(title: "Flushes", unit: "per s"), .init(title: "Evidence", isNumber: false),
+                ],
             rows: data.policies.map { policy in
                 let row = policy.savings
-                return [
-                    .text(policy.label), .whole(policy.flushes), .whole(row.whole("flushes_pending")),
-                    .whole(row.whole("saved_flushes")), .real(row.real("saved_percent"), 2),
+                let detached = policy.flushes.map { _ in policy.counts.detachedFlushes }
+                return [.text(policy.label), .whole(policy.flushes)] + (hasDetached ? [.whole(detached)] : []) + [
+                    .whole(row.whole("flushes_pending")), .whole(policy.saved), .real(policy.savedPercent, 2),
                     .real(row.real("flushes_per_second"), 1), .evidence(policy.evidence),
                 ]
             })
     }
 
-    private func costNotes() -> [String] {
-        var notes: [String] = []
-        if data.policies.contains(where: { $0.flushes == nil }) {
-            notes.append("The log shows no flushes, so recorded has no number.")
-        }
-        if data.policies.contains(where: { $0.savings.string("layer") == "hardware" }) {
-            notes.append(
-                "Recorded flushes are counted at the hardware layer: the log shows none of the API (inferred).")
-        }
-        if data.policies.contains(where: { ($0.savings.whole("flushes_pending") ?? 0) > 0 }) {
-            notes.append("Pending: domains that still wait for a flush when the log ends; it is not counted.")
-        }
+    private func costNotes() -> [ReplayNote] {
+        var notes: [ReplayNote] = []
+        if data.policies.contains(where: { $0.flushes == nil }) { notes.append(.noFlushes) }
+        if data.policies.contains(where: { $0.savings.string("layer") == "hardware" }) { notes.append(.hardwareLayer) }
+        if let calls = data.policies.first?.counts.detachedCalls, calls > 0 { notes.append(.detached(calls: calls)) }
+        if data.policies.contains(where: { ($0.savings.whole("flushes_pending") ?? 0) > 0 }) { notes.append(.pending) }
         for policy in data.policies {
             let reason = policy.savings.string("reason")
-            if !reason.isEmpty { notes.append("\(policy.label): \(reason) (\(policy.evidence)).") }
+            if !reason.isEmpty {
+                notes.append(.reason(policy: policy.label, reason, evidence: policy.evidence))
+            }
         }
         return notes
     }
@@ -151,53 +150,54 @@ struct PolicySections {
             ],
             rows: data.policies.filter(\.opensWindows).map { policy in
                 let row = policy.windows
-                return [
-                    .text(policy.label), .whole(row.whole("windows")), .milliseconds(row.whole("p50_ns")),
-                    .milliseconds(row.whole("p99_ns")), .milliseconds(row.whole("max_ns")),
-                    .real(policy.exposure, 3), .whole(row.whole("peak_stale_pages")), .whole(policy.hazards),
+                let lengths = ["p50_ns", "p99_ns", "max_ns"].map { data.length(row.whole($0)) }
+                let exposure = data.hasTimes ? policy.exposure : nil
+                return [.text(policy.label), .whole(row.whole("windows"))] + lengths + [
+                    .exposure(exposure, isMore: policy.isExposureMore), .whole(row.whole("peak_stale_pages")),
+                    .whole(policy.hazards),
                     .evidence(policy.evidence),
                 ]
             })
     }
 
-    private func exposureNotes() -> [String] {
-        var notes: [String] = []
+    private func exposureNotes() -> [ReplayNote] {
+        var notes: [ReplayNote] = data.hasTimes ? [] : [.noTimes]
         let none = data.policies.filter { !$0.opensWindows && $0.flushes != nil }
-        if !none.isEmpty { notes.append("None under \(none.map(\.label).joined(separator: ", ")).") }
+        if !none.isEmpty { notes.append(.noWindows(none.map(\.label))) }
         if let pages = data.policies.compactMap({ $0.windows.whole("unreachable_pages") }).max(), pages > 0 {
-            notes.append("\(Number.count(pages, "page")) were unmapped while no device was attached: no window.")
+            notes.append(.unreachable(pages: pages))
         }
         for policy in data.policies {
-            for (column, words) in [
-                ("censored", "still open when the log ends"), ("uncertain", "open where events were lost"),
-            ] {
-                if let count = policy.windows.whole(column), count > 0 {
-                    notes.append("\(policy.label): \(Number.count(count, "window")) \(words), in no figure here.")
-                }
+            func count(_ column: String) -> Int64 { policy.windows.whole(column) ?? 0 }
+            if policy.open > 0 { notes.append(.open(policy: policy.label, windows: policy.open)) }
+            if count("uncertain") > 0 {
+                notes.append(.uncertain(policy: policy.label, windows: count("uncertain")))
             }
-            let timing = policy.windows.whole("model_timing_error") ?? 0
-            if timing > 0 {
-                notes.append(
-                    "\(policy.label): \(Number.count(timing, "page")) reused where the recorded kernel had flushed already: the model is late there."
-                )
-            }
+            // What the kernel's own queue gets wrong tells of the model. Other policies did not run: there it tells of addresses.
+            let (late, deferred) = (count("model_timing_error"), count("deferred_reuse"))
+            if late > 0, policy.isOwnQueue { notes.append(.modelIsLate(policy: policy.label, pages: late)) }
+            let withheld = policy.isOwnQueue ? deferred : deferred.addingSaturated(late)
+            if withheld > 0 { notes.append(.withheld(policy: policy.label, pages: withheld)) }
         }
         if data.policies.contains(where: { $0.windows.string("attached") == "assumed" }) {
-            notes.append("Devices are assumed to be attached throughout where the log shows no attach (assumed).")
+            notes.append(.assumedAttached)
         }
         return notes
     }
 
-    private func notes(_ notes: [String]) -> Markup? { Self.list(notes) }
+    private func notes(_ notes: [ReplayNote]) -> Markup? { Self.list(notes.map(\.sentence)) }
 
     /// Sentences one below the other.
     static func list(_ texts: [String]) -> Markup? {
         guard !texts.isEmpty else { return nil }
-        return .element("ul", [.class("notes")]) { for text in texts { Markup.element("li", text: text) } }
+        return .element("ul", [.class("notes")]) { for text in texts { Markup.element("li", [], .prose(text)) } }
     }
 }
 
 extension PageData.Policy {
+    /// Whether it is the queue that a kernel which defers has by itself.
+    var isOwnQueue: Bool { name == "queue=256,10ms" && savings.string("mode") == "deferred" }
+
     /// Pages reused, and accesses made, inside windows.
     var hazards: Int64? {
         guard flushes != nil else { return nil }

@@ -30,6 +30,21 @@ struct PageTable {
             value.map { .number(Number.fixed(Double($0) / 1e6, 3), $0.databaseValue) } ?? .missing
         }
 
+        /// Nanoseconds of what goes on, shown as milliseconds.
+        static func atLeast(milliseconds value: Int64?) -> Cell {
+            value.map { .number("≥ " + Number.fixed(Double($0) / 1e6, 3), $0.databaseValue) } ?? .missing
+        }
+
+        /// Page-seconds; of windows that are still open only what is known of them.
+        static func exposure(_ value: Double?, isMore: Bool) -> Cell {
+            value.map { .number((isMore ? "≥ " : "") + Number.fixed($0, 3), $0.databaseValue) } ?? .missing
+        }
+
+        /// A number as it is.
+        static func plain(_ value: Double?) -> Cell {
+            value.map { .number(Number.plain($0), $0.databaseValue) } ?? .missing
+        }
+
         /// A text that may be missing.
         static func optional(_ text: String) -> Cell { text.isEmpty ? .missing : .text(text) }
     }
@@ -38,20 +53,40 @@ struct PageTable {
     var caption: String
     var columns: [Column]
     var rows: [[Cell]]
+    /// What is too long for a cell: a line below the row, of its own; empty for none. As many as rows, or none at all.
+    var notes: [String] = []
 
-    /// The table, in a box that scrolls by itself where the page is too narrow for it.
+    /// The table below its caption, in a box that scrolls by itself where the page is too narrow for it. The caption that is
+    /// seen stays where it is; the table's own is for those who hear it.
     func markup() -> Markup {
-        .element(
-            "div",
-            [
-                .class("scroll"), Attribute("role", "region"), Attribute("tabindex", "0"),
-                Attribute("aria-label", caption),
-            ]
-        ) {
-            Markup.element("table") {
-                Markup.element("caption", text: caption)
-                Markup.element("thead") { Markup.element("tr") { for column in columns { head(column) } } }
-                Markup.element("tbody") { for row in rows { line(row) } }
+        .element("div", [.class("table")]) {
+            Markup.element("p", [.class("caption"), Attribute("aria-hidden", "true")], .prose(caption))
+            Markup.element(
+                "div",
+                [
+                    .class("scroll"), Attribute("role", "region"), Attribute("tabindex", "0"),
+                    Attribute("aria-label", caption),
+                ]
+            ) {
+                Markup.element("table") {
+                    Markup.element("caption", [], .prose(caption))
+                    Markup.element("thead") { Markup.element("tr") { for column in columns { head(column) } } }
+                    Markup.element("tbody") {
+                        for (index, row) in rows.enumerated() {
+                            let note = index < notes.count ? notes[index] : ""
+                            line(row, hasNote: !note.isEmpty)
+                            if !note.isEmpty { below(note) }
+                        }
+                    }
+                }
+            }
+        } + .newLine
+    }
+
+    private func below(_ note: String) -> Markup {
+        .element("tr", [.class("below")]) {
+            Markup.element("td", [Attribute("colspan", "\(max(columns.count, 1))")]) {
+                Markup.element("div", text: note)
             }
         } + .newLine
     }
@@ -63,8 +98,8 @@ struct PageTable {
         }
     }
 
-    private func line(_ row: [Cell]) -> Markup {
-        .element("tr") {
+    private func line(_ row: [Cell], hasNote: Bool) -> Markup {
+        .element("tr", hasNote ? [.class("noted")] : []) {
             for (index, cell) in row.enumerated() { self.cell(cell, at: index) }
         } + .newLine
     }
