@@ -69,7 +69,7 @@ around AS MATERIALIZED (
             FROM operation AS flush
             CROSS JOIN asked
             WHERE flush.id > coalesce(removed.former, trace.first_operation - 1) AND flush.id < removed.id
-                AND flush.kind IN (4, 5) AND flush.domain = removed.domain
+                AND flush.kind IN (4, 5) AND +flush.domain = removed.domain
                 AND (
                     flush.kind = 5 OR flush.size IS NULL
                     OR (flush.iova >> 12 & 4503599627370495) <= asked.last
@@ -82,7 +82,7 @@ around AS MATERIALIZED (
             SELECT flush.id
             FROM operation AS flush
             CROSS JOIN asked
-            WHERE flush.id > removed.id AND flush.id < removed.next AND flush.kind IN (4, 5) AND flush.domain = removed.domain
+            WHERE flush.id > removed.id AND flush.id < removed.next AND flush.kind IN (4, 5) AND +flush.domain = removed.domain
                 AND (
                     flush.kind = 5 OR flush.size IS NULL
                     OR (flush.iova >> 12 & 4503599627370495) <= asked.last
