@@ -9,54 +9,101 @@ asked AS MATERIALIZED (
         :first >> 12 & 4503599627370495 AS first, :last >> 12 & 4503599627370495 AS last,
         (:first >> 12) = (:last >> 12) AS is_page
 ),
--- All about the range, and flushes of whole domains, in one pass.
+-- All about the range, in one pass. First what is cheap and turns most operations down: does it begin behind the range, or end before?
+-- Addresses from 2^63 on are stored as negative numbers. An end beyond 2^63 is a REAL, a range across 2^63 asks for no such end, and
+-- for a range above it the last quarter below it is looked at too, of which an operation may reach up there.
 met AS MATERIALIZED (
     SELECT
         operation.id, operation.trace, operation.domain, operation.kind,
         -- What lies in one page concerns the same address, wherever it begins.
         CASE WHEN asked.is_page THEN 0 ELSE operation.iova END AS place
-    FROM asked
-    CROSS JOIN operation
-    WHERE (
-            operation.kind IN (1, 2, 3, 4, 10, 14)
-            AND (operation.iova >> 12 & 4503599627370495) <= asked.last
-            AND (operation.iova >> 12 & 4503599627370495) + (
-                (operation.iova & 4095) + max(coalesce(operation.size, 1), CASE WHEN operation.kind IN (2, 3) THEN coalesce(operation.result, 1) ELSE 1 END, 1) - 1 >> 12
-            ) >= asked.first
-            OR operation.kind = 5
-            OR operation.kind = 4 AND operation.size IS NULL
+    FROM trace
+    CROSS JOIN operation ON operation.id BETWEEN trace.first_operation AND trace.first_operation + trace.operations - 1
+    CROSS JOIN asked
+    WHERE (:trace IS NULL OR trace.name = :trace)
+        AND (
+            operation.result > operation.size
+            OR (operation.iova + operation.size < CASE WHEN (:first < 0) = (:last < 0) THEN :first & -4096 END) IS NOT TRUE
         )
-        AND (:trace IS NULL OR operation.trace = (SELECT id FROM trace WHERE name = :trace))
+        AND (
+            operation.iova <= :last | 4095
+            OR operation.iova >= CASE WHEN :last >= 0 THEN 9223372036854775807 WHEN :first >= 0 THEN 0 ELSE 4611686018427387904 END
+        )
+        AND operation.kind IN (1, 2, 3, 10, 14)
+        AND (operation.iova >> 12 & 4503599627370495) <= asked.last
+        AND (operation.iova >> 12 & 4503599627370495) + (
+            (operation.iova & 4095) + max(coalesce(operation.size, 1), CASE WHEN operation.kind IN (2, 3) THEN coalesce(operation.result, 1) ELSE 1 END, 1) - 1 >> 12
+        ) >= asked.first
 ),
 kept AS MATERIALIZED (
-    SELECT met.*, count(*) OVER () AS found, row_number() OVER (ORDER BY met.id DESC) AS back
+    SELECT
+        met.*, count(*) OVER () AS found, row_number() OVER (ORDER BY met.id DESC) AS back,
+        lag(met.id) OVER (PARTITION BY met.trace, met.domain ORDER BY met.id) AS former
     FROM met
     LEFT JOIN domain ON domain.id = met.domain
-    WHERE met.kind NOT IN (4, 5) AND (:domain IS NULL OR domain.name = :domain OR met.domain IS NULL)
+    WHERE :domain IS NULL OR domain.name = :domain OR met.domain IS NULL
 ),
 own AS MATERIALIZED (SELECT * FROM kept WHERE back <= :rows),
--- The flush of the log that comes next in the domain, or lies inside the call.
+-- The flush of the log that comes next in the domain, or lies inside the call. Between an unmap and the next one of the range is
+-- looked up to the first flush: each operation at most once for each domain that had the range.
+removed AS (
+    SELECT
+        own.id, own.trace, own.domain, own.former, operation.cpu, operation.task,
+        operation.time_ns - operation.since_entry_ns AS entry_ns,
+        lead(own.id, 1, trace.first_operation + trace.operations) OVER (PARTITION BY own.trace, own.domain ORDER BY own.id) AS next
+    FROM own
+    CROSS JOIN operation ON operation.id = own.id
+    JOIN trace ON trace.id = own.trace
+    WHERE own.kind IN (2, 3) AND coalesce(operation.result, operation.size) > 0 AND own.domain IS NOT NULL
+        AND EXISTS (
+            SELECT 1
+            FROM kind_count
+            WHERE kind_count.trace = own.trace AND kind_count.stage = 'operation' AND kind_count.kind IN (4, 5)
+        )
+),
+around AS MATERIALIZED (
+    SELECT
+        removed.*,
+        CASE WHEN removed.entry_ns IS NOT NULL THEN (
+            SELECT flush.id
+            FROM operation AS flush
+            CROSS JOIN asked
+            WHERE flush.id > coalesce(removed.former, trace.first_operation - 1) AND flush.id < removed.id
+                AND flush.kind IN (4, 5) AND +flush.domain = removed.domain
+                AND (
+                    flush.kind = 5 OR flush.size IS NULL
+                    OR (flush.iova >> 12 & 4503599627370495) <= asked.last
+                    AND (flush.iova >> 12 & 4503599627370495) + ((flush.iova & 4095) + max(flush.size, 1) - 1 >> 12) >= asked.first
+                )
+            ORDER BY flush.id DESC
+            LIMIT 1
+        ) END AS before,
+        (
+            SELECT flush.id
+            FROM operation AS flush
+            CROSS JOIN asked
+            WHERE flush.id > removed.id AND flush.id < removed.next AND flush.kind IN (4, 5) AND +flush.domain = removed.domain
+                AND (
+                    flush.kind = 5 OR flush.size IS NULL
+                    OR (flush.iova >> 12 & 4503599627370495) <= asked.last
+                    AND (flush.iova >> 12 & 4503599627370495) + ((flush.iova & 4095) + max(flush.size, 1) - 1 >> 12) >= asked.first
+                )
+            ORDER BY flush.id
+            LIMIT 1
+        ) AS after
+    FROM removed
+    JOIN trace ON trace.id = removed.trace
+),
 flushed AS MATERIALIZED (
     SELECT
-        own.id,
+        around.id,
         CASE
-            WHEN around.kind_before = 4 AND before.cpu = unmap.cpu AND before.task = unmap.task
-                AND before.time_ns >= unmap.time_ns - unmap.since_entry_ns THEN around.id_before
-            ELSE around.id_after
+            WHEN before.kind = 4 AND before.cpu = around.cpu AND before.task = around.task AND before.time_ns >= around.entry_ns
+                THEN before.id
+            ELSE min(around.after) OVER (PARTITION BY around.trace, around.domain ORDER BY around.id DESC)
         END AS flush
-    FROM (
-        SELECT
-            id, kind,
-            lag(kind) OVER forth AS kind_before, lag(id) OVER forth AS id_before,
-            min(CASE WHEN kind IN (4, 5) THEN id END) OVER (PARTITION BY trace, domain ORDER BY id DESC) AS id_after
-        FROM met
-        WHERE domain IS NOT NULL
-        WINDOW forth AS (PARTITION BY trace, domain ORDER BY id)
-    ) AS around
-    CROSS JOIN own ON own.id = around.id
-    CROSS JOIN operation AS unmap ON unmap.id = own.id
-    LEFT JOIN operation AS before ON before.id = around.id_before
-    WHERE around.kind IN (2, 3) AND coalesce(unmap.result, unmap.size) > 0
+    FROM around
+    LEFT JOIN operation AS before ON before.id = around.before
 ),
 -- What each policy makes of an unmap.
 replayed AS (
@@ -130,9 +177,12 @@ block AS MATERIALIZED (
     UNION ALL
     SELECT 6, trace, page FROM held
 ),
+-- Only what follows the first map of the range.
 mapped AS MATERIALIZED (
     SELECT operation.id, block.trace, block.page
-    FROM operation
+    FROM (SELECT trace, min(id) AS id FROM own WHERE kind = 1 GROUP BY trace) AS first
+    CROSS JOIN trace ON trace.id = first.trace
+    CROSS JOIN operation ON operation.id BETWEEN first.id AND trace.first_operation + trace.operations - 1
     CROSS JOIN block ON block.block = CASE
         WHEN operation.size <= 4096 THEN operation.paddr >> 9 & -8
         WHEN operation.size <= 8192 THEN operation.paddr >> 10 & -8 | 1
@@ -141,7 +191,7 @@ mapped AS MATERIALIZED (
         WHEN operation.size <= 2097152 THEN operation.paddr >> 18 & -8 | 4
         WHEN operation.size <= 1073741824 THEN operation.paddr >> 27 & -8 | 5
         ELSE 6 END
-    WHERE operation.kind = 1 AND +block.trace = operation.trace AND operation.flags & 32 = 0 AND EXISTS (SELECT 1 FROM held)
+    WHERE operation.kind = 1 AND +block.trace = operation.trace AND operation.flags & 32 = 0
         AND block.page - (operation.paddr >> 12) BETWEEN 0 AND ((operation.paddr & 4095) + operation.size - 1) >> 12
 ),
 -- Each page in its order: mapped here, unmapped here, mapped by another call. Only what follows a turn of ours is told.

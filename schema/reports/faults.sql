@@ -5,7 +5,7 @@
 -- note: hidden: with a flush queue of 256 entries and 10 ms (queue=256,10ms) the access might have gone through unnoticed.
 -- Parameters: :trace a trace's name, NULL for all.
 -- The first 1000 faults of a trace. The last unmap and map are looked for in the domain of the device where that is known and had
--- the address, otherwise in any domain of the trace (design §4 28). One pass over the operations.
+-- the address, otherwise in any domain of the trace (design §4 28). One pass over the operations before the last of those faults.
 WITH
 attached AS MATERIALIZED (
     SELECT device, CASE WHEN count(*) = 1 THEN min(domain) END AS domain FROM attachment GROUP BY device
@@ -49,7 +49,9 @@ block AS MATERIALIZED (
 ),
 touched AS MATERIALIZED (
     SELECT operation.id, block.trace, block.page, operation.domain, operation.kind
-    FROM operation
+    FROM (SELECT trace, max(id) AS id FROM hit WHERE page IS NOT NULL GROUP BY trace) AS last
+    CROSS JOIN trace ON trace.id = last.trace
+    CROSS JOIN operation ON operation.id BETWEEN trace.first_operation AND last.id - 1
     CROSS JOIN block ON block.block = CASE
         WHEN operation.size <= 4096 THEN operation.iova >> 9 & -8
         WHEN operation.size <= 8192 THEN operation.iova >> 10 & -8 | 1
@@ -104,7 +106,8 @@ somewhere AS MATERIALIZED (
 ),
 told AS MATERIALIZED (
     SELECT
-        hit.id, hit.domain, hit.recorded, hit.page, hit.time_ns, hit.line, own.id IS NOT NULL AS in_own,
+        hit.id, hit.domain, hit.recorded, hit.page, hit.time_ns, hit.line,
+        own.id IS NOT NULL AS in_own,
         CASE WHEN own.id IS NOT NULL THEN own.unmap ELSE somewhere.unmap END AS unmap,
         CASE WHEN own.id IS NOT NULL THEN own.map ELSE somewhere.map END AS map
     FROM hit
@@ -117,7 +120,7 @@ stale AS MATERIALIZED (
     FROM stale_window
     CROSS JOIN told ON told.unmap = stale_window.operation
     JOIN replay_domain ON replay_domain.replay = stale_window.replay AND replay_domain.domain = stale_window.domain
-    WHERE replay_domain.policy IN ('recorded', 'queue=256,10ms')
+    WHERE EXISTS (SELECT 1 FROM told) AND replay_domain.policy IN ('recorded', 'queue=256,10ms')
         AND told.page BETWEEN stale_window.iova >> 12 AND (stale_window.iova + stale_window.size - 1) >> 12
     GROUP BY told.id, replay_domain.policy
 ),
@@ -140,6 +143,11 @@ judged AS MATERIALIZED (
                 FROM operation AS flush
                 WHERE flush.id BETWEEN unmap.id - 16 AND unmap.id + 20000 AND flush.trace = unmap.trace
                     AND flush.kind IN (4, 5) AND flush.domain = unmap.domain
+                    AND EXISTS (
+                        SELECT 1
+                        FROM kind_count
+                        WHERE kind_count.trace = unmap.trace AND kind_count.stage = 'operation' AND kind_count.kind IN (4, 5)
+                    )
                     AND (
                         flush.id > unmap.id
                         OR flush.cpu = unmap.cpu AND flush.task = unmap.task
