@@ -3,7 +3,10 @@
 /// They lie in blocks of at most ``blockCapacity``; finding one is a binary search over the blocks' first addresses and one
 /// inside a block. Most searches are for the address of a run that was found before: hints say where such a run may stand,
 /// and whether it does shows at a glance.
-struct OrderedRuns: Sendable {
+///
+/// A class, so that looking into a map that lies in an array or an object copies one reference; ``TranslationMap`` copies it
+/// before it changes what others refer to as well, which is why it may be sent.
+final class OrderedRuns: @unchecked Sendable {
     typealias Run = TranslationMap.Run
 
     /// Where a run stands: the how-manieth block, and the place in that.
@@ -16,21 +19,32 @@ struct OrderedRuns: Sendable {
     typealias Place = Int
 
     private static let blockCapacity = 64
+    /// What a hint can tell; of maps that have more runs only some are hinted at.
     private static let hintLimit = 1 << 16
 
     /// Block after block in the order in which they were made. What is free holds ``nothing``, which no address lies in.
-    private var places: ContiguousArray<Run> = []
+    @exclusivity(unchecked) private var places: ContiguousArray<Run> = []
     /// By block as they lie in ``places``.
-    private var counts: ContiguousArray<Int> = []
-    private var unused: ContiguousArray<Int> = []
+    @exclusivity(unchecked) private var counts: ContiguousArray<Int> = []
+    @exclusivity(unchecked) private var unused: ContiguousArray<Int> = []
     /// The blocks in order of address, and the first address of each.
-    private var order: ContiguousArray<Int> = []
-    private var firstAddress: ContiguousArray<UInt64> = []
+    @exclusivity(unchecked) private var order: ContiguousArray<Int> = []
+    @exclusivity(unchecked) private var firstAddress: ContiguousArray<UInt64> = []
     /// By a hash of the address: where the run may stand that begins there.
-    private var hints: ContiguousArray<UInt32> = []
-    private var hintShift: UInt64 = 0
+    @exclusivity(unchecked) private var hints: ContiguousArray<UInt16> = []
+    @exclusivity(unchecked) private var hintShift: UInt64 = 0
 
     private static let nothing = Run(range: AddressRange(uncheckedStart: .max, last: 0), target: 0, pageSize: 0)
+
+    init() {}
+
+    func copy() -> OrderedRuns {
+        let copy = OrderedRuns()
+        (copy.places, copy.counts, copy.unused) = (places, counts, unused)
+        (copy.order, copy.firstAddress) = (order, firstAddress)
+        (copy.hints, copy.hintShift) = (hints, hintShift)
+        return copy
+    }
 
     // MARK: - Finding
 
@@ -59,8 +73,8 @@ struct OrderedRuns: Sendable {
 
     /// From now on a hint tells where the run is that begins at an address.
     @inline(__always)
-    mutating func hint(_ place: Place) {
-        hints[hintIndex(of: places[place].range.start)] = UInt32(truncatingIfNeeded: place)
+    func hint(_ place: Place) {
+        hints[hintIndex(of: places[place].range.start)] = UInt16(truncatingIfNeeded: place)
     }
 
     @inline(__always)
@@ -102,7 +116,7 @@ struct OrderedRuns: Sendable {
     // MARK: - Changing
 
     /// Puts a run in the place of another, between the same neighbours.
-    mutating func replace(at position: Position, with run: Run) {
+    func replace(at position: Position, with run: Run) {
         let place = place(of: position)
         places[place] = run
         if position.index == 0 { firstAddress[position.block] = run.range.start }
@@ -110,7 +124,7 @@ struct OrderedRuns: Sendable {
     }
 
     /// Adds a run before the one at a position, or behind all others.
-    mutating func insert(_ run: Run, before position: Position?) {
+    func insert(_ run: Run, before position: Position?) {
         var position = position ?? end()
         if counts[order[position.block]] == Self.blockCapacity { split(&position) }
         let block = order[position.block]
@@ -120,7 +134,7 @@ struct OrderedRuns: Sendable {
         replace(at: position, with: run)
     }
 
-    mutating func remove(at position: Position) {
+    func remove(at position: Position) {
         let block = order[position.block]
         let start = block * Self.blockCapacity
         counts[block] -= 1
@@ -135,7 +149,7 @@ struct OrderedRuns: Sendable {
         }
     }
 
-    mutating func removeAll() {
+    func removeAll() {
         places.removeAll(keepingCapacity: true)
         counts.removeAll(keepingCapacity: true)
         unused.removeAll(keepingCapacity: true)
@@ -144,7 +158,7 @@ struct OrderedRuns: Sendable {
     }
 
     /// Behind all runs.
-    private mutating func end() -> Position {
+    private func end() -> Position {
         if let last = order.last { return Position(block: order.count - 1, index: counts[last]) }
         order.append(newBlock())
         firstAddress.append(0)
@@ -152,7 +166,7 @@ struct OrderedRuns: Sendable {
     }
 
     /// Makes two blocks of a full one. The position stays where it was among the runs.
-    private mutating func split(_ position: inout Position) {
+    private func split(_ position: inout Position) {
         let lower = order[position.block]
         let upper = newBlock()
         // What grows at its end only fills its blocks.
@@ -168,16 +182,16 @@ struct OrderedRuns: Sendable {
         if position.index > kept { position = Position(block: position.block + 1, index: position.index - kept) }
     }
 
-    private mutating func newBlock() -> Int {
+    private func newBlock() -> Int {
         if let block = unused.popLast() { return block }
         places.append(contentsOf: repeatElement(Self.nothing, count: Self.blockCapacity))
         counts.append(0)
-        if places.count * 2 > hints.count, hints.count < Self.hintLimit { growHints() }
+        if places.count > hints.count, hints.count < Self.hintLimit { growHints() }
         return counts.count - 1
     }
 
-    private mutating func growHints() {
-        let count = max(hints.count * 4, Self.blockCapacity * 4)
+    private func growHints() {
+        let count = max(hints.count * 2, Self.blockCapacity * 2)
         hints = ContiguousArray(repeating: 0, count: count)
         hintShift = UInt64(64 - count.trailingZeroBitCount)
         for block in order {
@@ -186,7 +200,7 @@ struct OrderedRuns: Sendable {
         }
     }
 
-    private mutating func move(from source: Int, to target: Int, count: Int) {
+    private func move(from source: Int, to target: Int, count: Int) {
         guard count > 0 else { return }
         places.withUnsafeMutableBufferPointer { places in
             guard let base = places.baseAddress, max(source, target) + count <= places.count else { return }

@@ -70,6 +70,7 @@ public struct TranslationMap: Sendable {
     /// - Returns: bytes that had been translated there before.
     @discardableResult
     public mutating func replace(with run: Run) -> UInt64 {
+        makeUnique()
         if let place = runs.hintedPlace(of: run.range.start), runs[place].range == run.range {
             return put(run, at: place)
         }
@@ -125,6 +126,7 @@ public struct TranslationMap: Sendable {
     /// Removes all translations in `range`, and appends what was removed to `pieces`, in order of address.
     @discardableResult
     public mutating func remove(_ range: AddressRange, into pieces: inout ContiguousArray<Run>?) -> Removed {
+        makeUnique()
         if let place = runs.hintedPlace(of: range.start), runs[place].range == range {
             return remove(at: place, into: &pieces)
         }
@@ -170,6 +172,7 @@ public struct TranslationMap: Sendable {
     /// Forgets everything.
     public mutating func removeAll() {
         guard !runs.isEmpty else { return }
+        makeUnique()
         runs.removeAll()
         (bytes, runCount, goneCount) = (0, 0, 0)
     }
@@ -180,6 +183,7 @@ public struct TranslationMap: Sendable {
         runs.forEachPlace { place in
             if !runs[place].isGone, !isKept(runs[place]) { dropped.append(place) }
         }
+        makeUnique()
         for place in dropped { forget(runs[place], at: place) }
         tidy()
     }
@@ -216,6 +220,12 @@ public struct TranslationMap: Sendable {
     }
 
     // MARK: - Places
+
+    /// Before a change: what another map refers to as well stays as it is.
+    @inline(__always)
+    private mutating func makeUnique() {
+        if !isKnownUniquelyReferenced(&runs) { runs = runs.copy() }
+    }
 
     @inline(__always)
     private mutating func count(_ run: Run) {
@@ -257,7 +267,7 @@ public struct TranslationMap: Sendable {
 
     private mutating func tidyAll() {
         let old = runs
-        runs.removeAll()
+        runs = OrderedRuns()
         goneCount = 0
         old.forEachPlace { if !old[$0].isGone { runs.insert(old[$0], before: nil) } }
     }
