@@ -22,7 +22,9 @@ public struct RangeTree: Sendable {
     private var nodes: ContiguousArray<Node> = []
     private var free: ContiguousArray<Place> = []
     private var root = none
-    private var seed = UInt64.random(in: .min ... .max)
+    private var seed = firstSeed
+    /// One for all trees of a run: asking the system for it takes longer than most trees live.
+    private static let firstSeed = UInt64.random(in: .min ... .max)
 
     /// No ranges.
     public init() {}

@@ -1,8 +1,9 @@
 /// Translations of one address space into another, such as IOVAs into physical addresses, in order of address.
 ///
 /// They are kept as runs, contiguous on both sides, so that a translation of any length costs a handful of entries: a
-/// log's claim to have mapped an exabyte must not allocate one. Runs lie in blocks of at most ``blockCapacity``; finding
-/// one is a binary search over the blocks' first addresses and one inside a block.
+/// log's claim to have mapped an exabyte must not allocate one. What is removed leaves its place behind, because what is
+/// mapped again is mostly mapped as it was before: then nothing has to move. Places that nothing came back to are tidied away
+/// when they are many.
 public struct TranslationMap: Sendable {
     /// Addresses that lie beside each other and so do their targets.
     public struct Run: Hashable, Sendable {
@@ -48,10 +49,10 @@ public struct TranslationMap: Sendable {
         }
     }
 
-    private static let blockCapacity = 64
-
-    private var blocks: ContiguousArray<ContiguousArray<Run>> = []
-    private var firstAddress: ContiguousArray<UInt64> = []
+    /// Runs, and places of runs that were removed.
+    private var runs = OrderedRuns()
+    /// How many of them are only places.
+    private var goneCount = 0
 
     /// Bytes translated now.
     public private(set) var bytes: UInt64 = 0
@@ -69,22 +70,48 @@ public struct TranslationMap: Sendable {
     /// - Returns: bytes that had been translated there before.
     @discardableResult
     public mutating func replace(with run: Run) -> UInt64 {
-        guard let position = position(ofFirstRunEndingAtOrAfter: run.range.start) else {
-            append(run)
+        makeUnique()
+        if let place = runs.hintedPlace(of: run.range.start), runs[place].range == run.range {
+            return put(run, at: place)
+        }
+        return search(andReplaceWith: run)
+    }
+
+    /// Puts a run where one of the same range is or was.
+    @inline(__always)
+    private mutating func put(_ run: Run, at place: OrderedRuns.Place) -> UInt64 {
+        let old = runs[place]
+        runs[place] = run
+        if old.isGone {
+            goneCount -= 1
+            count(run)
             return 0
         }
-        let next = blocks[position.block][position.index].range
-        if next.start > run.range.last {
-            insert(run, at: position)
+        replacedTag = old.tag
+        return run.range.size
+    }
+
+    private mutating func search(andReplaceWith run: Run) -> UInt64 {
+        guard let position = runs.position(ofFirstEndingAtOrAfter: run.range.start) else {
+            count(run)
+            runs.insert(run, before: nil)
             return 0
         }
-        replacedTag = blocks[position.block][position.index].tag
-        if next == run.range {
-            // What is reused is mostly reused as it was.
-            blocks[position.block][position.index] = run
-            return next.size
+        let place = runs.place(of: position)
+        let next = runs[place]
+        if next.range == run.range {
+            runs.hint(place)
+            return put(run, at: place)
         }
-        let removed = remove(run.range).bytes
+        if next.range.start > run.range.last {
+            count(run)
+            runs.insert(run, before: position)
+            return 0
+        }
+        var tag: Int64?
+        forEachRun(overlapping: run.range, limit: 1) { tag = $0.tag }
+        replacedTag = tag ?? replacedTag
+        let removed = tag == nil ? 0 : remove(run.range).bytes
         insert(run)
         return removed
     }
@@ -99,48 +126,66 @@ public struct TranslationMap: Sendable {
     /// Removes all translations in `range`, and appends what was removed to `pieces`, in order of address.
     @discardableResult
     public mutating func remove(_ range: AddressRange, into pieces: inout ContiguousArray<Run>?) -> Removed {
+        makeUnique()
+        if let place = runs.hintedPlace(of: range.start), runs[place].range == range {
+            return remove(at: place, into: &pieces)
+        }
+        return search(andRemove: range, into: &pieces)
+    }
+
+    /// Removes a run as a whole.
+    @inline(__always)
+    private mutating func remove(at place: OrderedRuns.Place, into pieces: inout ContiguousArray<Run>?) -> Removed {
+        let run = runs[place]
+        guard !run.isGone else { return Removed() }
+        pieces?.append(run)
+        forget(run, at: place)
+        tidy()
+        return Removed(bytes: run.range.size, runs: 1, splitRuns: 0)
+    }
+
+    private mutating func search(andRemove range: AddressRange, into pieces: inout ContiguousArray<Run>?) -> Removed {
         var result = Removed()
-        guard var position = position(ofFirstRunEndingAtOrAfter: range.start) else { return result }
         var kept: [Run] = []
-        while position.block < blocks.count {
-            let block = position.block
-            var end = position.index
-            while end < blocks[block].count, blocks[block][end].range.start <= range.last {
-                let run = blocks[block][end]
-                if !range.contains(run.range) {
-                    result.splitRuns += 1
-                    Self.appendRemainder(of: run, outside: range, to: &kept)
-                }
-                result.runs += 1
-                result.bytes &+= min(run.range.last, range.last) - max(run.range.start, range.start) + 1
-                if pieces != nil, let piece = run.clipped(to: range) { pieces?.append(piece) }
-                end += 1
+        var next = runs.position(ofFirstEndingAtOrAfter: range.start)
+        while let position = next {
+            let place = runs.place(of: position)
+            let run = runs[place]
+            guard run.range.start <= range.last else { break }
+            next = runs.position(after: position)
+            guard !run.isGone else { continue }
+            if !range.contains(run.range) {
+                result.splitRuns += 1
+                Self.appendRemainder(of: run, outside: range, to: &kept)
             }
-            guard end > position.index else { break }
-            let reachesOn = end == blocks[block].count
-            remove(position.index..<end, inBlock: block)
-            guard reachesOn else { break }
-            // A block that was emptied is gone, and its successor stands in its place.
-            position = (position.index > 0 ? block + 1 : block, 0)
+            result.runs += 1
+            result.bytes &+= min(run.range.last, range.last) - max(run.range.start, range.start) + 1
+            if pieces != nil, let piece = run.clipped(to: range) { pieces?.append(piece) }
+            forget(run, at: place)
+            runs.hint(place)
         }
         for run in kept { insert(run) }
+        tidy()
         return result
     }
 
     /// Forgets everything.
     public mutating func removeAll() {
-        guard runCount > 0 else { return }
-        blocks.removeAll(keepingCapacity: true)
-        firstAddress.removeAll(keepingCapacity: true)
-        bytes = 0
-        runCount = 0
+        guard !runs.isEmpty else { return }
+        makeUnique()
+        runs.removeAll()
+        (bytes, runCount, goneCount) = (0, 0, 0)
     }
 
     /// Forgets the runs that `isKept` does not hold for.
     public mutating func filter(_ isKept: (Run) -> Bool) {
-        let old = blocks
-        removeAll()
-        for block in old { for run in block where isKept(run) { insert(run) } }
+        var dropped: ContiguousArray<OrderedRuns.Place> = []
+        runs.forEachPlace { place in
+            if !runs[place].isGone, !isKept(runs[place]) { dropped.append(place) }
+        }
+        makeUnique()
+        for place in dropped { forget(runs[place], at: place) }
+        tidy()
     }
 
     /// What `address` points to; `nil` where nothing is translated.
@@ -150,89 +195,81 @@ public struct TranslationMap: Sendable {
 
     /// The run that translates `address`; `nil` where nothing is translated.
     public func run(of address: UInt64) -> Run? {
-        guard let position = position(ofFirstRunEndingAtOrAfter: address) else { return nil }
-        let run = blocks[position.block][position.index]
-        return run.range.start <= address ? run : nil
+        if let place = runs.hintedPlace(of: address) { return runs[place].isGone ? nil : runs[place] }
+        guard let position = runs.position(ofFirstEndingAtOrAfter: address) else { return nil }
+        let run = runs[runs.place(of: position)]
+        return run.range.start <= address && !run.isGone ? run : nil
     }
 
     /// Calls `body` with each run that shares a byte with `range`, in order of address, at most `limit` of them.
     public func forEachRun(overlapping range: AddressRange, limit: Int = .max, _ body: (Run) -> Void) {
-        guard var position = position(ofFirstRunEndingAtOrAfter: range.start) else { return }
+        if let place = runs.hintedPlace(of: range.start), runs[place].range.last >= range.last {
+            if !runs[place].isGone, limit > 0 { body(runs[place]) }
+            return
+        }
         var left = limit
-        while position.block < blocks.count {
-            while position.index < blocks[position.block].count {
-                let run = blocks[position.block][position.index]
-                guard run.range.start <= range.last, left > 0 else { return }
-                body(run)
-                left -= 1
-                position.index += 1
-            }
-            position = (position.block + 1, 0)
+        var next = runs.position(ofFirstEndingAtOrAfter: range.start)
+        while let position = next {
+            let run = runs[runs.place(of: position)]
+            guard run.range.start <= range.last, left > 0 else { return }
+            next = runs.position(after: position)
+            guard !run.isGone else { continue }
+            body(run)
+            left -= 1
         }
     }
 
-    /// Adds a run that overlaps no other.
+    // MARK: - Places
+
+    /// Before a change: what another map refers to as well stays as it is.
+    @inline(__always)
+    private mutating func makeUnique() {
+        if !isKnownUniquelyReferenced(&runs) { runs = runs.copy() }
+    }
+
+    @inline(__always)
+    private mutating func count(_ run: Run) {
+        runCount += 1
+        bytes &+= run.range.size
+    }
+
+    /// Leaves of a run only its place.
+    @inline(__always)
+    private mutating func forget(_ run: Run, at place: OrderedRuns.Place) {
+        runs[place] = run.gone
+        runCount -= 1
+        goneCount += 1
+        bytes &-= run.range.size
+    }
+
+    /// Adds a run that overlaps no other, but maybe places of such that are gone.
     private mutating func insert(_ run: Run) {
-        if let position = position(ofFirstRunEndingAtOrAfter: run.range.start) {
-            insert(run, at: position)
-        } else {
-            append(run)
+        count(run)
+        guard let position = runs.position(ofFirstEndingAtOrAfter: run.range.start),
+            runs[runs.place(of: position)].range.start <= run.range.last
+        else {
+            runs.insert(run, before: runs.position(ofFirstEndingAtOrAfter: run.range.start))
+            return
+        }
+        runs.replace(at: position, with: run)
+        goneCount -= 1
+        while let next = runs.position(after: position), runs[runs.place(of: next)].range.start <= run.range.last {
+            runs.remove(at: next)
+            goneCount -= 1
         }
     }
 
-    // MARK: - Blocks
-
-    private typealias Position = (block: Int, index: Int)
-
-    private func position(ofFirstRunEndingAtOrAfter address: UInt64) -> Position? {
-        guard !blocks.isEmpty else { return nil }
-        // The last block that starts at or before the address, then the first run in it that does not end before it.
-        let block = max(firstAddress.partitioningIndex { $0 > address } - 1, 0)
-        let index = blocks[block].partitioningIndex { $0.range.last >= address }
-        if index < blocks[block].count { return (block, index) }
-        return block + 1 < blocks.count ? (block + 1, 0) : nil
+    /// Puts away the places of what is gone, if they are many.
+    @inline(__always)
+    private mutating func tidy() {
+        if goneCount > 2 * runCount + 256 { tidyAll() }
     }
 
-    /// Adds a run before the one at a position.
-    private mutating func insert(_ run: Run, at position: Position) {
-        runCount += 1
-        bytes &+= run.range.size
-        blocks[position.block].insert(run, at: position.index)
-        if position.index == 0 { firstAddress[position.block] = run.range.start }
-        if blocks[position.block].count > Self.blockCapacity { split(position.block) }
-    }
-
-    /// Adds a run behind all others.
-    private mutating func append(_ run: Run) {
-        runCount += 1
-        bytes &+= run.range.size
-        if blocks.isEmpty {
-            blocks.append([run])
-            firstAddress.append(run.range.start)
-        } else {
-            blocks[blocks.count - 1].append(run)
-            if blocks[blocks.count - 1].count > Self.blockCapacity { split(blocks.count - 1) }
-        }
-    }
-
-    private mutating func split(_ block: Int) {
-        let half = blocks[block].count / 2
-        let upper = ContiguousArray(blocks[block][half...])
-        blocks[block].removeSubrange(half...)
-        blocks.insert(upper, at: block + 1)
-        firstAddress.insert(upper[0].range.start, at: block + 1)
-    }
-
-    private mutating func remove(_ indices: Range<Int>, inBlock block: Int) {
-        for index in indices { bytes &-= blocks[block][index].range.size }
-        runCount -= indices.count
-        if indices.count == blocks[block].count {
-            blocks.remove(at: block)
-            firstAddress.remove(at: block)
-        } else {
-            blocks[block].removeSubrange(indices)
-            firstAddress[block] = blocks[block][0].range.start
-        }
+    private mutating func tidyAll() {
+        let old = runs
+        runs = OrderedRuns()
+        goneCount = 0
+        old.forEachPlace { if !old[$0].isGone { runs.insert(old[$0], before: nil) } }
     }
 
     /// Appends the parts of `run` before and after `range`. Of its pages only those that are cut fall apart.
@@ -260,22 +297,12 @@ public struct TranslationMap: Sendable {
     private static let smallestPage: UInt64 = 4096
 }
 
-extension ContiguousArray {
-    /// The index of the first element for which `isInSecondPart` holds, in an array where it holds from some element on.
-    ///
-    /// Written so that it compiles to moves instead of jumps, which nothing could foresee.
+extension TranslationMap.Run {
+    /// No page has so many bytes: it marks what is the place of a run only.
+    private static let noPage = UInt64.max
+
     @inline(__always)
-    func partitioningIndex(where isInSecondPart: (Element) -> Bool) -> Int {
-        withUnsafeBufferPointer { elements in
-            guard !elements.isEmpty else { return 0 }
-            var base = 0
-            var left = elements.count
-            while left > 1 {
-                let half = left / 2
-                base = isInSecondPart(elements[base + half - 1]) ? base : base + half
-                left -= half
-            }
-            return isInSecondPart(elements[base]) ? base : base + 1
-        }
-    }
+    fileprivate var isGone: Bool { pageSize == Self.noPage }
+
+    fileprivate var gone: Self { Self(range: range, target: target, pageSize: Self.noPage, tag: tag) }
 }

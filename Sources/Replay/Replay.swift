@@ -61,11 +61,11 @@ public struct Replay: Sendable {
                 database, trace, through: part.lines.upperBound,
                 followsFlushes: engine.lanes.contains { $0.followsFlushes })
             var done: Int64 = 0
-            while let operation = try cursor.next() {
-                if operation.line >= part.lines.lowerBound {
-                    engine.apply(operation)
+            while try cursor.advance() {
+                if cursor.operation.line >= part.lines.lowerBound {
+                    engine.apply(cursor.operation)
                 } else {
-                    engine.prepare(operation)
+                    engine.prepare(cursor.operation)
                 }
                 done += 1
                 if done & 1023 == 0 { try write(engine.lanes, &writer) }
@@ -84,7 +84,7 @@ public struct Replay: Sendable {
                     staleEntries: lane.cache?.staleEntries ?? [])
             }
             if part.isWhole { try writer.write(Array(engine.mappings), engine.findings()) }
-            try engine.workload?.rows.write(database, trace)
+            try engine.workload?.rows().write(database, trace)
             progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))
             return Outcome(
                 trace: trace.name, replays: writer.replays, part: part,

@@ -60,6 +60,9 @@ public struct OperationCursor {
     private let firstDevice: Int64
     private let firstTask: Int64
     private let pids: [Int32]
+    /// The one that ``advance()`` has come to.
+    public private(set) var operation = StoredOperation(id: 0, time: 0, kind: .marker, cpu: -1, pid: -1, domain: 0)
+    /// Where runs stand in for flushes: what comes next of either kind.
     private var nextOperation: StoredOperation?
     private var nextRun: StoredOperation?
 
@@ -90,29 +93,41 @@ public struct OperationCursor {
         readsEntries = followsFlushes && trace.showsSyncs
         nextOperation = nil
         nextRun = nil
-        nextOperation = try readOperation()
-        nextRun = try runs?.next()
+        if runs != nil {
+            nextOperation = try readNext()
+            nextRun = try runs?.next()
+        }
     }
 
-    /// The next operation; `nil` after the last.
+    /// Goes on to the next operation.
+    ///
+    /// - Returns: whether there is one.
     @inline(__always)
-    public mutating func next() throws -> StoredOperation? {
+    public mutating func advance() throws -> Bool {
+        runs == nil ? try read() : try advanceAmongRuns()
+    }
+
+    private mutating func advanceAmongRuns() throws -> Bool {
         if let run = nextRun, run.continuesFlush || run.line < nextOperation?.line ?? .max {
             nextRun = try runs?.next()
-            return run
+            operation = run
+            return true
         }
-        guard let operation = nextOperation else { return nil }
-        nextOperation = try readOperation()
-        return operation
+        guard let next = nextOperation else { return false }
+        nextOperation = try readNext()
+        operation = next
+        return true
     }
+
+    private mutating func readNext() throws -> StoredOperation? { try read() ? operation : nil }
 
     /// Each column fetched costs: only what the kind of operation has is.
     @inline(__always)
-    private func readOperation() throws -> StoredOperation? {
-        guard try operations.step() else { return nil }
+    private mutating func read() throws -> Bool {
+        guard try operations.step() else { return false }
         let task = Int(operations.integer(4) - firstTask)
         let domain = operations.integer(5)
-        var operation = StoredOperation(
+        operation = StoredOperation(
             id: operations.integer(0),
             time: operations.integer(1),
             kind: Operation.Kind(rawValue: UInt8(truncatingIfNeeded: operations.integer(2))) ?? .marker,
@@ -150,7 +165,7 @@ public struct OperationCursor {
         if operation.kind == .sync || operation.kind == .flushAll {
             operation.completed = try flushEnds?.end(of: operation) ?? operation.time
         }
-        return operation
+        return true
     }
 
     @inline(__always)

@@ -162,6 +162,65 @@ import Testing
         #expect(runs(map) == [try run(0x3000, 0x1000, to: 0x8000, tag: 2)])
     }
 
+    // MARK: - What comes back
+
+    /// Mostly the same ranges are mapped again, in waves of more and fewer, and now and then others across them: places are
+    /// left behind, found again, taken over and tidied away. Copies stay what they were.
+    @Test(arguments: seeds) func whatComesBackIsFoundWhereItWas(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        var map = TranslationMap()
+        var twin: [UInt64: Run] = [:]
+        var copies: [(TranslationMap, [UInt64: Run])] = []
+        for turn in 0..<6000 {
+            let slot = random.next() % 600
+            let wanted = try run(slot << 16, 0x3000, to: random.next() & ~0xfff, tag: Int64(turn))
+            let isWave = turn / 1500 % 2 == 0
+            switch random.next() % (turn % 1000 < 900 ? 500 : 8) {
+            case 0:
+                // Over the end of one slot, or several, into the next.
+                let other = try run(slot << 16 | 0x2000, (random.next() % 4) << 16 | 0xf000, to: 0, tag: -1)
+                map.remove(other.range)
+                for old in twin.values where old.range.overlaps(other.range) {
+                    twin[old.range.start] = nil
+                    for rest in old.range.subtracting(other.range) {
+                        let target = old.target &+ (rest.start - old.range.start)
+                        twin[rest.start] = Run(range: rest, target: target, pageSize: 4096, tag: old.tag)
+                    }
+                }
+                if random.next() % 2 == 0 {
+                    map.replace(with: other)
+                    twin[other.range.start] = other
+                    map.remove(other.range)
+                    twin[other.range.start] = nil
+                }
+            case 1 where turn % 500 == 0:
+                copies.append((map, twin))
+            default:
+                let known = twin[wanted.range.start]
+                guard known == nil || known?.range == wanted.range,
+                    !twin.values.contains(where: { $0 != known && $0.range.overlaps(wanted.range) })
+                else { continue }
+                if random.next() % 8 < (isWave ? 5 : 0) {
+                    #expect(map.replace(with: wanted) == known?.range.size ?? 0)
+                    if let known { #expect(map.replacedTag == known.tag) }
+                    twin[wanted.range.start] = wanted
+                } else {
+                    var pieces: ContiguousArray<Run>? = []
+                    map.remove(wanted.range, into: &pieces)
+                    #expect(pieces == (known.map { [$0] } ?? []))
+                    twin[wanted.range.start] = nil
+                }
+            }
+            #expect(map.runCount == twin.count)
+            #expect(map.run(of: wanted.range.start)?.range.start == twin[wanted.range.start]?.range.start)
+        }
+        copies.append((map, twin))
+        for (map, twin) in copies {
+            #expect(runs(map) == twin.values.sorted { $0.range.start < $1.range.start })
+            #expect(map.bytes == twin.values.reduce(0) { $0 + $1.range.size })
+        }
+    }
+
     // MARK: - Against a table of single pages
 
     private struct Page: Hashable {

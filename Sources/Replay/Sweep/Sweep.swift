@@ -106,7 +106,7 @@ public struct Sweep: Sendable {
             var done: Int64 = 0
             repeat {
                 batch.removeAll(keepingCapacity: true)
-                while batch.count < Self.batchSize, let operation = try cursor.next() { batch.append(operation) }
+                while batch.count < Self.batchSize, try cursor.advance() { batch.append(cursor.operation) }
                 Self.apply(batch, to: &engines, from: part.lines.lowerBound)
                 done += Int64(batch.count)
                 if isCancelled() { throw StoreError.interrupted }

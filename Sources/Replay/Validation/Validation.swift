@@ -51,7 +51,8 @@ public struct Validation: Sendable {
             var layers = try LayerCursor(database, trace)
             var layer = try layers.next()
             var done: Int64 = 0
-            while let operation = try operations.next() {
+            while try operations.advance() {
+                let operation = operations.operation
                 while let next = layer, next.line < operation.line {
                     run.take(next)
                     layer = try layers.next()

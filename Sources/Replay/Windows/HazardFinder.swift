@@ -8,7 +8,11 @@ struct HazardFinder {
     /// Those that open windows.
     private let lanes: ContiguousArray<PolicyLane>
     /// By domain - 1, where it ever mattered: which of its pages are mapped.
-    private var livePages: ContiguousArray<RangeTree?>
+    private var livePages: ContiguousArray<MappedPages?>
+    /// What one map finds; kept to be filled again.
+    private var ofOthers: ContiguousArray<StalePage> = []
+    private var own: ContiguousArray<StalePage> = []
+    private var open: ContiguousArray<OpenPage> = []
 
     /// Of the stale runs that one map reuses so many are looked at: more than any one mapping has on a host, and few enough
     /// that a log which maps exabytes again and again cannot stall a replay.
@@ -32,6 +36,7 @@ struct HazardFinder {
 
     /// A part of an open window, by address and by page.
     private struct OpenPage {
+        var kind: HazardKind
         var window: Window
         var domain: Int32
         var addresses: AddressRange
@@ -72,34 +77,45 @@ struct HazardFinder {
     }
 
     private mutating func reuseOfPage(_ operation: StoredOperation, _ pages: AddressRange, _ table: PageTable) {
-        var others: [StalePage] = []
-        for domain in stale.active.prefix(Self.domainLimit) where domain != operation.domain {
-            collect(domain, pages, into: &others)
+        let domains = stale.filter.domains(of: pages)
+        guard domains != 0 else { return }
+        ofOthers.removeAll(keepingCapacity: true)
+        if domains & ~StaleFilter.bit(of: operation.domain) != 0 || livePages.count > 64 {
+            for domain in stale.active.prefix(Self.domainLimit)
+            where domain != operation.domain && domains & StaleFilter.bit(of: domain) != 0 {
+                collectUnmapped(domain, pages, in: operation.domain, table)
+            }
         }
-        if !others.isEmpty {
-            others = others.flatMap { unmapped($0, in: operation.domain, table) }
-        }
-        guard !others.isEmpty else {
+        guard !ofOthers.isEmpty else {
             recycled(operation, pages)
             return
         }
-        var own: [StalePage] = []
-        collect(operation.domain, pages, into: &own)
+        own.removeAll(keepingCapacity: true)
+        Self.collect(operation.domain, pages, stale, lanes) { own.append($0) }
         for lane in lanes {
-            var counted = RangeTree()
-            for (stalePages, kind) in [(others, HazardKind.pageReuse), (own, .recycled)] {
-                for open in openPages(stalePages, under: lane) {
-                    for part in Self.parts(of: open.pages, notIn: counted) {
-                        let start = open.addresses.start &+ (part.start - open.pages.start)
-                        guard let addresses = AddressRange(start: start, size: part.size) else { continue }
-                        lane.windows.count(
-                            kind, open.window, domain: open.domain, addresses, reuse: operation.id,
-                            at: operation.time)
-                        // Parts counted are disjoint: their starts tell them apart.
-                        _ = counted.insert(part, number: 0)
-                    }
-                }
-            }
+            open.removeAll(keepingCapacity: true)
+            collectOpen(ofOthers, .pageReuse, under: lane)
+            collectOpen(own, .recycled, under: lane)
+            countOpen(under: lane, operation)
+        }
+    }
+
+    /// Each page counts once, for the first window in ``open`` that it is open in.
+    private func countOpen(under lane: PolicyLane, _ operation: StoredOperation) {
+        func count(_ part: AddressRange, of page: OpenPage) {
+            let start = page.addresses.start &+ (part.start - page.pages.start)
+            guard let addresses = AddressRange(start: start, size: part.size) else { return }
+            lane.windows.count(
+                page.kind, page.window, domain: page.domain, addresses, reuse: operation.id, at: operation.time)
+        }
+        if open.count == 1 {
+            count(open[0].pages, of: open[0])
+            return
+        }
+        var counted = RangeTree()
+        for (number, page) in open.enumerated() {
+            counted.forEachGap(in: page.pages) { count($0, of: page) }
+            _ = counted.insert(page.pages, number: Int64(number))
         }
     }
 
@@ -117,85 +133,81 @@ struct HazardFinder {
         }
     }
 
-    private func collect(_ domain: Int32, _ pages: AddressRange, into found: inout [StalePage]) {
-        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages, limit: Self.runLimit) { run in
-            guard let run = run.clipped(to: pages) else { return }
-            found.append(StalePage(pages: run.range, domain: domain, order: run.tag, iova: run.target))
+    /// Calls `body` with those of the pages that are stale in a domain, and may be open.
+    @inline(__always)
+    private static func collect(
+        _ domain: Int32, _ pages: AddressRange, _ stale: StaleState, _ lanes: ContiguousArray<PolicyLane>,
+        _ body: (StalePage) -> Void
+    ) {
+        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages, limit: runLimit) { run in
+            guard lanes.contains(where: { $0.windows.mayBeOpen(run.tag, in: domain) }), let run = run.clipped(to: pages)
+            else { return }
+            body(StalePage(pages: run.range, domain: domain, order: run.tag, iova: run.target))
         }
     }
 
-    /// Those of the pages that are open under a policy, of the latest unmap call first.
-    private func openPages(_ stalePages: [StalePage], under lane: PolicyLane) -> [OpenPage] {
-        var open: [OpenPage] = []
+    /// Adds to ``ofOthers`` what is stale in one domain and not mapped in another.
+    private mutating func collectUnmapped(
+        _ domain: Int32, _ pages: AddressRange, in other: Int32, _ table: PageTable
+    ) {
+        Self.collect(domain, pages, stale, lanes) { stalePage in
+            prepareLivePages(of: other, table)
+            livePages[Int(other) - 1]?.forEachUnmapped(of: stalePage.pages) { part in
+                guard let start = stalePage.addresses(of: part)?.start else { return }
+                ofOthers.append(StalePage(pages: part, domain: domain, order: stalePage.order, iova: start))
+            }
+        }
+    }
+
+    /// Adds to ``open`` those of the pages that are open under a policy, of the latest unmap call first.
+    private mutating func collectOpen(
+        _ stalePages: ContiguousArray<StalePage>, _ kind: HazardKind, under lane: PolicyLane
+    ) {
+        let first = open.count
         for page in stalePages {
             guard let addresses = page.addresses(of: page.pages) else { continue }
             lane.windows.forEachOpen(page.order, in: addresses, domain: page.domain) { window, part in
                 let start = page.pages.start &+ (part.start - addresses.start)
                 guard let pages = AddressRange(start: start, size: part.size) else { return }
-                open.append(OpenPage(window: window, domain: page.domain, addresses: part, pages: pages))
+                open.append(
+                    OpenPage(kind: kind, window: window, domain: page.domain, addresses: part, pages: pages))
             }
         }
-        if open.count > 1 { open.sort { $0.window.operation > $1.window.operation } }
-        return open
+        if open.count - first > 1 { open[first...].sort { $0.window.operation > $1.window.operation } }
     }
 
     // MARK: - What is mapped
 
-    /// The parts of stale pages that are not mapped in a domain.
-    private mutating func unmapped(_ page: StalePage, in domain: Int32, _ table: PageTable) -> [StalePage] {
-        if livePages[Int(domain) - 1] == nil {
-            // From here on it is kept up to date.
-            var live = RangeTree()
-            table.forEachRun(overlapping: .everything) { Self.add($0, to: &live) }
-            livePages[Int(domain) - 1] = live
-        }
-        guard let live = livePages[Int(domain) - 1] else { return [page] }
-        return Self.parts(of: page.pages, notIn: live).compactMap { part in
-            page.addresses(of: part).map {
-                StalePage(pages: part, domain: page.domain, order: page.order, iova: $0.start)
-            }
-        }
-    }
-
-    /// What is left of pages beside those of a tree, in order.
-    private static func parts(of pages: AddressRange, notIn tree: RangeTree) -> [AddressRange] {
-        var parts: [AddressRange] = []
-        // The first page not decided yet. Ranges come in order of start: what lies before the next one is left for good.
-        var next: UInt64? = pages.start
-        tree.forEach(overlapping: pages) { known, _ in
-            guard let start = next, known.last >= start else { return }
-            if known.start > start, let part = AddressRange(start: start, last: known.start - 1) { parts.append(part) }
-            next = known.last < pages.last ? known.last + 1 : nil
-        }
-        if let start = next, let part = AddressRange(start: start, last: pages.last) { parts.append(part) }
-        return parts
-    }
-
-    private static func add(_ run: PageTable.Run, to live: inout RangeTree) {
-        // A map of which the log tells no physical address is tagged so.
-        guard run.tag >= 0, let pages = AddressRange(start: run.target, size: run.range.size) else { return }
-        _ = live.insert(pages, number: Int64(bitPattern: run.range.start))
+    /// From here on it is kept up to date which pages a domain has mapped.
+    private mutating func prepareLivePages(of domain: Int32, _ table: PageTable) {
+        guard livePages[Int(domain) - 1] == nil else { return }
+        livePages[Int(domain) - 1] = MappedPages()
+        didChange(domain, .everything, table)
     }
 
     /// A page table is about to change in `range`.
     ///
     /// - Returns: where its runs may be others afterwards, for ``didChange(_:_:_:)``; `nil` if nobody needs to know.
     mutating func willChange(_ domain: Int32, _ range: AddressRange, _ table: PageTable) -> AddressRange? {
-        guard var live = livePages[Int(domain) - 1].take() else { return nil }
+        let index = Int(domain) - 1
+        guard livePages[index] != nil else { return nil }
         var (start, last) = (range.start, range.last)
         table.forEachRun(overlapping: range) { run in
-            live.remove(start: run.target, number: Int64(bitPattern: run.range.start))
+            livePages[index]?.remove(start: run.target, iova: run.range.start)
             (start, last) = (min(start, run.range.start), max(last, run.range.last))
         }
-        livePages[Int(domain) - 1] = live
         return AddressRange(start: start, last: last)
     }
 
     /// A page table has changed there.
     mutating func didChange(_ domain: Int32, _ range: AddressRange?, _ table: PageTable) {
-        guard let range, var live = livePages[Int(domain) - 1].take() else { return }
-        table.forEachRun(overlapping: range) { Self.add($0, to: &live) }
-        livePages[Int(domain) - 1] = live
+        let index = Int(domain) - 1
+        guard let range, livePages[index] != nil else { return }
+        table.forEachRun(overlapping: range) { run in
+            // A map of which the log tells no physical address is tagged so.
+            guard run.tag >= 0, let pages = AddressRange(start: run.target, size: run.range.size) else { return }
+            livePages[index]?.insert(pages, iova: run.range.start)
+        }
     }
 
     // MARK: - Faults

@@ -57,6 +57,14 @@ struct OpenPieces {
         }
     }
 
+    /// Id of the first unmap call that a part belongs to, or lower where they are many; `Int64.max` if there are none.
+    var firstOperation: Int64 {
+        guard count <= 1024 else { return .min }
+        var first = Int64.max
+        tree.forEach(overlapping: .everything) { first = min(first, windows[Int($1)].operation) }
+        return first
+    }
+
     /// The orders of all open windows.
     var orders: Set<Int64> {
         var orders: Set<Int64> = []

@@ -82,7 +82,9 @@ final class StaleDomain {
     }
 
     /// Forgets what no policy needs any more.
-    func forgetClosed(under lanes: ContiguousArray<PolicyLane>, domain: Int32) {
+    ///
+    /// - Returns: id of the first unmap call whose window is, or may be, open; `Int64.max` if none is.
+    func forgetClosed(under lanes: ContiguousArray<PolicyLane>, domain: Int32) -> Int64 {
         let order = min(lanes.reduce(Int64.max) { min($0, $1.windows.firstOpen(in: domain)) }, end)
         let pieces = lanes.reduce(0) { $0 + $1.windows.openPieces(in: domain) }
         let closed = Int(order - firstOrder)
@@ -96,11 +98,12 @@ final class StaleDomain {
         if windows.isEmpty, pieces == 0 {
             byAddress.removeAll()
             byPage.removeAll()
-        } else if max(byAddress.runCount, byPage.runCount) > 4 * (windows.count + pieces) + 4096 {
+        } else if max(byAddress.runCount, byPage.runCount) > 4 * (windows.count + pieces) + 256 {
             let open = lanes.reduce(into: Set<Int64>()) { $0.formUnion($1.windows.ordersOfPieces(in: domain)) }
             byAddress.filter { $0.tag >= order || open.contains($0.tag) }
             byPage.filter { $0.tag >= order || open.contains($0.tag) }
         }
+        return lanes.reduce(window(order)?.operation ?? .max) { min($0, $1.windows.firstOfPieces(in: domain)) }
     }
 }
 
@@ -116,6 +119,8 @@ final class StaleState {
     /// What the latest unmap removed from the page table; kept to be filled again.
     @exclusivity(unchecked) var removed: ContiguousArray<TranslationMap.Run>? = []
 
+    /// Which domains may have a page stale.
+    @exclusivity(unchecked) private(set) var filter = StaleFilter()
     /// Numbers of the domains that have stale pages.
     @exclusivity(unchecked) private(set) var active: ContiguousArray<Int32> = []
     private var opened: Int64 = 0
@@ -138,11 +143,18 @@ final class StaleState {
     ) {
         opened += 1
         if opened & 255 == 0 {
-            for domain in active { domains[Int(domain) - 1].forgetClosed(under: lanes, domain: domain) }
+            filter.firstOpen = active.reduce(window.operation) {
+                min($0, domains[Int($1) - 1].forgetClosed(under: lanes, domain: $1))
+            }
             active.removeAll { domains[Int($0) - 1].isEmpty }
         }
         if domains[Int(domain) - 1].isEmpty { active.append(domain) }
         domains[Int(domain) - 1].open(window, pieces)
+        for piece in pieces {
+            if let pages = AddressRange(start: piece.target, size: piece.range.size) {
+                filter.add(pages, domain: domain, operation: window.operation)
+            }
+        }
     }
 }
 

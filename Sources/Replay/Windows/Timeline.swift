@@ -15,62 +15,45 @@ struct Timeline {
         var flushes: Int64 = 0
     }
 
-    private static let stepCount: Int64 = 128
-
-    /// ns
-    let stepLength: Int64
-    private let first: Int64
-    /// Where a clock runs backwards, events may be dated behind the end: they count in the step that holds it.
-    private let lastStep: Int64
+    private var clock: TimeSteps
     /// By cell and step.
     private var sums = SummingTable(zero: Sum())
 
-    init(first: Int64, last: Int64) {
-        self.first = first
-        let span = last.subtractingSaturated(first)
-        stepLength = max(span, 0) / Self.stepCount + 1
-        lastStep = max(span, 0) / stepLength
-    }
+    init(first: Int64, last: Int64) { clock = TimeSteps(first: first, last: last) }
 
-    @inline(__always)
-    private func step(at time: Int64) -> Int64 {
-        min(max(time.subtractingSaturated(first), 0) / stepLength, lastStep)
-    }
+    /// ns
+    var stepLength: Int64 { clock.length }
 
     private mutating func index(_ cell: Int32, _ step: Int64) -> Int {
         sums.index(of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(step))
     }
 
     mutating func opened(_ cell: Int32, at time: Int64, pages: Int64) {
-        let sum = index(cell, step(at: time))
+        let sum = index(cell, clock.step(at: time))
         sums.sums[sum].windows += 1
         sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
     }
 
     mutating func flushed(_ cell: Int32, at time: Int64, flushes: Int64) {
-        let sum = index(cell, step(at: time))
+        let sum = index(cell, clock.step(at: time))
         sums.sums[sum].flushes = sums.sums[sum].flushes.addingSaturated(flushes)
     }
 
     mutating func stale(_ cell: Int32, from opened: Int64, to closed: Int64, pages: Int64) {
-        let (begin, end) = (step(at: opened), step(at: closed))
+        let (begin, end) = (clock.step(at: opened), clock.step(at: closed))
         let sum = index(cell, begin)
         guard begin < end else {
             sums.sums[sum].partial += Double(pages) * Double(closed.subtractingSaturated(opened))
             return
         }
-        sums.sums[sum].partial += Double(pages) * Double(start(of: begin + 1).subtractingSaturated(opened))
+        sums.sums[sum].partial += Double(pages) * Double(clock.start(of: begin + 1).subtractingSaturated(opened))
         if begin + 1 < end {
             let next = index(cell, begin + 1)
             sums.sums[next].change &+= pages
         }
         let last = index(cell, end)
         if begin + 1 < end { sums.sums[last].change &-= pages }
-        sums.sums[last].partial += Double(pages) * Double(closed.subtractingSaturated(start(of: end)))
-    }
-
-    private func start(of step: Int64) -> Int64 {
-        first.addingSaturated(step.multipliedReportingOverflow(by: stepLength).partialValue)
+        sums.sums[last].partial += Double(pages) * Double(closed.subtractingSaturated(clock.start(of: end)))
     }
 
     /// All steps in which anything is or happens, by cell, then time.
@@ -104,7 +87,7 @@ struct Timeline {
     private func row(_ cell: Cell, _ step: Int64, _ level: Int64, _ sum: Sum) -> WindowStatistics.Step {
         let whole = Double(level) * Double(stepLength) + sum.partial
         return WindowStatistics.Step(
-            cell: cell, start: start(of: step), pageNanoseconds: whole < 9e18 ? Int64(max(whole, 0)) : .max,
+            cell: cell, start: clock.start(of: step), pageNanoseconds: whole < 9e18 ? Int64(max(whole, 0)) : .max,
             windows: sum.windows, pages: sum.pages, flushes: sum.flushes)
     }
 }

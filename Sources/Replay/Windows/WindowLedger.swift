@@ -348,15 +348,31 @@ struct WindowLedger {
         return domains[index].first
     }
 
+    /// Whether a domain's window of this order may be open: `false` if it is not for certain.
+    @inline(__always)
+    func mayBeOpen(_ order: Int64, in domain: Int32) -> Bool {
+        let index = Int(domain) - 1
+        switch domains[index].manner {
+        case .none: return false
+        case .whole: return order >= domains[index].first && order < domains[index].end
+        case .ranged, .inRuns: return domains[index].pieces.count > 0
+        }
+    }
+
     /// How many parts of windows are open where they close by address.
     func openPieces(in domain: Int32) -> Int { domains[Int(domain) - 1].pieces.count }
+
+    /// Id of the first unmap call that they belong to, or lower; `Int64.max` if there are none.
+    func firstOfPieces(in domain: Int32) -> Int64 { domains[Int(domain) - 1].pieces.firstOperation }
 
     /// The orders of those windows.
     func ordersOfPieces(in domain: Int32) -> Set<Int64> { domains[Int(domain) - 1].pieces.orders }
 
     /// Calls `body` with the parts of `range` in which a domain's window of this order is open.
+    ///
+    /// It changes nothing, but it works in place: a ledger is too large to look into a copy.
     @inline(__always)
-    func forEachOpen(
+    mutating func forEachOpen(
         _ order: Int64, in range: AddressRange, domain: Int32, _ body: (Window, AddressRange) -> Void
     ) {
         let index = Int(domain) - 1

@@ -10,14 +10,6 @@ struct ChurnTally {
         case addressTime, addressCalls, pageTime, pageCalls
     }
 
-    private struct Sum {
-        var maps: Int64 = 0
-        var unmaps: Int64 = 0
-        var mappedBytes: Int64 = 0
-        var unmappedBytes: Int64 = 0
-        var longest = SIMD4<Int64>(repeating: -1)
-    }
-
     private struct Level {
         var mappings: Int64 = 0
         var bytes: Int64 = 0
@@ -33,37 +25,40 @@ struct ChurnTally {
         }
     }
 
+    /// What happens in a step, and how much more is mapped at its end.
     private struct Step {
-        var sum = Sum()
+        var maps: Int64 = 0
+        var unmaps: Int64 = 0
+        var mappedBytes: Int64 = 0
+        var unmappedBytes: Int64 = 0
         var mappings: Int64 = 0
         var bytes: Int64 = 0
+
+        @inline(__always)
+        mutating func change(mappings: Int64, bytes: Int64) {
+            self.mappings &+= mappings
+            self.bytes = self.bytes.addingSaturated(bytes)
+        }
     }
 
-    private static let stepCount: Int64 = 128
-
-    private let first: Int64
-    private let stepLength: Int64
-    private let lastStep: Int64
+    private var clock: TimeSteps
     /// By domain - 1: what each map call mapped, as far as it is mapped still. The tag is ``tag(_:_:)``.
     private var live: ContiguousArray<TranslationMap>
     private var removed: ContiguousArray<TranslationMap.Run>? = []
     private var addresses: LastRemoved
     private var pages = LastRemoved(spaces: 1)
     private var calls: Int64 = 0
-    /// By cell.
-    private var sums: ContiguousArray<Sum> = []
+    /// By cell, the longest of each distance; -1 for none.
+    private var longest: ContiguousArray<SIMD4<Int64>> = []
     /// By member.
     private var levels: ContiguousArray<Level> = []
     /// By cell and step.
     private var steps = SummingTable(zero: Step())
     /// By cell, distance and bucket.
-    private var histogram = SummingTable(zero: Int64(0))
+    private var histogram = CountTable()
 
     init(domains: Int, first: Int64, last: Int64) {
-        self.first = first
-        let span = max(last.subtractingSaturated(first), 0)
-        stepLength = span / Self.stepCount + 1
-        lastStep = span / stepLength
+        clock = TimeSteps(first: first, last: last)
         live = ContiguousArray(repeating: TranslationMap(), count: domains)
         addresses = LastRemoved(spaces: domains)
     }
@@ -94,11 +89,12 @@ struct ChurnTally {
         live[index].replace(
             with: TranslationMap.Run(
                 range: range, target: paddr ?? 0, pageSize: paddr == nil ? 0 : 4096, tag: Self.tag(cell, range.start)))
-        change(cell, mappings: 1, bytes: Int64(clamping: range.size), at: time, cells)
         let bytes = Int64(clamping: range.size)
-        let step = steps.index(of: stepKey(cell, time))
-        Self.add(&sums[Int(cell)], maps: 1, mapped: bytes)
-        Self.add(&steps.sums[step].sum, maps: 1, mapped: bytes)
+        let step = step(cell, at: time)
+        steps.sums[step].maps &+= 1
+        steps.sums[step].mappedBytes = steps.sums[step].mappedBytes.addingSaturated(bytes)
+        steps.sums[step].change(mappings: 1, bytes: bytes)
+        changeLevels(of: cell, mappings: 1, bytes: bytes, cells)
     }
 
     /// An unmap call.
@@ -111,10 +107,9 @@ struct ChurnTally {
     ) {
         prepare(cell, cells)
         calls += 1
-        let bytes = Int64(clamping: size)
-        let step = steps.index(of: stepKey(cell, time))
-        Self.add(&sums[Int(cell)], unmaps: 1, unmapped: bytes)
-        Self.add(&steps.sums[step].sum, unmaps: 1, unmapped: bytes)
+        let step = step(cell, at: time)
+        steps.sums[step].unmaps &+= 1
+        steps.sums[step].unmappedBytes = steps.sums[step].unmappedBytes.addingSaturated(Int64(clamping: size))
         guard let range else { return }
         let index = Int(domain) - 1
         remove(range, index, at: time, cells, isUnmapped: true)
@@ -132,7 +127,9 @@ struct ChurnTally {
             guard let piece = removed?[position] else { return }
             let owner = Int32(truncatingIfNeeded: piece.tag & 0xf_ffff)
             let isWhole = Self.tag(owner, piece.range.start) == piece.tag
-            change(owner, mappings: isWhole ? -1 : 0, bytes: -Int64(clamping: piece.range.size), at: time, cells)
+            let (mappings, bytes): (Int64, Int64) = (isWhole ? -1 : 0, -Int64(clamping: piece.range.size))
+            steps.sums[step(owner, at: time)].change(mappings: mappings, bytes: bytes)
+            changeLevels(of: owner, mappings: mappings, bytes: bytes, cells)
             guard isUnmapped, piece.pageSize > 0,
                 let target = AddressRange(start: piece.target, size: piece.range.size)
             else { continue }
@@ -150,24 +147,17 @@ struct ChurnTally {
 
     @inline(__always)
     private mutating func prepare(_ cell: Int32, _ cells: CellTable) {
-        while sums.count <= Int(cell) { sums.append(Sum()) }
+        while longest.count <= Int(cell) { longest.append(SIMD4(repeating: -1)) }
         while levels.count < cells.members.count { levels.append(Level()) }
     }
 
-    private static func add(
-        _ sum: inout Sum, maps: Int64 = 0, mapped: Int64 = 0, unmaps: Int64 = 0, unmapped: Int64 = 0
-    ) {
-        sum.maps &+= maps
-        sum.unmaps &+= unmaps
-        sum.mappedBytes = sum.mappedBytes.addingSaturated(mapped)
-        sum.unmappedBytes = sum.unmappedBytes.addingSaturated(unmapped)
+    @inline(__always)
+    private mutating func step(_ cell: Int32, at time: Int64) -> Int {
+        steps.index(of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(clock.step(at: time)))
     }
 
     @inline(__always)
-    private mutating func change(_ cell: Int32, mappings: Int64, bytes: Int64, at time: Int64, _ cells: CellTable) {
-        let step = steps.index(of: stepKey(cell, time))
-        steps.sums[step].mappings &+= mappings
-        steps.sums[step].bytes = steps.sums[step].bytes.addingSaturated(bytes)
+    private mutating func changeLevels(of cell: Int32, mappings: Int64, bytes: Int64, _ cells: CellTable) {
         let groups = cells.groups[Int(cell)]
         levels[0].change(mappings: mappings, bytes: bytes)
         levels[groups.0].change(mappings: mappings, bytes: bytes)
@@ -183,34 +173,27 @@ struct ChurnTally {
     }
 
     private mutating func add(_ length: Int64, _ distance: Distance, _ cell: Int32) {
-        let index = histogram.index(of: Self.histogramKey(cell, distance, LengthScale.bucket(of: length)))
-        histogram.sums[index] += 1
+        histogram.add(Self.histogramKey(cell, distance, LengthScale.bucket(of: length)))
         let place = Int(distance.rawValue)
-        sums[Int(cell)].longest[place] = max(sums[Int(cell)].longest[place], length)
+        longest[Int(cell)][place] = max(longest[Int(cell)][place], length)
     }
 
     private static func histogramKey(_ cell: Int32, _ distance: Distance, _ bucket: Int) -> UInt64 {
         (UInt64(UInt32(bitPattern: cell)) << 2 | distance.rawValue) << 16 | UInt64(bucket)
     }
 
-    private func stepKey(_ cell: Int32, _ time: Int64) -> UInt64 {
-        let step = min(max(time.subtractingSaturated(first), 0) / stepLength, lastStep)
-        return UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(step)
-    }
-
     // MARK: - What it came to
 
     /// By whatever can be told apart.
-    func totals(_ cells: CellTable) -> [ChurnTotalRow] {
+    mutating func totals(_ cells: CellTable) -> [ChurnTotalRow] {
         var cellsOf: [[Int]] = Array(repeating: [], count: cells.members.count)
-        for cell in sums.indices {
+        for cell in longest.indices {
             let groups = cells.groups[cell]
             for member in [0, groups.0, groups.1, groups.2] { cellsOf[member].append(cell) }
         }
-        var byCell: [Int: [(key: UInt64, count: Int64)]] = [:]
-        for (key, count) in zip(histogram.keys, histogram.sums) {
-            byCell[Int(key >> 18), default: []].append((key, count))
-        }
+        let sums = sumsByCell()
+        var counts: [[(key: UInt64, count: Int64)]] = Array(repeating: [], count: longest.count)
+        histogram.forEach { counts[Int($0 >> 18)].append(($0, $1)) }
         var merged = MergedHistogram()
         return cellsOf.indices.map { member in
             var row = ChurnTotalRow(of: cells.members[member])
@@ -220,13 +203,13 @@ struct ChurnTally {
                 row.unmaps &+= sums[cell].unmaps
                 row.mappedBytes = row.mappedBytes.addingSaturated(sums[cell].mappedBytes)
                 row.unmappedBytes = row.unmappedBytes.addingSaturated(sums[cell].unmappedBytes)
-                longest = pointwiseMax(longest, sums[cell].longest)
+                longest = pointwiseMax(longest, self.longest[cell])
             }
             for distance in Distance.allCases {
                 merged.clear()
                 var count: Int64 = 0
                 for cell in cellsOf[member] {
-                    for entry in byCell[cell] ?? [] where entry.key >> 16 & 3 == distance.rawValue {
+                    for entry in counts[cell] where entry.key >> 16 & 3 == distance.rawValue {
                         let upTo = LengthScale.upperBound(of: Int(entry.key & 0xffff))
                         merged.add([(upTo: upTo, windows: entry.count, pages: 0)])
                         count += entry.count
@@ -246,14 +229,26 @@ struct ChurnTally {
         }
     }
 
+    /// What all steps of each cell come to.
+    private func sumsByCell() -> ContiguousArray<Step> {
+        var sums = ContiguousArray(repeating: Step(), count: longest.count)
+        for (key, step) in zip(steps.keys, steps.sums) {
+            let cell = Int(key >> 8)
+            sums[cell].maps &+= step.maps
+            sums[cell].unmaps &+= step.unmaps
+            sums[cell].mappedBytes = sums[cell].mappedBytes.addingSaturated(step.mappedBytes)
+            sums[cell].unmappedBytes = sums[cell].unmappedBytes.addingSaturated(step.unmappedBytes)
+        }
+        return sums
+    }
+
     /// In the course of time, by cell, then time; steps in which nothing happens are missing.
     func stepRows(_ cells: ContiguousArray<Cell>) -> [ChurnStepRow] {
         steps.keys.indices.sorted { steps.keys[$0] < steps.keys[$1] }.map { index in
             let (key, step) = (steps.keys[index], steps.sums[index])
-            let offset = Int64(key & 0xff).multipliedReportingOverflow(by: stepLength).partialValue
             return ChurnStepRow(
-                cell: cells[Int(key >> 8)], start: first.addingSaturated(offset), maps: step.sum.maps,
-                unmaps: step.sum.unmaps, mappedBytes: step.sum.mappedBytes, unmappedBytes: step.sum.unmappedBytes,
+                cell: cells[Int(key >> 8)], start: clock.start(of: Int64(key & 0xff)), maps: step.maps,
+                unmaps: step.unmaps, mappedBytes: step.mappedBytes, unmappedBytes: step.unmappedBytes,
                 mappings: step.mappings, bytes: step.bytes)
         }
     }

@@ -51,10 +51,14 @@ struct PageSizeTally {
     ) -> PageSizeRow.Lifted? {
         var lifted = PageSizeRow.Lifted.none
         var isAny = false
-        for (place, size) in PageSizeRow.Lifted.sizes.enumerated() where pageSize < size {
-            for (limit, bit) in [PageSizes.Limits.iova, .paddr, .length, .offered].enumerated() {
-                let large = sizes.largePages(notBelow: size, without: bit, iova: iova, paddr: paddr, length: length)
-                    .clamped(to: part)
+        for place in PageSizeRow.Lifted.sizes.indices {
+            let size = PageSizeRow.Lifted.sizes[place]
+            guard pageSize < size else { continue }
+            // What is shorter than a page is in none, unless it is for its length.
+            for limit in length < size ? Self.length..<Self.length + 1 : Self.limits.indices {
+                let large = sizes.largePages(
+                    notBelow: size, without: Self.limits[limit], iova: iova, paddr: paddr, length: length
+                ).clamped(to: part)
                 guard !large.isEmpty else { continue }
                 lifted.bytes[limit * 2 + place] = Int64(clamping: large.upperBound - large.lowerBound)
                 isAny = true
@@ -62,6 +66,10 @@ struct PageSizeTally {
         }
         return isAny ? lifted : nil
     }
+
+    /// In the order in which ``PageSizeRow/Lifted`` has them.
+    private static let limits: [PageSizes.Limits] = [.iova, .paddr, .length, .offered]
+    private static let length = 2
 
     private static func key(_ cell: Int32, _ logarithm: Int, _ limits: PageSizes.Limits) -> UInt64 {
         UInt64(UInt32(bitPattern: cell)) << 16 | UInt64(logarithm) << 8 | UInt64(limits.rawValue)
