@@ -331,10 +331,11 @@ struct ReplayEngine {
     }
 
     private mutating func open(_ operation: StoredOperation, _ range: AddressRange, cell: Int32) -> Window {
+        stale.removed?.removeAll { $0.tag < stale.firstCertainTag }
         let window = Window(
             operation: operation.id, line: operation.line, opened: operation.time, range: range, cell: cell,
-            losses: stale.losses, order: stale.domains[Int(operation.domain) - 1].end)
-        stale.removed?.removeAll { $0.tag < stale.firstCertainTag }
+            losses: stale.losses, order: stale.domains[Int(operation.domain) - 1].end,
+            map: stale.removed?.first.map { MappingTag($0.tag).operation } ?? 0)
         stale.open(window, stale.removed ?? [], domain: operation.domain, under: openingLanes)
         return window
     }

@@ -293,6 +293,7 @@ public struct ReplayWriter {
             row.addAutomaticID()
             row.add(replays[replay])
             row.add(window.operation)
+            row.add(reference: window.map, base: 0)
             row.add(Int64(window.domain) + domainBase)
             row.add(reference: Int64(window.device), base: trace.firstDeviceID)
             row.add(Int64(bitPattern: window.iova))

@@ -106,6 +106,8 @@ public enum HazardKind: UInt8, CaseIterable, Sendable {
 public struct StaleWindowRow: Sendable {
     /// Id of the unmap call.
     public var operation: Int64
+    /// Id of the map call of the first page that it removed; 0 if the log does not show it.
+    public var map: Int64
     /// From 1, in order of the trace's domains.
     public var domain: Int32
     /// From 1, in order of the trace's devices; 0 if unknown.
@@ -127,10 +129,11 @@ public struct StaleWindowRow: Sendable {
 
     /// Creates a row.
     public init(
-        operation: Int64, domain: Int32, device: Int32, iova: UInt64, size: UInt64, opened: Int64, closed: Int64?,
-        end: UInt8, closedLine: Int64, isUncertain: Bool
+        operation: Int64, map: Int64 = 0, domain: Int32, device: Int32, iova: UInt64, size: UInt64, opened: Int64,
+        closed: Int64?, end: UInt8, closedLine: Int64, isUncertain: Bool
     ) {
         self.operation = operation
+        self.map = map
         self.domain = domain
         self.device = device
         self.iova = iova

@@ -56,6 +56,7 @@ CREATE TABLE stale_window (
     id          INTEGER PRIMARY KEY,                   -- number over all replays; where only the longest are kept, longest first
     replay      INTEGER NOT NULL REFERENCES replay ON DELETE CASCADE, -- the replay
     operation   INTEGER NOT NULL REFERENCES operation, -- the unmap call that left it
+    map         INTEGER REFERENCES operation,          -- the map call of the first page that it removed; NULL if the log does not show it
     domain      INTEGER NOT NULL REFERENCES domain,    -- the domain unmapped in
     device      INTEGER REFERENCES device,             -- the device that could reach it; NULL if the log does not show it, or shows several
     iova        INTEGER NOT NULL,                      -- first byte, by bit pattern
@@ -63,7 +64,7 @@ CREATE TABLE stale_window (
     opened_ns   INTEGER NOT NULL,                      -- t0, trace clock
     closed_ns   INTEGER,                               -- t1, trace clock; NULL if it is open at the end of the log
     window_end  INTEGER NOT NULL REFERENCES window_end, -- what closed it
-    closed_line INTEGER,                               -- line of the log at which it was closed; NULL for timers, which no line shows
+    closed_line INTEGER,                               -- line of the flush or detach that closed it, whose last layer, at closed_ns, may be a later line; NULL for timers, which no line shows
     uncertain   INTEGER NOT NULL                       -- 1 if events were lost while it was open
 ) STRICT;
 

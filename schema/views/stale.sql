@@ -8,13 +8,16 @@ SELECT
     domain.name AS domain,
     device.name AS device,
     task.comm || '-' || task.pid AS task,
+    CASE WHEN mapper.id IS NOT NULL THEN mapper.comm || '-' || mapper.pid END AS mapped_by,
     printf('0x%x', stale_window.iova) AS iova,
     stale_window.size,
+    map.time_ns AS mapped_ns,
     stale_window.opened_ns,
     stale_window.closed_ns,
     stale_window.closed_ns - stale_window.opened_ns AS length_ns,
     window_end.name AS ended,
     stale_window.uncertain,
+    (SELECT place FROM what_happened WHERE what_happened.id = stale_window.map) AS map_place,
     coalesce(
         (
             SELECT log_part.source || ':' || (log_piece.part_line + operation.line - log_piece.line)
@@ -45,6 +48,8 @@ JOIN domain ON domain.id = stale_window.domain
 JOIN window_end ON window_end.id = stale_window.window_end
 JOIN operation ON operation.id = stale_window.operation
 JOIN task ON task.id = operation.task
+LEFT JOIN operation AS map ON map.id = stale_window.map
+LEFT JOIN task AS mapper ON mapper.id = map.task
 LEFT JOIN device ON device.id = stale_window.device
 LEFT JOIN replay_domain ON replay_domain.replay = stale_window.replay AND replay_domain.domain = stale_window.domain;
 

@@ -16,6 +16,8 @@ struct Window {
     var losses: Int32
     /// Number among its domain's windows, in order.
     var order: Int64
+    /// Id of the map call of the first of it that was mapped; 0 if the log does not show it.
+    var map: Int64
 }
 
 /// Stale translations of one domain, common to all policies: what an IOTLB of any size may still hold.
