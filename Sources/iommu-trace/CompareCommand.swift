@@ -14,8 +14,8 @@ struct CompareCommand: ParsableCommand {
             temporary database, as the options of replay say. Policies are compared that were replayed in both.
 
               iommu-trace compare nvme-strict nvme-lazy
-              iommu-trace compare before after --db monday.db --with tuesday.db --format csv
-              iommu-trace compare old.txt.gz new.txt.gz --measure flushes_per_unmap --fail-if 'percent > 10'
+              iommu-trace compare before after --db monday.db --with tuesday.db
+              iommu-trace compare old.txt.gz new.txt.gz --fail-if 'percent > 10'
             """)
 
     @Argument(help: ArgumentHelp("A trace, or a log.", valueName: "a"), completion: .tracesAndFiles)

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Dispatch
 import Reporting
 import TraceStore
 
@@ -9,11 +8,12 @@ struct HistoryCommand: ParsableCommand {
         abstract: "Tells all that happened to an address, in order.",
         discussion: """
             Maps, unmaps, faults and accesses of an IOVA or a range of them, the flush that covered each unmap, in the log \
-            and under each policy that was replayed, and where its pages were mapped meanwhile. Whole pages are looked at.
+            and under each policy that was replayed, and where its pages were mapped meanwhile. Whole pages are looked at. \
+            An END is the first byte after the range.
 
               iommu-trace history 0xfe980000
               iommu-trace history 0xfe980000+512K --policy fast
-              iommu-trace history 0xfe980000-0xfea00000 --format csv       the end is the first byte after it
+              iommu-trace history 0xfe980000-0xfea00000 --format csv
 
             """)
 
@@ -55,9 +55,9 @@ struct HistoryCommand: ParsableCommand {
         let history = History(addresses, trace: trace, domain: domain, policy: policy, limit: limit)
         var outcome = History.Outcome()
         do {
-            try Waiting.showing("history", progress.progress) {
-                try output.write { outcome = try history.write(from: store, format: output.format, to: $0) }
-            }
+            let line = ProgressLine("history", progress.progress, query: store)
+            defer { line.finish() }
+            try output.write { outcome = try history.write(from: store, format: output.format, to: $0) }
         } catch let error as HistoryError {
             throw UsageError(message: error.description)
         }
@@ -101,30 +101,5 @@ struct HistoryCommand: ParsableCommand {
         guard let last = text.last?.uppercased().first, let shift = shifts[last] else { return number(text) }
         guard let count = number(text.dropLast()), count <= .max >> shift else { return nil }
         return count << shift
-    }
-}
-
-/// Says on stderr that something takes its time, once it has taken more than a second.
-enum Waiting {
-    static func showing(_ label: String, _ mode: ProgressLine.Mode, _ body: () throws -> Void) rethrows {
-        let line = ProgressLine(label, mode)
-        let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "progress"))
-        // Only the timer's queue touches the line until the timer is cancelled.
-        nonisolated(unsafe) let shared = line
-        nonisolated(unsafe) var seconds: Int64 = 0
-        timer.setEventHandler {
-            seconds += 1
-            shared.show(done: seconds, of: nil, items: seconds, named: "seconds of looking")
-        }
-        timer.schedule(deadline: .now() + .seconds(1), repeating: .seconds(1))
-        timer.activate()
-        defer {
-            let ended = DispatchSemaphore(value: 0)
-            timer.setCancelHandler { ended.signal() }
-            timer.cancel()
-            ended.wait()
-            line.finish()
-        }
-        try body()
     }
 }

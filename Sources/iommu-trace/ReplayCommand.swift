@@ -13,7 +13,7 @@ struct ReplayCommand: ParsableCommand {
             all that is kept.
 
               iommu-trace replay
-              iommu-trace replay --policy sync --policy queue=256,10ms --policy queue=4096,100ms
+              iommu-trace replay -p sync -p queue=256,10ms -p queue=4096,100ms
               iommu-trace replay --trace vfiounmap --policy vfio --page-sizes all
             """)
 

@@ -11,7 +11,7 @@ struct SQL: ParsableCommand {
             Any single statement that does not write. Tables, columns and views carry comments: see schema/ or `.schema`.
 
               iommu-trace sql 'SELECT * FROM what_happened LIMIT 10'
-              iommu-trace sql --format csv 'SELECT time_ns, domain FROM flush WHERE cause = 6' > timers.csv
+              iommu-trace sql --format csv 'SELECT * FROM flush WHERE cause = 6' > t.csv
             """)
 
     @Argument(help: ArgumentHelp("The query; - reads it from standard input.", valueName: "query"))

@@ -14,8 +14,8 @@ struct SweepCommand: ParsableCommand {
 
               iommu-trace sweep
               iommu-trace sweep --policies 'queue=64..4096,1ms..100ms' --plot
-              iommu-trace sweep --policies batch=1..1024 --policies 'every=1ms|10ms|100ms' --by domain
-              iommu-trace sweep --policies 'single-queue=1024..65536,10ms..1s/7' --hardware vtd-6.12 --format csv
+              iommu-trace sweep --policies batch=1..64 --policies every=10ms --by domain
+              iommu-trace sweep --policies 'single-queue=1024..4096,10ms..1s/7' --format csv
             """)
 
     @Option(

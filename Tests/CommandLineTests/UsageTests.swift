@@ -32,6 +32,14 @@ import Testing
         #expect(result.output.contains("USAGE: iommu-trace \(name)"))
         // Lines that the parser breaks must not have come out as `\(…)`.
         #expect(!result.output.contains("\\("))
+        let narrow = try Tool.run([name, "--help"], environment: ["COLUMNS": "80"], directory: folder)
+        let lines = narrow.output.split(separator: "\n", omittingEmptySubsequences: false)
+        let text = lines.prefix { !$0.hasPrefix("USAGE:") }
+        #expect(text.allSatisfy { $0.count <= 80 })
+        // What is moved in, examples and the list of reports, is not broken: the rest of it would begin at the left.
+        for (line, next) in zip(text, lines.dropFirst()) where line.hasPrefix("  ") {
+            #expect(next.isEmpty || next.hasPrefix("  "), "\(line)")
+        }
     }
 
     @Test func version() throws {
