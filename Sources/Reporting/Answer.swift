@@ -20,7 +20,8 @@ public enum Answer {
             }
             let rows = try fetch(savings, database, trace: trace, by: "trace")
             output.say(
-                "TLB flushes of \(trace)\(part.map { " \($0)" } ?? "") under each policy (counts: facts of the policy; see evidence)")
+                "TLB flushes of \(trace)\(part.map { " \($0)" } ?? "") under each policy (counts: facts of the policy; see evidence)"
+            )
             output.say("")
             var renderer = OutputFormat.table.renderer(output)
             renderer.begin(columns: [

@@ -74,7 +74,8 @@ import Testing
         // By what was asked for, or by what it means.
         #expect(try run("forget", "log", "--replay", "sync", "--replay", "queue").exitCode == 0)
         #expect(try replays() == ["batch=7 "])
-        let left = try run("sql", "SELECT count(*) AS n FROM flush WHERE replay NOT IN (SELECT id FROM replay)", "--format", "csv")
+        let left = try run(
+            "sql", "SELECT count(*) AS n FROM flush WHERE replay NOT IN (SELECT id FROM replay)", "--format", "csv")
         #expect(left.output == "n\n0\n")
         // What all replays share is still there.
         #expect(try run("forget", "log", "--replay", "batch=7").exitCode == 0)
