@@ -62,6 +62,21 @@ import Testing
         }
     }
 
+    /// The same, for hardware beside none: what comes along with it, the page sizes, is not named.
+    @Test(arguments: [80, 100]) func rowsOfHardware(width: Int) throws {
+        #expect(try run("replay", "-p", "queue=4,2ms", "-p", "fast").exitCode == 0)
+        #expect(try run("replay", "-p", "queue=4,2ms", "-p", "fast", "--hardware", "vtd-6.12").exitCode == 0)
+        let table = try Tool.run(["report", "savings"], environment: ["COLUMNS": "\(width)"], directory: folder).output
+        let parts = table.components(separatedBy: "\n\n").filter { $0.contains("---") }
+        #expect(parts.count > 1)
+        for part in parts {
+            let lines = part.split(separator: "\n").filter { !$0.hasPrefix("note:") }
+            #expect(lines.count == 6)
+            #expect(lines.allSatisfy { $0.count <= width })
+            #expect(lines.count { $0.contains(" hardware=vtd-6.12") } == 2, "\(part)")
+        }
+    }
+
     @Test func forgetReplay() throws {
         #expect(try run("replay", "-p", "strict", "-p", "batch=7", "-p", "queue").exitCode == 0)
         #expect(try run("replay", "-p", "batch=7", "-p", "strict", "--hardware", "vtd-6.12").exitCode == 0)
