@@ -332,7 +332,8 @@ public enum ImportError: Error {
             return "\(path):\(issue.line): \(issue.reason.rawValue)\(what)\n"
                 + "  nothing was imported: correct the log, or import it without --strict, which keeps the rest"
         case .nameIsTaken(let path, let name, let source):
-            return "\(path): another log, \(source), is called '\(name)' already; nothing was imported: give another --name, "
+            return
+                "\(path): another log, \(source), is called '\(name)' already; nothing was imported: give another --name, "
                 + "or forget that one first"
         }
     }

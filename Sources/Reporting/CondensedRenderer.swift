@@ -7,6 +7,8 @@ import TraceStore
 /// So many rows are kept at most; a longer table has all its columns, and memory stays flat.
 struct CondensedRenderer: RowRenderer {
     static let rowsSeen = 4096
+    /// The column that tells apart what would look alike.
+    static let differs = "differs"
 
     private let output: TextOutput
     private let columnsLeftOut: Set<String>
@@ -14,7 +16,7 @@ struct CondensedRenderer: RowRenderer {
     private var columns: [String] = []
     private var waiting: [[DatabaseValue]] = []
     private var renderer: IntervalRenderer?
-    private var differs: (place: Int, cells: [DatabaseValue])?
+    private var inserted: (place: Int, cells: [DatabaseValue])?
 
     /// - Parameters:
     ///   - columns: those that a table goes without; `trace` only where all rows are of one.
@@ -43,11 +45,11 @@ struct CondensedRenderer: RowRenderer {
     }
 
     private mutating func release(isAll: Bool) {
-        if isAll { differs = differences() }
+        if isAll { inserted = differences() }
         var inner = IntervalRenderer(OutputFormat.table.renderer(output), leavingOut: leftOut(isAll: isAll))
-        inner.begin(columns: inserting("differs", into: columns))
+        inner.begin(columns: inserting(Self.differs, into: columns))
         for (index, row) in waiting.enumerated() {
-            inner.row(inserting(differs.map { $0.cells[index] } ?? .null, into: row))
+            inner.row(inserting(inserted.map { $0.cells[index] } ?? .null, into: row))
         }
         waiting = []
         renderer = inner
@@ -66,7 +68,7 @@ struct CondensedRenderer: RowRenderer {
     }
 
     private func inserting<Value>(_ value: Value, into values: [Value]) -> [Value] {
-        guard let place = differs?.place, place <= values.count else { return values }
+        guard let place = inserted?.place, place <= values.count else { return values }
         return Array(values[..<place]) + [value] + values[place...]
     }
 
@@ -80,11 +82,8 @@ struct CondensedRenderer: RowRenderer {
         let alike = Dictionary(grouping: waiting.indices) { waiting[$0][...last] }
         var cells = [DatabaseValue](repeating: .null, count: waiting.count)
         for group in alike.values where group.count > 1 {
-            let shared = group.dropFirst().reduce(Set(words[group[0]])) { $0.intersection(words[$1]) }
-            for index in group {
-                let text = ReplayOptionWords.shortened(words[index].filter { !shared.contains($0) })
-                if !text.isEmpty { cells[index] = text.databaseValue }
-            }
+            for (index, text) in zip(group, ReplayOptionWords.differences(of: group.map { words[$0] }))
+            where !text.isEmpty { cells[index] = text.databaseValue }
         }
         return cells.allSatisfy(\.isNull) ? nil : (last + 1, cells)
     }
@@ -92,6 +91,18 @@ struct CondensedRenderer: RowRenderer {
 
 /// The options of a replay in words for people.
 enum ReplayOptionWords {
+    /// What tells options from each other: no word that all have, and none that the others can do without.
+    static func differences(of options: [[String]]) -> [String] {
+        let shared = options.dropFirst().reduce(Set(options.first ?? [])) { $0.intersection($1) }
+        var left = options.map { $0.filter { !shared.contains($0) } }
+        // What comes along with others: page sizes with hardware, say.
+        for label in ["page-sizes=", "hz=", "accesses="] {
+            let shorter = left.map { $0.filter { !$0.hasPrefix(label) } }
+            if Set(shorter).count == Set(left).count { left = shorter }
+        }
+        return left.map(shortened)
+    }
+
     /// `from=25241791000ns to=25250000000ns` is `25.241791..25.25 s`.
     static func shortened(_ words: [String]) -> String {
         func seconds(_ label: String) -> String? {

@@ -78,7 +78,9 @@ struct TableRenderer: RowRenderer {
         for index in columns.indices.prefix(while: { !isRight[$0] }) {
             guard Set(waiting.map { $0[index] }).count > 1 else { continue }
             guard !keys.contains(where: { key in waiting.allSatisfy { $0[key] == $0[index] } }) else { continue }
-            guard total(keys + [index]) <= width / 2 else { break }
+            // Without that one, rows are alike that are not.
+            let limit = columns[index] == CondensedRenderer.differs ? width * 2 / 3 : width / 2
+            guard total(keys + [index]) <= limit else { continue }
             keys.append(index)
         }
         var parts: [[Int]] = []

@@ -14,7 +14,8 @@ struct ReplayChoice {
         keys = try replays.map { replays in
             try Set(
                 replays.compactMap {
-                    try Row.fetchOne(database, sql: "SELECT requested, options FROM replay WHERE id = ?", arguments: [$0])
+                    try Row.fetchOne(
+                        database, sql: "SELECT requested, options FROM replay WHERE id = ?", arguments: [$0])
                 }.map { Key(requested: $0[0], options: $0[1]) })
         }
     }

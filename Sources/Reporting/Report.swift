@@ -169,7 +169,9 @@ public struct MissingReport: Error, CustomStringConvertible {
     /// The report's name.
     public let name: String
     /// What is missing.
-    public var description: String { "the report \(name) is missing from this program; build it again from its sources" }
+    public var description: String {
+        "the report \(name) is missing from this program; build it again from its sources"
+    }
 }
 
 /// A query of the user's own.

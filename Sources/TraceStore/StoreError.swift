@@ -112,9 +112,12 @@ public enum StoreError: Error, Hashable, Sendable {
             return access(folder, W_OK) == 0
                 ? nil : "cannot be opened: its folder, \(folder), may not be written, which its journal needs"
         }
-        if !isFolder(folder) { return "cannot be created: there is no folder \(folder); make it first: mkdir -p \(folder)" }
+        if !isFolder(folder) {
+            return "cannot be created: there is no folder \(folder); make it first: mkdir -p \(folder)"
+        }
         return access(folder, W_OK | X_OK) == 0
-            ? nil : "cannot be created: the folder \(folder) may not be written by this user; name another file with --db"
+            ? nil
+            : "cannot be created: the folder \(folder) may not be written by this user; name another file with --db"
     }
 
     private static func whyNotWritten(_ path: String) -> String {

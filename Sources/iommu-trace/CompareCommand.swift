@@ -86,7 +86,8 @@ struct CompareCommand: ParsableCommand {
     private func ofTraces() throws -> (Comparison, isDamaged: Bool) {
         if let option = policies.given.first {
             throw UsageError(
-                message: "\(option) is for the replays of two logs, but \(first) and \(second) are taken for traces, of which the "
+                message:
+                    "\(option) is for the replays of two logs, but \(first) and \(second) are taken for traces, of which the "
                     + "replays are compared that there are: leave it out, or make others: "
                     + database.command("replay", "--trace", "NAME", option))
         }

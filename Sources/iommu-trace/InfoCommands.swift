@@ -60,9 +60,9 @@ struct Forget: ParsableCommand {
             --replay takes the policy as it was asked for, of which all replays go, or the policy and words of the options as \
             report savings prints them, of which those go that have them all.
 
-              iommu-trace forget nvme
               iommu-trace forget nvme --replay queue=256,10ms
               iommu-trace forget nvme --replay 'sync hardware=vtd-6.1' --replay per-page
+              iommu-trace forget nvme
             """)
 
     @Argument(help: ArgumentHelp("The trace.", valueName: "trace"), completion: .traces)

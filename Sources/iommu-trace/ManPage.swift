@@ -136,7 +136,9 @@ struct ManPage {
         }
         var abstract = argument.abstract ?? ""
         if let value = argument.defaultValue, !abstract.contains("(default:") { abstract += " (default: \(value))" }
-        if let values = argument.allValues, !values.isEmpty { abstract += " (values: \(values.joined(separator: ", ")))" }
+        if let values = argument.allValues, !values.isEmpty {
+            abstract += " (values: \(values.joined(separator: ", ")))"
+        }
         lines.append(Self.escaped(abstract))
         if let discussion = argument.discussion, !discussion.isEmpty {
             lines.append(".RS")

@@ -46,9 +46,12 @@ struct DatabaseOptions: ParsableArguments {
 extension String {
     /// As one word of a shell's command line.
     var quotedForShell: String {
-        let isPlain = !isEmpty && unicodeScalars.allSatisfy { scalar in
-            scalar.isASCII && (scalar.properties.isAlphabetic || "0123456789+,-./:=@_%".unicodeScalars.contains(scalar))
-        }
+        let isPlain =
+            !isEmpty
+            && unicodeScalars.allSatisfy { scalar in
+                scalar.isASCII
+                    && (scalar.properties.isAlphabetic || "0123456789+,-./:=@_%".unicodeScalars.contains(scalar))
+            }
         return isPlain ? self : "'" + replacing("'", with: "'\\''") + "'"
     }
 }

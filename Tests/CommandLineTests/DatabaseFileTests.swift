@@ -138,7 +138,8 @@ import Testing
             #expect(result.exitCode == 4)
             #expect(
                 result.errors
-                    == "iommu-trace: iommu-trace.db: may not be written: this user may only read it; nothing was changed\n")
+                    == "iommu-trace: iommu-trace.db: may not be written: this user may only read it; nothing was changed\n"
+            )
         }
         let result = try Tool.run(["info"], directory: folder, launcher: launcher)
         #expect(result.exitCode == 0)

@@ -62,6 +62,20 @@ import Testing
         }
     }
 
+    /// The same, for hardware beside none: what comes along with it, the page sizes, is not named.
+    @Test(arguments: [80, 100]) func rowsOfHardware(width: Int) throws {
+        #expect(try run("replay", "-p", "queue=4,2ms", "-p", "fast").exitCode == 0)
+        #expect(try run("replay", "-p", "queue=4,2ms", "-p", "fast", "--hardware", "vtd-6.12").exitCode == 0)
+        let table = try Tool.run(["report", "savings"], environment: ["COLUMNS": "\(width)"], directory: folder).output
+        let parts = table.components(separatedBy: "\n\n").filter { $0.contains("---") }
+        #expect(parts.count > 1)
+        for part in parts {
+            let lines = part.split(separator: "\n").filter { !$0.hasPrefix("note:") }
+            #expect(lines.count == 6)
+            #expect(lines.count { $0.contains(" hardware=vtd-6.12") } == 2, "\(part)")
+        }
+    }
+
     @Test func forgetReplay() throws {
         #expect(try run("replay", "-p", "strict", "-p", "batch=7", "-p", "queue").exitCode == 0)
         #expect(try run("replay", "-p", "batch=7", "-p", "strict", "--hardware", "vtd-6.12").exitCode == 0)
@@ -74,7 +88,8 @@ import Testing
         // By what was asked for, or by what it means.
         #expect(try run("forget", "log", "--replay", "sync", "--replay", "queue").exitCode == 0)
         #expect(try replays() == ["batch=7 "])
-        let left = try run("sql", "SELECT count(*) AS n FROM flush WHERE replay NOT IN (SELECT id FROM replay)", "--format", "csv")
+        let left = try run(
+            "sql", "SELECT count(*) AS n FROM flush WHERE replay NOT IN (SELECT id FROM replay)", "--format", "csv")
         #expect(left.output == "n\n0\n")
         // What all replays share is still there.
         #expect(try run("forget", "log", "--replay", "batch=7").exitCode == 0)

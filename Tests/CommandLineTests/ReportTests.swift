@@ -259,7 +259,8 @@ import Testing
         #expect(try run("report", "savings", "--format", "csv").output.contains(",end,end,"))
 
         for seed in [7, 8] { try folder.write(FtraceLog(calls: 5, seed: UInt64(seed)).text, to: "\(seed).txt") }
-        let imported = try Tool.run(["import", "7.txt", "8.txt", "--db", "x.db"], directory: folder, launcher: Self.full)
+        let imported = try Tool.run(
+            ["import", "7.txt", "8.txt", "--db", "x.db"], directory: folder, launcher: Self.full)
         #expect(imported.exitCode == 4)
         #expect(
             imported.errors

@@ -18,7 +18,10 @@ import Testing
         let texts = try [output, errors].map { try $0.fileHandleForReading.readToEnd() ?? Data() }
         process.waitUntilExit()
         #expect(try folder.files == [])
-        return (process.terminationStatus, String(decoding: texts[0], as: UTF8.self), String(decoding: texts[1], as: UTF8.self))
+        return (
+            process.terminationStatus, String(decoding: texts[0], as: UTF8.self),
+            String(decoding: texts[1], as: UTF8.self)
+        )
     }
 
     @Test(arguments: ["record", "demo", "install", "setup", "test", "fuzz/run"]) func help(name: String) throws {

@@ -40,6 +40,9 @@ import Testing
         for (line, next) in zip(text, lines.dropFirst()) where line.hasPrefix("  ") {
             #expect(next.isEmpty || next.hasPrefix("  "), "\(line)")
         }
+        // A default is said once, by the text or by the parser.
+        let words = result.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        #expect(words.firstMatch(of: #/\(default: ([^()]*)\)\.? \(default: /#) == nil)
     }
 
     @Test func version() throws {
@@ -91,7 +94,9 @@ import Testing
         Mistake("compare log other --windows none", "--windows is for the replays of two logs"),
         Mistake("compare log other --hardware vtd-6.1", "--hardware is for the replays of two logs"),
         Mistake("compare log other --since 1", "--since is for the replays of two logs"),
-        Mistake("compare log log.txt", "log is a trace and log.txt is a log; give two of a kind: iommu-trace import log.txt"),
+        Mistake(
+            "compare log log.txt", "log is a trace and log.txt is a log; give two of a kind: iommu-trace import log.txt"
+        ),
         Mistake("compare log.txt log", "log is a trace and log.txt is a log"),
         Mistake("forget log --replay sync", "trace log holds no replay at all: iommu-trace replay --trace log"),
         Mistake("import", "Missing expected argument '<log> ...'", "iommu-trace import --help"),
