@@ -193,6 +193,22 @@ import Testing
         #expect(longest.rows.map { $0.values.first } == lengths)
     }
 
+    /// Where a database tells who had mapped what was unmapped, the page does.
+    @Test func mapsOfTheLongestWindows() throws {
+        try take(FtraceLog(calls: 60), "batch=8")
+        try folder.edit(
+            sql: """
+                DROP VIEW what_was_stale;
+                CREATE VIEW what_was_stale AS SELECT id, '0x10' AS iova, size, 'taker' AS task, 'd' AS domain, NULL AS device,
+                    opened_ns, closed_ns, 'batch' AS ended, 'x:9' AS unmap_place, 'modelled' AS evidence,
+                    CASE WHEN id % 2 = 0 THEN 'maker' END AS mapped_by, CASE WHEN id % 2 = 0 THEN 'x:7' END AS map_place
+                    FROM stale_window;
+                """)
+        let page = try page()
+        #expect(page.text.contains("Mapped by") && page.text.contains("makerx:7takerx:9"))
+        #expect(page.text.contains("––takerx:9"))
+    }
+
     /// Only the queue that the recorded kernel has can be late. Of others an address used again says what an allocator would do.
     @Test func lateIsOnlyTheKernelsOwnQueue() throws {
         try take(FtraceLog(calls: 30), "sync", "queue=256,10ms", "queue=4096,100ms")
