@@ -22,7 +22,10 @@ final class Page: NSObject, XMLParserDelegate {
     private(set) var tables: [Table] = []
     /// All text, without style sheets.
     private(set) var text = ""
+    /// What elements of a class hold, in order.
+    private(set) var texts: [String: [String]] = [:]
     private var open: [String] = []
+    private var openClasses: [[String]] = []
 
     /// - Returns: `nil` if it is not well-formed.
     init?(_ source: String) {
@@ -39,6 +42,8 @@ final class Page: NSObject, XMLParserDelegate {
     ) {
         elements.append(name)
         open.append(name)
+        openClasses.append((attributes["class"] ?? "").split(separator: " ").map(String.init))
+        for own in openClasses.last ?? [] { texts[own, default: []].append("") }
         attributeNames.formUnion(attributes.keys)
         if let id = attributes["id"] { ids.append(id) }
         if let link = attributes["href"] { links.append(link) }
@@ -55,10 +60,14 @@ final class Page: NSObject, XMLParserDelegate {
 
     func parser(_ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?) {
         open.removeLast()
+        openClasses.removeLast()
     }
 
     func parser(_ parser: XMLParser, foundCharacters string: String) {
         if open.last != "style" { text += string }
+        for own in openClasses.joined() {
+            if let last = texts[own]?.indices.last { texts[own]?[last] += string }
+        }
         if open.last == "caption" { edit { $0.caption += string } }
         if open.last == "th", open.contains("tbody") { editRow { $0.head += string } }
     }

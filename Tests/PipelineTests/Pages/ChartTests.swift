@@ -109,4 +109,63 @@ import Testing
             }
         }
     }
+
+    private static func point(_ x: Double, _ y: Double, _ label: String?, isFront: Bool, isDefault: Bool = false)
+        -> ScatterChart.Point
+    {
+        .init(x: x, y: y, label: label, title: "", isFront: isFront, isDefault: isDefault)
+    }
+
+    /// What nothing betters is never hidden by what is bettered.
+    @Test func frontIsDrawnOver() throws {
+        let chart = ScatterChart(
+            points: [
+                Self.point(0, 10, "sync", isFront: true, isDefault: true), Self.point(0, 10, nil, isFront: false),
+                Self.point(5, 5, "queue", isFront: false, isDefault: true), Self.point(5, 4, "batch", isFront: true),
+            ], horizontalAxis: "x", verticalAxis: "y")
+        #expect(chart.drawn().map(\.isFront) == [false, false, true, true])
+        #expect(chart.drawn().last?.label == "sync")
+        // As it is drawn, behind the legend's three signs.
+        let signs = chart.draw(.wide).content.source.matches(of: /class="(point[ a-z]*)"/).map { String($0.1) }
+        #expect(Array(signs.dropFirst(3)) == ["point", "point", "point front", "point front"])
+    }
+
+    /// Points at one place have one name, which tells how many there are.
+    @Test func namesOfOnePlaceAreMerged() {
+        let chart = ScatterChart(
+            points: [
+                Self.point(1, 2, "queue=2048,1ms", isFront: true), Self.point(1, 2, "queue=2048,2ms", isFront: true),
+                Self.point(1, 2, nil, isFront: false), Self.point(1, 3, "other", isFront: false),
+                Self.point(7, 7, "batch=2", isFront: true), Self.point(7, 7, "sync", isFront: true, isDefault: true),
+                Self.point(7, 7, "vfio", isFront: false, isDefault: true),
+            ], horizontalAxis: "x", verticalAxis: "y")
+        #expect(chart.merged().map(\.text) == ["sync, vfio and 1 more", "queue=2048,1ms and 2 more", "other"])
+        #expect(chart.merged().map(\.isDefault) == [true, false, false])
+    }
+
+    /// A name that is not beside its point has a line to it, and what a kernel does has a name however full it is.
+    @Test(arguments: 0..<20) func namesLeadToTheirPoints(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        var points = (0..<40).map { number in
+            Self.point(
+                Double(random.next() % 30), Double(random.next() % 30), "n\(number)", isFront: random.next() % 2 == 0)
+        }
+        points.append(Self.point(15, 15, "kernel", isFront: false, isDefault: true))
+        let chart = ScatterChart(points: points, horizontalAxis: "x", verticalAxis: "y")
+        let source = chart.draw(.wide).content.source
+        #expect(source.contains(">kernel") || chart.merged().first?.text.hasPrefix("kernel") != true)
+        let plot = Scale(.linear, for: points.map(\.y), from: 0, to: 1)
+        #expect(plot.high > 0)
+        let texts = source.matches(of: /<text x="([-0-9.]+)" y="([-0-9.]+)" class="halo( name)?">/).compactMap {
+            Double($0.2)
+        }
+        let lines = source.matches(of: /y1="([-0-9.]+)" x2="[-0-9.]+" y2="([-0-9.]+)" class="leader"/).compactMap {
+            line in Double(line.1).flatMap { from in Double(line.2).map { (from, $0) } }
+        }
+        // A line ends in the middle of a text, 4 above its base.
+        for (from, to) in lines {
+            #expect(abs(from - to) > 16)
+            #expect(texts.contains { abs($0 - 4 - to) < 0.2 })
+        }
+    }
 }

@@ -115,13 +115,13 @@ struct PageData {
             arguments: [trace.id])
         let counts = try counts(database, trace.id)
         let numbers = Dictionary(replays.map { (key($0), $0.whole("id") ?? 0) }) { first, _ in first }
-        var labels: [String: Int] = [:]
-        for row in saved { labels[label(row), default: 0] += 1 }
+        // Under which options each is there: the same policy under other ones is told apart by these.
+        var optionsOf: [String: Set<String>] = [:]
+        for row in saved { optionsOf[label(row), default: []].insert(row.string("options")) }
         var known: Set<String> = []
         return saved.compactMap { row in
             guard let id = numbers[key(row)], let windows = windowsOf[key(row)] else { return nil }
-            // The same policy under other options is told apart by these.
-            let isAlone = labels[label(row)] == 1
+            let isAlone = optionsOf[label(row)]?.count == 1
             let options = row.string("options")
             let label = isAlone || options.isEmpty ? label(row) : "\(label(row)) (\(options))"
             // Asked for by two names, it is one policy.
@@ -226,7 +226,7 @@ struct PageData {
     }
 
     private func twinNames(_ first: Policy, _ second: Policy) -> String {
-        let known = first.label.split(separator: " = ").map(String.init).filter { $0 != first.name }
+        let known = first.label.split(separator: " = ").map(String.init).filter(Self.isChoice)
         return (known + [second.requested]).joined(separator: ", ")
     }
 }

@@ -126,7 +126,9 @@ struct HealthSections {
                     [.text("Lines"), .whole(log.whole("lines"))], [.text("Events"), .whole(log.whole("events"))],
                     [
                         .text("Times, on its trace clock"),
-                        .text("\(seconds(log.whole("first_ns"))) s to \(seconds(log.whole("last_ns"))) s"),
+                        .text(
+                            data.hasTimes
+                                ? "\(seconds(log.whole("first_ns"))) s to \(seconds(log.whole("last_ns"))) s" : "none"),
                     ],
                     [.text("Made by"), .text(program)],
                 ]
