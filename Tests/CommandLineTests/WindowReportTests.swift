@@ -546,10 +546,12 @@ import Testing
             notes.contains("note: \(log.unreachablePages) pages were unmapped while no device was attached: no window"))
         #expect(
             notes.contains(
-                "note: end: \(log.reachableUnmapsAfterLoss) windows still open at the end: in no length, in page-seconds up to there"))
+                "note: end: \(log.reachableUnmapsAfterLoss) windows still open at the end: in no length, in page-seconds up to there"
+            ))
         #expect(
             notes.contains(
-                "note: end: \(log.reachableUnmapsBeforeLoss) windows open where events were lost, in no length and in no page-seconds"))
+                "note: end: \(log.reachableUnmapsBeforeLoss) windows open where events were lost, in no length and in no page-seconds"
+            ))
         #expect(!notes.contains { $0.contains("shows no attach") })
     }
 

@@ -311,7 +311,8 @@ struct WindowLedger {
         case .all: break
         }
         let row = StaleWindowRow(
-            operation: window.operation, map: window.map, domain: domain, device: stale.cells.cells[Int(window.cell)].device,
+            operation: window.operation, map: window.map, domain: domain,
+            device: stale.cells.cells[Int(window.cell)].device,
             iova: range.start, size: range.size, opened: window.opened,
             closed: isOpen ? nil : window.opened.addingSaturated(length), end: end, closedLine: line,
             isUncertain: isUncertain)

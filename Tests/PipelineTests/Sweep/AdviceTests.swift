@@ -70,7 +70,9 @@ import TraceStore
         #expect(row["last_flushes"] == front.map(\.flushes).min())
         let answer: String = row["answer"]
         #expect(
-            answer.hasPrefix("\(row["default_saved"] as Int64) of \(row["unmap_calls"] as Int64) flushes saved \(isUnmanaged ? "as VFIO unmaps" : "at the kernel's default")"))
+            answer.hasPrefix(
+                "\(row["default_saved"] as Int64) of \(row["unmap_calls"] as Int64) flushes saved \(isUnmanaged ? "as VFIO unmaps" : "at the kernel's default")"
+            ))
         let isLast = front.allSatisfy { $0.flushes >= usual.flushes }
         #expect(answer.contains("; nothing in the grid saves more flushes") == isLast)
         #expect(answer.contains("; nothing in the grid saves more than ") == !isLast)
