@@ -78,7 +78,8 @@ import Testing
         ("batch=1..4/99999999999999999999", "needs the number of values"), ("batch=4/2", "needs a number from 1"),
         ("every=1..100ms", "needs a time such as 10ms"), ("every=1ms..99h", "needs a time such as 10ms"),
         ("batch=1..99999999999999999999", "needs a number from 1 to 1000000000"),
-        ("queue=64..4096", "is no policy"), ("vfio=1..2", "is no policy"), ("nosuch=1..2", "is no policy"),
+        ("queue=64..4096", "needs N,T, such as queue=256,10ms"), ("vfio=1..2", "takes nothing behind its name: vfio"),
+        ("nosuch=1..2", "is no policy"),
         ("", "is no policy"), ("fast", "means another schedule in each domain"), ("lazy", "means another schedule"),
     ])
     func mistakes(text: String, reason: String) throws {
