@@ -14,24 +14,17 @@ struct UnmapCounts {
     /// Counts what one call removed.
     @inline(__always)
     mutating func addPages(of result: UInt64) {
-        bytes = Self.sum(bytes, result)
-        if result > 4096 { furtherBytes = Self.sum(furtherBytes, result - 4096) }
+        bytes = bytes.addingSaturated(result)
+        if result > 4096 { furtherBytes = furtherBytes.addingSaturated(result - 4096) }
     }
 
     mutating func add(_ other: UnmapCounts) {
         calls += other.calls
         attachProbeCalls += other.attachProbeCalls
         detachedCalls += other.detachedCalls
-        bytes = Self.sum(bytes, other.bytes)
-        furtherBytes = Self.sum(furtherBytes, other.furtherBytes)
-        unreachableBytes &+= other.unreachableBytes
-    }
-
-    /// What a hostile log adds up to stops at the largest number: parts must not exceed their sum.
-    @inline(__always)
-    static func sum(_ left: UInt64, _ right: UInt64) -> UInt64 {
-        let (sum, overflow) = left.addingReportingOverflow(right)
-        return overflow ? .max : sum
+        bytes = bytes.addingSaturated(other.bytes)
+        furtherBytes = furtherBytes.addingSaturated(other.furtherBytes)
+        unreachableBytes = unreachableBytes.addingSaturated(other.unreachableBytes)
     }
 }
 
@@ -140,7 +133,7 @@ extension PolicyLane {
             if cell.domain != domain { (domain, bytes) = (cell.domain, 0) }
             // Where calls remove parts of pages, cells come to as many whole ones as their domain.
             let before = bytes / 4096
-            bytes = UnmapCounts.sum(bytes, own.unmaps.bytes)
+            bytes = bytes.addingSaturated(own.unmaps.bytes)
             guard own.unmaps.calls > 0 || own.flushes.flushes > 0 || own.sent.commands > 0 || own.sent.waits > 0 else {
                 return nil
             }

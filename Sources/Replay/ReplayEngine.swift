@@ -187,7 +187,7 @@ struct ReplayEngine {
         else { return }
         hazards.map(operation, range, tables[index])
         mappings[index].maps += 1
-        mappings[index].mappedBytes &+= range.size
+        mappings[index].mappedBytes = mappings[index].mappedBytes.addingSaturated(range.size)
         let replaced = changeTable(operation, range, at: index)
         if workload != nil {
             let device = device(of: operation)
@@ -359,10 +359,10 @@ struct ReplayEngine {
         if operation.flags.contains(.attachProbe) { unmaps[own].attachProbeCalls += 1 }
         if !isAttached {
             unmaps[own].detachedCalls += 1
-            unmaps[own].unreachableBytes &+= result
+            unmaps[own].unreachableBytes = unmaps[own].unreachableBytes.addingSaturated(result)
         }
         mappings[index].unmaps += 1
-        mappings[index].unmappedBytes &+= result
+        mappings[index].unmappedBytes = mappings[index].unmappedBytes.addingSaturated(result)
         if let range {
             stale.removed?.removeAll(keepingCapacity: true)
             let changed = hazards.willChange(operation.domain, range, tables[index])

@@ -195,6 +195,10 @@ public final class Gate {
     /// For each condition how many rows do not know its column.
     private var unknown: [Int] = []
     private var rows = 0
+    /// How many rows of a trace there are at most, and in which column each says how many it would be; `nil` for all.
+    private var limit: (rows: Int, column: String)?
+    private var limitIndex: Int?
+    private var mostOfTrace: Int64 = 0
     /// How many conditions were met, over all rows.
     public private(set) var count = 0
     /// Which row met which condition, in words.
@@ -214,8 +218,16 @@ public final class Gate {
         }
     }
 
-    func begin(_ columns: [String]) throws(ConditionError) {
+    /// What the rows leave out, in words; `nil` if they are all.
+    public var leftOut: String? {
+        guard let limit, mostOfTrace > limit.rows else { return nil }
+        return "these are the first \(limit.rows) \(limit.column) of a trace that has \(mostOfTrace); --by trace counts all of them"
+    }
+
+    func begin(_ columns: [String], limit: (rows: Int, column: String)? = nil) throws(ConditionError) {
         self.columns = columns
+        self.limit = limit
+        limitIndex = limit.flatMap { columns.firstIndex(of: $0.column) }
         bound = []
         for condition in conditions { bound.append(try condition.bound(to: columns)) }
         unknown = bound.map { _ in 0 }
@@ -223,6 +235,7 @@ public final class Gate {
 
     func look(at row: Row) {
         rows += 1
+        if let limitIndex { mostOfTrace = max(mostOfTrace, row[limitIndex] as Int64? ?? 0) }
         if !bound.isEmpty { check(Array(row.databaseValues)) }
     }
 

@@ -10,7 +10,8 @@ import TraceStore
 /// `-- under: contradictions` what contradicts the events, and `-- note:` a sentence; `-- note by device, task:` one that is only said
 /// where rows are told apart by these.
 /// `-- needs: replay` names what another command must have made (``Need``). What is said where there are no rows although that is
-/// there: `-- nothing found:` that all is well, `-- without rows:` that there was nothing to look at, and what to do.
+/// there: `-- nothing found:` that all is well, `-- without rows:` that there was nothing to look at, and what to do. `-- at most:
+/// 10000 of faults` says that the first grouping tells so many rows of a trace, and in which column each says how many there are.
 public struct Report: Sendable {
     /// The file's name, and the command line's.
     public let name: String
@@ -34,6 +35,9 @@ public struct Report: Sendable {
     public let nothingFound: String?
     /// Why there may be no rows although ``need`` is there, and what to do.
     public let hintWithoutRows: String?
+
+    /// How many rows of a trace the first grouping tells, and which column has how many there are; `nil` for all.
+    let limit: (rows: Int, column: String)?
 
     /// All reports, in the order in which they are listed.
     public static let catalogue = Schema.reports.map(Report.init)
@@ -77,6 +81,8 @@ public struct Report: Sendable {
         need = text("needs: ").flatMap(Need.init)
         nothingFound = text("nothing found: ")
         hintWithoutRows = text("without rows: ")
+        let limit = text("at most: ").map { $0.split(separator: " of ", maxSplits: 1) } ?? []
+        self.limit = limit.count == 2 ? Int(limit[0]).map { ($0, String(limit[1])) } : nil
         notes = comments.compactMap { line in
             guard line.hasPrefix("note by ") else { return line.hasPrefix("note: ") ? (String(line), nil) : nil }
             let parts = line.dropFirst(8).split(separator: ": ", maxSplits: 1)
@@ -106,7 +112,7 @@ public struct Report: Sendable {
             if let trace { _ = try TraceSummary(database, name: trace, path: store.path) }
             let statement = try database.makeStatement(sql: sql)
             statement.arguments = try arguments(trace: trace, by: grouping, costs, sweep: sweep)
-            try gate.begin(statement.columnNames)
+            try gate.begin(statement.columnNames, limit: grouping == nil || grouping == groupings.first ? limit : nil)
             guard format == .table else {
                 return try Query.write(statement, format.renderer(output)) { gate.look(at: $0) }
             }

@@ -26,7 +26,8 @@ public enum SchemaDescription {
         output.print(
             "Written by `iommu-trace schema` out of the comments in `schema/`, which each database holds as well "
                 + "(`.schema` in the `sqlite3` shell). Layout \(Schema.version): `PRAGMA user_version`. Times are ns of the trace "
-                + "clock, sizes are bytes, addresses are integers by bit pattern, which the views print in hexadecimal."
+                + "clock, sizes are bytes, addresses are integers by bit pattern, which the views print in hexadecimal. "
+                + "`design §4 12` is number 12 of `docs/definitions.md`."
         )
         output.print("\n## Tables")
         for table in Schema.tables.flatMap({ tables(in: $0.sql) }) { write(table, to: output) }

@@ -11,3 +11,12 @@ extension Int64 {
         return overflow ? (other < 0 ? .max : .min) : difference
     }
 }
+
+extension UInt64 {
+    /// The sum, or the largest number where it does not fit: parts of a hostile log must not exceed their sum.
+    @inlinable
+    public func addingSaturated(_ other: UInt64) -> UInt64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
+    }
+}

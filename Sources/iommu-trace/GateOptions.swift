@@ -26,8 +26,13 @@ struct GateOptions: ParsableArguments {
 
     /// Says what was found, and ends with 1 if anything was.
     static func check(_ gate: Gate) throws {
+        if let leftOut = gate.leftOut { Message.note(leftOut) }
         for doubt in gate.doubts { Message.note(doubt) }
-        guard gate.count > 0 else { return }
+        guard gate.count > 0 else {
+            // What was not looked at did not pass.
+            if gate.leftOut != nil, !gate.isEmpty { throw ExitStatus.refused }
+            return
+        }
         for finding in gate.findings { Message.error(finding) }
         if gate.count > gate.findings.count { Message.error("and \(gate.count - gate.findings.count) more") }
         throw ExitStatus.finding

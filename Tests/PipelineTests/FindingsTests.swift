@@ -1,5 +1,7 @@
 import Foundation
 import GRDB
+import Ingest
+import Replay
 import Reporting
 import TestSupport
 import Testing
@@ -12,7 +14,17 @@ struct FindingsTests {
         let text = try Pipeline.csv { try found.write(from: store, trace: nil, by: grouping, format: .csv, to: $0) }
         var lines: [[String]] = []
         for line in text.split(separator: "\n") {
-            lines.append(line.split(separator: ",", omittingEmptySubsequences: false).map(String.init))
+            // Commas between quotes, which no cell here has itself, are no ends of cells.
+            var cells = [""]
+            var isQuoted = false
+            for character in line {
+                switch character {
+                case "\"": isQuoted.toggle()
+                case "," where !isQuoted: cells.append("")
+                default: cells[cells.count - 1].append(character)
+                }
+            }
+            lines.append(cells)
         }
         let columns = lines.first ?? []
         return lines.dropFirst().map { Dictionary(zip(columns, $0)) { first, _ in first } }
@@ -164,5 +176,132 @@ struct FindingsTests {
             #expect(row["unmap_place"]?.hasSuffix(name + unmap) == true)
             #expect(map.isEmpty ? row["map_place"] == "" : row["map_place"]?.hasSuffix(name + map) == true)
         }
+    }
+
+    /// One log's only fault, and what report faults says of it.
+    private static func fault(_ lines: String, config: String? = nil) throws -> [String: String] {
+        let folder = try TemporaryFolder()
+        let store = try TraceStore(path: "", access: .create)
+        let metadata = try config.map { try folder.write(["config": $0], into: "meta") }
+        let log = try folder.write(FtraceText.expand(lines), to: "log.txt")
+        _ = try LogImport(paths: [log], options: LogImport.Options(metadata: metadata)).run { store }
+        let rows = try rows("faults", by: "fault", in: store)
+        #expect(rows.count == 1)
+        return try #require(rows.first)
+    }
+
+    @Test("what nothing unmapped is still mapped, also where no event names a domain")
+    func stillMapped() throws {
+        let row = try Self.fault(
+            """
+            0 7 1 map: IOMMU: iova=0x1000 - 0x2000 paddr=0x5000 size=4096
+            0 7 9 io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x1040 flags=0x0001
+
+            """)
+        #expect(row["finding"] == "still mapped")
+        #expect(row["hidden"] == "")
+        #expect(row["evidence"] == "assumed")
+        #expect(row["unmap_place"] == "" && row["map_place"]?.hasSuffix(":1") == true)
+    }
+
+    @Test("an unmap that removed more than was asked for unmapped all of that")
+    func removedMore() throws {
+        let row = try Self.fault(
+            """
+            0 7 1 map: IOMMU: iova=0x200000 - 0x400000 paddr=0x600000 size=2097152
+            0 7 2 unmap: IOMMU: iova=0x200000 - 0x201000 size=4096 unmapped_size=2097152
+            0 7 9 io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x3ff040 flags=0x0001
+
+            """)
+        #expect(row["finding"] == "use after unmap")
+        #expect(row["unmap_place"]?.hasSuffix(":2") == true)
+    }
+
+    @Test("a log without maps and unmaps does not tell that an address was never mapped")
+    func noCalls() throws {
+        let row = try Self.fault("0 7 9 io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x1040 flags=0x0001\n")
+        #expect(row["finding"] == "not known")
+        #expect(row["uncertain"] == "1")
+        #expect(row["evidence"] == "assumed")
+    }
+
+    @Test("how long a queue may hold an unmap is that of the kernel's HZ", arguments: [
+        (hz: nil as Int?, age: 15_900, hidden: "could have been", because: "16 ms (HZ 250"),
+        (nil, 16_100, "no", "16 ms (HZ 250"), (1000, 10_900, "could have been", "11 ms (HZ 1000"),
+        (1000, 11_100, "no", "11 ms (HZ 1000"), (100, 19_900, "could have been", "20 ms (HZ 100"),
+        (100, 20_100, "no", "20 ms (HZ 100"),
+    ])
+    func hz(hz: Int?, age: Int, hidden: String, because: String) throws {
+        let row = try Self.fault(
+            """
+            0 7 1 map: IOMMU: iova=0x1000 - 0x2000 paddr=0x5000 size=4096
+            0 7 10 unmap: IOMMU: iova=0x1000 - 0x2000 size=4096 unmapped_size=4096
+            0 7 \(10 + age) io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x1040 flags=0x0001
+
+            """, config: hz.map { "CONFIG_HZ=\($0)\n" })
+        #expect(row["hidden"] == hidden)
+        #expect(row["hidden_because"]?.contains(because) == true)
+        #expect(row["hidden_evidence"] == "assumed")
+    }
+
+    @Test("no flush queue is said to hide an access to a domain that has none; VFIO's own batches are, where they were replayed")
+    func unmanaged() throws {
+        let log = """
+            0 7 1 attach: (intel_iommu_attach_device+0x5/0x8c0) domain=0xa dev="0000:00:03.0"
+            0 7 2 map: (__iommu_map+0x5/0x2a0) domain=0xa iova=0x1000 paddr=0x5000 size=4096 prot=0x3
+            0 7 3 map: (__iommu_map+0x5/0x2a0) domain=0xa iova=0x2000 paddr=0x6000 size=4096 prot=0x3
+            0 7 10 unmap_fast: (iommu_unmap_fast+0x5/0x10) domain=0xa iova=0x1000 size=4096 queued=0
+            0 7 11 unmapped: (iommu.unmap) iova=0x1000 size=4096 unmapped=4096
+            1 8 12 io_page_fault: IOMMU:vfio 0000:00:03.0 iova=0x1040 flags=0x0001
+            0 7 13 unmap_fast: (iommu_unmap_fast+0x5/0x10) domain=0xa iova=0x2000 size=4096 queued=0
+            0 7 14 unmapped: (iommu.unmap) iova=0x2000 size=4096 unmapped=4096
+            0 7 15 sync: (intel_iommu_tlb_sync+0x5/0xf0) domain=0xa start=0x1000 end=0x2fff pgsize=4096
+
+            """
+        let folder = try TemporaryFolder()
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(folder.write(FtraceText.expand(log), to: "log.txt"), into: store)
+        try store.write { try $0.execute(sql: "UPDATE domain SET kind = 'unmanaged', kind_evidence = 'recorded'") }
+        let before = try #require(try Self.rows("faults", by: "fault", in: store).first)
+        #expect(before["hidden"] == "no")
+        #expect(before["hidden_evidence"] == "inferred")
+        #expect(before["hidden_because"]?.contains("unmanaged") == true)
+        var options = ReplayOptions()
+        options.windows = .all
+        _ = try Replay([Replay.Request(.init("vfio"))], options: options).run(in: store, trace: nil)
+        let after = try #require(try Self.rows("faults", by: "fault", in: store).first)
+        #expect(after["hidden"] == "could have been")
+        #expect(after["hidden_evidence"] == "modelled")
+    }
+
+    @Test("faults are counted by trace, domain, device and task; the sums are those of the faults", arguments: 1...3)
+    func faultsCounted(seed: UInt64) throws {
+        let folder = try TemporaryFolder()
+        let store = try TraceStore(path: "", access: .create)
+        try Pipeline.importLog(folder.write(Self.log(seed), to: "log.txt"), into: store)
+        let faults = try Self.rows("faults", by: "fault", in: store)
+        let words = [
+            "used_after_unmap": "use after unmap", "mapped_again": "mapped again since", "still_mapped": "still mapped",
+            "never_mapped": "never mapped",
+        ]
+        #expect(Set(faults.compactMap { $0["finding"] }) == Set(words.values))
+        for (grouping, key) in [("trace", "trace"), ("domain", "domain"), ("device", "device")] {
+            let rows = try Self.rows("faults", by: grouping, in: store)
+            let members = Dictionary(grouping: faults) { $0[key].flatMap { $0.isEmpty ? nil : $0 } ?? "unknown" }
+            #expect(Set(rows.compactMap { $0[key] }) == Set(members.keys))
+            for row in rows {
+                let own = members[row[key] ?? ""] ?? []
+                #expect(row["faults"] == String(own.count))
+                for (column, finding) in words {
+                    #expect(row[column] == String(own.count { $0["finding"] == finding }))
+                }
+                #expect(row["could_have_been_hidden"] == String(own.count { $0["hidden"] == "could have been" }))
+                #expect(row["fault_place"] == own.first?["fault_place"])
+                let ages = own.filter { $0["finding"] == "use after unmap" }.compactMap { $0["unmapped_ns_ago"].flatMap { Int($0) } }
+                #expect(row["shortest_ns"] == ages.min().map(String.init) ?? "")
+            }
+        }
+        let tasks = try Self.rows("faults", by: "task", in: store)
+        #expect(tasks.compactMap { $0["faults"].flatMap { Int($0) } }.reduce(0, +) == faults.count)
     }
 }

@@ -118,7 +118,8 @@ replayed AS (
 ),
 window AS MATERIALIZED (
     SELECT stale_window.operation, stale_window.replay, max(coalesce(stale_window.closed_ns, 9223372036854775807)) AS closed_ns,
-        window_end.name AS ended, stale_window.closed_line, stale_window.uncertain
+        window_end.name AS ended, stale_window.window_end IN (9, 20) AS is_no_flush, stale_window.closed_line,
+        stale_window.uncertain
     FROM stale_window
     CROSS JOIN own ON own.id = stale_window.operation
     CROSS JOIN asked
@@ -258,7 +259,8 @@ told AS (
     SELECT DISTINCT
         replayed.id, replayed.id, 2,
         CASE WHEN window.closed_ns < 9223372036854775807 THEN window.closed_ns ELSE unmap.time_ns END,
-        'flush', replayed.policy,
+        -- A detach and the free of a domain end a window; nothing need be flushed for it.
+        CASE WHEN window.is_no_flush AND window.closed_ns < 9223372036854775807 THEN 'window end' ELSE 'flush' END, replayed.policy,
         CASE WHEN window.closed_ns < 9223372036854775807 THEN window.closed_ns - unmap.time_ns
             WHEN replayed.policy IN ('sync', 'per-page') THEN 0 END,
         CASE
@@ -315,8 +317,8 @@ SELECT
         ) END
     ELSE shown.place END AS place,
     (SELECT max(found) FROM kept) - (SELECT count(*) FROM own) AS left_out,
-    CASE WHEN told.rank IN (0, 3) AND told.grade = 'assumed' THEN 'assumed'
-        WHEN told.rank IN (0, 3) AND told.grade IN ('dma', 'hardware', 'inferred', 'ambiguous') THEN 'inferred' ELSE told.evidence END AS evidence
+    CASE WHEN told.rank IN (0, 3) AND told.grade IN ('ambiguous', 'assumed') THEN 'assumed'
+        WHEN told.rank IN (0, 3) AND told.grade IN ('dma', 'hardware', 'inferred') THEN 'inferred' ELSE told.evidence END AS evidence
 FROM told
 JOIN shown ON shown.id = told.shown
 JOIN trace ON trace.name = shown.trace

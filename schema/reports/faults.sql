@@ -1,11 +1,14 @@
 -- What did each fault hit: which unmap and which map of its address came last, and could a flush queue have hidden it?
--- by: fault
+-- by: fault, trace, domain, device, task
 -- nothing found: no fault: the log records none, neither as an event nor in the kernel log
--- tables leave out: faults, fault_task, unmap_iova, unmap_size, map_size, flushed_ns, meaning, hidden_because, unmapped_ns_ago, mapped_ns_ago, unmap_task, map_task
--- note: hidden: with a flush queue of 256 entries and 10 ms (queue=256,10ms) the access might have gone through unnoticed.
--- Parameters: :trace a trace's name, NULL for all.
--- The first 1000 faults of a trace. The last unmap and map are looked for in the domain of the device where that is known and had
--- the address, otherwise in any domain of the trace (design §4 28). One pass over the operations before the last of those faults.
+-- tables leave out: fault_task, unmap_iova, unmap_size, map_size, flushed_ns, meaning, hidden_because, unmapped_ns_ago, mapped_ns_ago, unmap_task, map_task
+-- at most: 10000 of faults
+-- note: hidden: with the kernel's flush queue of 256 entries and 10 ms (queue=256,10ms) the access might have gone through unnoticed; unmanaged domains (VFIO's) have none.
+-- note by trace, domain, device, task: fault_place and in_words are those of the first fault; a task is whoever unmapped the address, or mapped it where nothing was unmapped.
+-- Parameters: :trace a trace's name, NULL for all; :by 'fault' (the default: the first 10000 of a trace, each by itself), or 'trace',
+-- 'domain', 'device', 'task' (all of them, counted).
+-- The last unmap and map are looked for in the domain of the device where that is known and had the address, otherwise in any domain
+-- of the trace (design §4 28). One pass over the operations before the last of those faults.
 WITH
 attached AS MATERIALIZED (
     SELECT device, CASE WHEN count(*) = 1 THEN min(domain) END AS domain FROM attachment GROUP BY device
@@ -31,7 +34,7 @@ hit AS MATERIALIZED (
     FROM counted
     LEFT JOIN attached ON attached.device = counted.device
     LEFT JOIN named ON named.device = counted.device
-    WHERE counted.number <= 1000
+    WHERE counted.number <= CASE WHEN :by = 'fault' THEN 10000 ELSE 9223372036854775807 END
 ),
 page AS MATERIALIZED (SELECT DISTINCT trace, page FROM hit WHERE page IS NOT NULL),
 -- The pages by the blocks that hold them: a range of at most 2^shift pages that holds a page begins in its block or in the one
@@ -51,7 +54,13 @@ touched AS MATERIALIZED (
     SELECT operation.id, block.trace, block.page, operation.domain, operation.kind
     FROM (SELECT trace, max(id) AS id FROM hit WHERE page IS NOT NULL GROUP BY trace) AS last
     CROSS JOIN trace ON trace.id = last.trace
-    CROSS JOIN operation ON operation.id BETWEEN trace.first_operation AND last.id - 1
+    CROSS JOIN (
+        -- What an unmap removed counts, which is more than asked for where it split no larger page.
+        SELECT
+            id, domain, kind, flags, iova,
+            CASE WHEN kind = 1 THEN min(size, coalesce(result, size)) ELSE coalesce(result, size) END AS size
+        FROM operation
+    ) AS operation ON operation.id BETWEEN trace.first_operation AND last.id - 1
     CROSS JOIN block ON block.block = CASE
         WHEN operation.size <= 4096 THEN operation.iova >> 9 & -8
         WHEN operation.size <= 8192 THEN operation.iova >> 10 & -8 | 1
@@ -61,9 +70,8 @@ touched AS MATERIALIZED (
         WHEN operation.size <= 1073741824 THEN operation.iova >> 27 & -8 | 5
         ELSE 6 END
     -- A size-0 unmap, an unmap of nothing and a map that failed change nothing.
-    WHERE operation.kind < 4 AND +block.trace = operation.trace AND operation.flags & 32 = 0
-        AND block.page - (operation.iova >> 12) BETWEEN 0
-        AND ((operation.iova & 4095) + min(operation.size, coalesce(operation.result, operation.size)) - 1) >> 12
+    WHERE operation.kind < 4 AND +block.trace = trace.id AND operation.flags & 32 = 0 AND operation.size > 0
+        AND block.page - (operation.iova >> 12) BETWEEN 0 AND ((operation.iova & 4095) + operation.size - 1) >> 12
 ),
 -- Maps, unmaps and faults of each page in their order: in the domain of the device, and (0) in any, where that one says nothing.
 own_course AS (
@@ -114,28 +122,60 @@ told AS MATERIALIZED (
     LEFT JOIN own ON own.id = hit.id
     LEFT JOIN somewhere ON somewhere.id = hit.id
 ),
+-- What a log can tell: times at all, maps and unmaps at all, and how fast the kernel's timer ticks. A timer of 10 ms fires at the
+-- latest one tick after those that make up 10 ms.
+told_by AS MATERIALIZED (
+    SELECT
+        trace, has_times, has_calls, coalesce(hz, 250) AS hz, hz IS NOT NULL AS is_recorded,
+        ((coalesce(hz, 250) + 99) / 100 + 1) * 1000000000 / coalesce(hz, 250) AS latest_ns
+    FROM (
+        SELECT
+            trace.id AS trace, trace.last_ns > trace.first_ns AS has_times,
+            EXISTS (
+                SELECT 1
+                FROM kind_count
+                WHERE kind_count.trace = trace.id AND kind_count.stage = 'operation' AND kind_count.kind IN (1, 2, 3)
+            ) AS has_calls,
+            (
+                SELECT metadata.number
+                FROM metadata
+                WHERE metadata.trace = trace.id AND metadata.key = 'hz' AND metadata.number BETWEEN 1 AND 10000
+                ORDER BY metadata.id
+                LIMIT 1
+            ) AS hz
+        FROM trace
+        WHERE trace.id IN (SELECT trace FROM hit)
+    )
+),
 -- When those unmaps were flushed under the policies of the replays.
 stale AS MATERIALIZED (
     SELECT told.id, replay_domain.policy, max(coalesce(stale_window.closed_ns, 9223372036854775807)) AS closed_ns
     FROM stale_window
     CROSS JOIN told ON told.unmap = stale_window.operation
     JOIN replay_domain ON replay_domain.replay = stale_window.replay AND replay_domain.domain = stale_window.domain
-    WHERE EXISTS (SELECT 1 FROM told) AND replay_domain.policy IN ('recorded', 'queue=256,10ms')
+    WHERE EXISTS (SELECT 1 FROM told) AND replay_domain.policy IN ('recorded', 'queue=256,10ms', 'vfio')
         AND told.page BETWEEN stale_window.iova >> 12 AND (stale_window.iova + stale_window.size - 1) >> 12
     GROUP BY told.id, replay_domain.policy
 ),
 judged AS MATERIALIZED (
     SELECT
-        told.id, told.domain, told.recorded, told.in_own, unmap.id AS unmap, map.id AS map, told.time_ns - unmap.time_ns AS age_ns,
+        told.id, told.domain, told.recorded, told.in_own, unmap.id AS unmap, map.id AS map,
+        CASE WHEN told_by.has_times THEN told.time_ns - unmap.time_ns END AS age_ns,
+        CASE WHEN told_by.has_times THEN told.time_ns - map.time_ns END AS mapped_ns_ago,
+        told_by.hz, told_by.is_recorded AS hz_is_recorded, told_by.latest_ns, owner.kind = 'unmanaged' AS is_unmanaged,
+        owner.kind_evidence,
         CASE
+            WHEN NOT told_by.has_calls THEN 'not known'
             WHEN unmap.id IS NULL AND map.id IS NULL THEN 'never mapped'
+            WHEN unmap.id IS NULL THEN 'still mapped'
             WHEN map.id IS NULL OR map.id < unmap.id OR NOT told.in_own AND map.domain IS NOT unmap.domain
                 THEN 'use after unmap'
-            WHEN unmap.id IS NULL THEN 'still mapped'
             ELSE 'mapped again since'
         END AS finding,
+        -- Its window under the schedule that the kernel has for such a domain.
+        CASE WHEN owner.kind = 'unmanaged' THEN 'vfio' ELSE 'queue=256,10ms' END AS schedule,
         queued.closed_ns - told.time_ns AS queued_left_ns,
-        coalesce(
+        CASE WHEN told_by.has_times THEN coalesce(
             CASE WHEN recorded.closed_ns < 9223372036854775807 THEN recorded.closed_ns - unmap.time_ns END,
             (
                 -- A sync or flush_all of the log that covers it, at most 20,000 operations later.
@@ -160,112 +200,191 @@ judged AS MATERIALIZED (
                 ORDER BY flush.id
                 LIMIT 1
             )
-        ) AS flushed_ns,
+        ) END AS flushed_ns,
         EXISTS (
             SELECT 1
             FROM lost_events
             WHERE lost_events.trace = coalesce(unmap.trace, map.trace, hit.trace)
                 AND lost_events.line > max(coalesce(unmap.line, 0), coalesce(map.line, 0)) AND lost_events.line <= told.line
-        ) OR unmap.id IS NULL AND map.id IS NULL AND coalesce(trace.buffer_written > trace.buffer_entries, 0) AS uncertain
+        ) OR unmap.id IS NULL AND map.id IS NULL
+        AND (coalesce(trace.buffer_written > trace.buffer_entries, 0) OR NOT told_by.has_calls) AS uncertain
     FROM told
     JOIN hit ON hit.id = told.id
     JOIN trace ON trace.id = hit.trace
+    JOIN told_by ON told_by.trace = hit.trace
     LEFT JOIN operation AS unmap ON unmap.id = told.unmap
     LEFT JOIN operation AS map ON map.id = told.map
-    LEFT JOIN stale AS queued ON queued.id = told.id AND queued.policy = 'queue=256,10ms'
+    LEFT JOIN domain AS owner ON owner.id = unmap.domain
+    LEFT JOIN stale AS queued ON queued.id = told.id
+        AND queued.policy = CASE WHEN owner.kind = 'unmanaged' THEN 'vfio' ELSE 'queue=256,10ms' END
     LEFT JOIN stale AS recorded ON recorded.id = told.id AND recorded.policy = 'recorded'
 ),
+answered AS MATERIALIZED (
+    SELECT
+        judged.*,
+        CASE
+            WHEN finding <> 'use after unmap' THEN NULL
+            WHEN queued_left_ns > 0 THEN 'could have been'
+            WHEN queued_left_ns IS NOT NULL OR is_unmanaged THEN 'no'
+            WHEN age_ns IS NULL THEN 'not known'
+            WHEN age_ns < latest_ns THEN 'could have been'
+            ELSE 'no'
+        END AS hidden
+    FROM judged
+),
 wanted AS (
-    SELECT id FROM judged
+    SELECT id FROM answered
     UNION
-    SELECT unmap FROM judged WHERE unmap IS NOT NULL
+    SELECT unmap FROM answered WHERE unmap IS NOT NULL
     UNION
-    SELECT map FROM judged WHERE map IS NOT NULL
+    SELECT map FROM answered WHERE map IS NOT NULL
 ),
 shown AS MATERIALIZED (
     SELECT what_happened.* FROM wanted CROSS JOIN what_happened ON what_happened.id = wanted.id
+),
+row AS MATERIALIZED (
+    SELECT
+        judged.id,
+        hit.trace AS trace_id,
+        CASE
+            WHEN :by = 'fault' THEN judged.id
+            WHEN :by = 'domain' THEN coalesce(unmapped.domain, mapped.domain, domain.name, 'unknown')
+            WHEN :by = 'device' THEN coalesce(what.device, 'unknown')
+            WHEN :by = 'task' THEN coalesce(unmapped.task, mapped.task, 'unknown')
+        END AS member,
+        what.trace,
+        hit.faults,
+        what.time_ns,
+        what.device,
+        CASE hit.detail & 1 WHEN 0 THEN 'read' WHEN 1 THEN 'write' END AS access,
+        what.iova,
+        judged.finding,
+        judged.age_ns AS unmapped_ns_ago,
+        judged.mapped_ns_ago,
+        judged.flushed_ns AS flushed_ns,
+        CASE
+            WHEN judged.unmap IS NULL THEN NULL
+            WHEN judged.age_ns IS NULL THEN 'the log has no times'
+            WHEN judged.flushed_ns <= judged.age_ns THEN 'before the fault'
+            WHEN judged.flushed_ns IS NOT NULL THEN 'after the fault'
+            WHEN trace.flush_layer = 'none' THEN 'the log shows no flush'
+            WHEN trace.flush_layer = 'hardware' THEN 'not known: replay --policy recorded'
+            ELSE 'not seen'
+        END AS flushed,
+        judged.hidden,
+        CASE
+            WHEN judged.hidden IS NULL THEN NULL
+            WHEN judged.queued_left_ns > 0 THEN 'the replay of ' || judged.schedule || ' flushes it after the fault'
+            WHEN judged.queued_left_ns IS NOT NULL THEN 'the replay of ' || judged.schedule || ' flushes it before the fault'
+            WHEN judged.is_unmanaged THEN 'the domain is unmanaged, and VFIO flushes in its own calls: replay --policy vfio --windows all'
+            WHEN judged.age_ns IS NULL THEN 'the log has no times'
+            ELSE printf(
+                'a queue of 10 ms holds an unmap for up to %.4g ms (HZ %d, %s)', judged.latest_ns / 1e6, judged.hz,
+                CASE WHEN judged.hz_is_recorded THEN 'recorded' ELSE 'assumed' END
+            )
+        END AS hidden_because,
+        CASE
+            WHEN judged.hidden IS NULL THEN NULL
+            WHEN judged.queued_left_ns IS NOT NULL THEN 'modelled'
+            WHEN judged.is_unmanaged AND judged.kind_evidence <> 'assumed' THEN 'inferred'
+            ELSE 'assumed'
+        END AS hidden_evidence,
+        coalesce(unmapped.domain, mapped.domain, domain.name) AS domain,
+        CASE
+            WHEN NOT judged.in_own AND judged.unmap IS NULL AND judged.map IS NULL THEN NULL
+            WHEN NOT judged.in_own THEN 'some domain that had the address'
+            WHEN judged.recorded IS NOT NULL THEN 'the domain of the device'
+            ELSE 'the one domain known of the device'
+        END AS domain_is,
+        what.task AS fault_task,
+        unmapped.task AS unmap_task,
+        mapped.task AS map_task,
+        unmapped.iova AS unmap_iova,
+        unmapped.size AS unmap_size,
+        mapped.size AS map_size,
+        what.place AS fault_place,
+        unmapped.place AS unmap_place,
+        mapped.place AS map_place,
+        judged.uncertain,
+        CASE
+            WHEN judged.uncertain OR NOT judged.in_own AND coalesce(judged.unmap, judged.map) IS NOT NULL THEN 'assumed'
+            WHEN judged.recorded IS NULL THEN 'inferred'
+            ELSE 'recorded'
+        END AS evidence,
+        CASE judged.finding
+            WHEN 'not known' THEN 'the log has no maps and unmaps that could tell'
+            WHEN 'never mapped' THEN 'the log shows no map and no unmap of this address before the fault'
+            WHEN 'use after unmap' THEN 'the device still used what the driver had unmapped'
+            WHEN 'still mapped' THEN 'nothing unmapped it: the permissions forbid the access, or the IOMMU looks at another table'
+            ELSE 'it was unmapped and is mapped again: the permissions forbid the access, or the IOMMU looks at another table'
+        END AS meaning,
+        CASE
+            WHEN what.device IS NULL THEN 'a device'
+            -- The driver of an IOMMU that cannot tell its devices apart names itself.
+            WHEN what.device LIKE '%.iommu' OR what.device LIKE '%.smmu' OR what.device LIKE 'dmar_' OR what.device LIKE '%.m4u'
+                THEN 'a device behind ' || what.device
+            ELSE what.device
+        END || CASE hit.detail & 1 WHEN 0 THEN ' reads ' WHEN 1 THEN ' writes ' ELSE ' accesses ' END || what.iova || ', '
+            || CASE judged.finding WHEN 'not known' THEN 'with no map or unmap in the log' ELSE judged.finding END
+            || CASE
+                WHEN judged.unmap IS NULL THEN ''
+                WHEN judged.age_ns IS NULL THEN ', after ' || unmapped.task || ' unmapped it'
+                WHEN judged.age_ns < 1000000000 THEN printf(', %.3f ms after %s unmapped it', judged.age_ns / 1e6, unmapped.task)
+                ELSE printf(', %.3f s after %s unmapped it', judged.age_ns / 1e9, unmapped.task)
+            END
+            || CASE
+                WHEN judged.map IS NULL THEN ''
+                WHEN judged.mapped_ns_ago IS NULL THEN ', after ' || mapped.task || ' mapped it'
+                WHEN judged.mapped_ns_ago < 1000000000 THEN printf(', %.3f ms after %s mapped it', judged.mapped_ns_ago / 1e6, mapped.task)
+                ELSE printf(', %.3f s after %s mapped it', judged.mapped_ns_ago / 1e9, mapped.task)
+            END
+            || CASE
+                WHEN judged.hidden = 'could have been' AND judged.is_unmanaged THEN '; VFIO''s own batches could have hidden it'
+                WHEN judged.hidden = 'could have been' THEN '; a flush queue of 10 ms could have hidden it'
+                WHEN judged.hidden = 'no' AND judged.is_unmanaged THEN '; no flush queue could have hidden it, its domain has none'
+                WHEN judged.hidden = 'no' THEN '; a flush queue of 10 ms would not have hidden it'
+                ELSE ''
+            END AS in_words
+    FROM answered AS judged
+    JOIN hit ON hit.id = judged.id
+    JOIN trace ON trace.id = hit.trace
+    JOIN shown AS what ON what.id = judged.id
+    LEFT JOIN shown AS unmapped ON unmapped.id = judged.unmap
+    LEFT JOIN shown AS mapped ON mapped.id = judged.map
+    LEFT JOIN domain ON domain.id = judged.domain
+),
+member AS (
+    SELECT
+        min(id) AS first, count(*) AS faults,
+        count(*) FILTER (WHERE finding = 'use after unmap') AS used_after_unmap,
+        count(*) FILTER (WHERE hidden = 'could have been') AS could_have_been_hidden,
+        count(*) FILTER (WHERE finding = 'mapped again since') AS mapped_again,
+        count(*) FILTER (WHERE finding = 'still mapped') AS still_mapped,
+        count(*) FILTER (WHERE finding = 'never mapped') AS never_mapped,
+        count(*) FILTER (WHERE finding = 'not known') AS not_known,
+        min(unmapped_ns_ago) FILTER (WHERE finding = 'use after unmap') AS shortest_ns,
+        sum(uncertain) AS uncertain,
+        max(CASE evidence WHEN 'recorded' THEN 0 WHEN 'inferred' THEN 1 ELSE 2 END) AS weakest
+    FROM row
+    WHERE :by <> 'fault'
+    GROUP BY trace_id, member
 )
 SELECT
-    what.trace,
-    hit.faults,
-    what.time_ns,
-    what.device,
-    CASE hit.detail & 1 WHEN 0 THEN 'read' WHEN 1 THEN 'write' END AS access,
-    what.iova,
-    judged.finding,
-    judged.age_ns AS unmapped_ns_ago,
-    hit.time_ns - map.time_ns AS mapped_ns_ago,
-    judged.flushed_ns AS flushed_ns,
-    CASE
-        WHEN judged.unmap IS NULL THEN NULL
-        WHEN judged.flushed_ns <= judged.age_ns THEN 'before the fault'
-        WHEN judged.flushed_ns IS NOT NULL THEN 'after the fault'
-        WHEN trace.flush_layer = 'none' THEN 'the log shows no flush'
-        WHEN trace.flush_layer = 'hardware' THEN 'not known: replay --policy recorded'
-        ELSE 'not seen'
-    END AS flushed,
-    CASE
-        WHEN judged.finding <> 'use after unmap' THEN NULL
-        WHEN judged.queued_left_ns > 0 OR judged.queued_left_ns IS NULL AND judged.age_ns < 16000000 THEN 'could have been'
-        ELSE 'no'
-    END AS hidden,
-    CASE
-        WHEN judged.finding <> 'use after unmap' THEN NULL
-        WHEN judged.queued_left_ns > 0 THEN 'the replay of queue=256,10ms flushes it after the fault'
-        WHEN judged.queued_left_ns IS NOT NULL THEN 'the replay of queue=256,10ms flushes it before the fault'
-        WHEN judged.age_ns < 10000000 THEN 'a queue of 10 ms that did not fill up had not flushed by then'
-        WHEN judged.age_ns < 16000000 THEN 'a timer of 10 ms fires up to 16 ms after it was armed (HZ 250)'
-        ELSE 'a timer of 10 ms fires within 16 ms (HZ 250)'
-    END AS hidden_because,
-    CASE
-        WHEN judged.finding <> 'use after unmap' THEN NULL
-        WHEN judged.queued_left_ns IS NOT NULL THEN 'modelled'
-        ELSE 'assumed'
-    END AS hidden_evidence,
-    coalesce(unmapped.domain, mapped.domain, domain.name) AS domain,
-    CASE
-        WHEN NOT judged.in_own AND judged.unmap IS NULL AND judged.map IS NULL THEN NULL
-        WHEN NOT judged.in_own THEN 'some domain that had the address'
-        WHEN judged.recorded IS NOT NULL THEN 'the domain of the device'
-        ELSE 'the one domain known of the device'
-    END AS domain_is,
-    what.task AS fault_task,
-    unmapped.task AS unmap_task,
-    mapped.task AS map_task,
-    unmapped.iova AS unmap_iova,
-    unmapped.size AS unmap_size,
-    mapped.size AS map_size,
-    what.place AS fault_place,
-    unmapped.place AS unmap_place,
-    mapped.place AS map_place,
-    judged.uncertain,
-    CASE
-        WHEN judged.uncertain OR NOT judged.in_own AND coalesce(judged.unmap, judged.map) IS NOT NULL THEN 'assumed'
-        WHEN judged.recorded IS NULL THEN 'inferred'
-        ELSE 'recorded'
-    END AS evidence,
-    CASE judged.finding
-        WHEN 'never mapped' THEN 'the log shows no map and no unmap of this address before the fault'
-        WHEN 'use after unmap' THEN 'the device still used what the driver had unmapped'
-        WHEN 'still mapped' THEN 'nothing unmapped it: the permissions forbid the access, or the IOMMU looks at another table'
-        ELSE 'it was unmapped and is mapped again: the permissions forbid the access, or the IOMMU looks at another table'
-    END AS meaning,
-    coalesce(what.device, 'a device') || CASE hit.detail & 1 WHEN 0 THEN ' reads ' WHEN 1 THEN ' writes ' ELSE ' accesses ' END
-        || what.iova || ', ' || judged.finding
-        || CASE WHEN judged.unmap IS NULL THEN '' ELSE printf(', %.3f ms after %s unmapped it', judged.age_ns / 1e6, unmapped.task) END
-        || CASE WHEN judged.map IS NULL THEN '' ELSE printf(', %.3f ms after %s mapped it', (hit.time_ns - map.time_ns) / 1e6, mapped.task) END
-        || CASE
-            WHEN judged.finding <> 'use after unmap' THEN ''
-            WHEN judged.queued_left_ns > 0 OR judged.queued_left_ns IS NULL AND judged.age_ns < 16000000
-                THEN '; a flush queue of 10 ms could have hidden it'
-            ELSE '; a flush queue of 10 ms would not have hidden it'
-        END AS in_words
-FROM judged
-JOIN hit ON hit.id = judged.id
-JOIN trace ON trace.id = hit.trace
-JOIN shown AS what ON what.id = judged.id
-LEFT JOIN shown AS unmapped ON unmapped.id = judged.unmap
-LEFT JOIN shown AS mapped ON mapped.id = judged.map
-LEFT JOIN operation AS map ON map.id = judged.map
-LEFT JOIN domain ON domain.id = judged.domain
-ORDER BY judged.id;
+    trace, faults, time_ns, device, access, iova, finding, unmapped_ns_ago, mapped_ns_ago, flushed_ns, flushed, hidden,
+    hidden_because, hidden_evidence, domain, domain_is, NULL AS task, fault_task, unmap_task, map_task, unmap_iova, unmap_size,
+    map_size, NULL AS used_after_unmap, NULL AS could_have_been_hidden, NULL AS mapped_again, NULL AS still_mapped,
+    NULL AS never_mapped, NULL AS not_known, NULL AS shortest_ns, NULL AS per_second, fault_place, unmap_place, map_place,
+    uncertain, evidence, meaning, in_words
+FROM (SELECT * FROM row WHERE :by = 'fault' ORDER BY id)
+UNION ALL
+SELECT
+    row.trace, member.faults, NULL, CASE WHEN :by = 'device' THEN row.member END, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, NULL, CASE WHEN :by = 'domain' THEN row.member END, NULL, CASE WHEN :by = 'task' THEN row.member END, NULL, NULL, NULL,
+    NULL, NULL, NULL, member.used_after_unmap, member.could_have_been_hidden, member.mapped_again, member.still_mapped,
+    member.never_mapped, member.not_known, member.shortest_ns,
+    CASE WHEN trace.last_ns > trace.first_ns THEN round(member.faults * 1e9 / (trace.last_ns - trace.first_ns), 3) END,
+    row.fault_place, NULL, NULL, member.uncertain,
+    CASE member.weakest WHEN 0 THEN 'recorded' WHEN 1 THEN 'inferred' ELSE 'assumed' END, NULL, row.in_words
+FROM (SELECT * FROM member ORDER BY first) AS member
+CROSS JOIN row ON row.id = member.first
+JOIN trace ON trace.id = row.trace_id;

@@ -125,7 +125,7 @@ struct PageFaults {
         let hidden = fault.string("hidden")
         if !hidden.isEmpty {
             lines.append(
-                .text("Hidden by a flush queue: \(hidden), since \(fault.string("hidden_because")) ")
+                .text("Hidden by deferred flushes: \(hidden), since \(fault.string("hidden_because")) ")
                     + PageTable.grade(fault.string("hidden_evidence")))
         }
         lines.append(.text("That is: \(fault.string("meaning"))."))

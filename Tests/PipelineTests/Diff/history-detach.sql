@@ -1,0 +1,2 @@
+-- history 0x1000 0x3fff
+-- What ends with a detach was not flushed.
