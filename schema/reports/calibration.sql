@@ -7,38 +7,57 @@
 -- to the tracepoint or return within it is more than the page table takes, for the probes take time too. Percentiles are by nearest
 -- rank. constants: what `iommu-trace calibrate -o` replaces by p10, p50, p90; of two rows that bound the same one, that
 -- with the lower p50.
--- Of a log with more than 200,000 operations the first 200,000 are looked at: enough for percentiles, and soon done.
+-- Of a log with more than 100,000 operations the first 100,000 are looked at: enough for percentiles, and soon done.
 -- tables leave out: trace
-WITH
+WITH RECURSIVE
 wanted AS (
     SELECT
-        id, name, first_operation, first_operation + min(operations, 200000) AS operation_limit, first_layer,
+        id, name, first_operation, first_operation + min(operations, 100000) AS operation_limit, first_layer,
         first_layer + layers AS layer_limit,
         -- What belongs to the operations looked at stands before the first that is not.
-        (SELECT line FROM operation WHERE operation.id = first_operation + 200000 AND operations > 200000) AS line_limit
+        (SELECT line FROM operation WHERE operation.id = first_operation + 100000 AND operations > 100000) AS line_limit
     FROM trace
     WHERE :trace IS NULL OR name = :trace
 ),
-placed AS (
+-- Layers stand in the order of the log: the first that belongs to no operation looked at is found by halving.
+halved AS (
+    SELECT id AS trace, line_limit, first_layer AS low, layer_limit AS high FROM wanted
+    UNION ALL
+    SELECT
+        halved.trace, halved.line_limit,
+        CASE WHEN layer.line < halved.line_limit THEN layer.id + 1 ELSE halved.low END,
+        CASE WHEN layer.line < halved.line_limit THEN halved.high ELSE layer.id END
+    FROM halved
+    JOIN layer ON layer.id = (halved.low + halved.high) / 2
+    WHERE halved.low < halved.high AND halved.line_limit IS NOT NULL
+),
+neighbour AS (
+    SELECT operation.id, lag(operation.id) OVER next AS last, lead(operation.id) OVER next AS next
+    FROM wanted
+    CROSS JOIN operation ON operation.id >= wanted.first_operation AND operation.id < wanted.operation_limit
+    WINDOW next AS (PARTITION BY operation.trace, operation.cpu, operation.task ORDER BY operation.id)
+),
+placed AS MATERIALIZED (
     SELECT
         operation.id, operation.trace, operation_kind.name AS kind, operation.time_ns, operation.since_entry_ns,
         operation.size, operation.result, operation.line,
-        lead(operation.time_ns) OVER next AS next_ns,
-        lead(operation.since_entry_ns) OVER next AS next_since_entry_ns,
-        lead(operation_kind.name) OVER next AS next_kind,
-        lag(operation_kind.name) OVER next AS last_kind,
-        lag(operation.time_ns) OVER next AS last_ns
-    FROM wanted
-    CROSS JOIN operation ON operation.id >= wanted.first_operation AND operation.id < wanted.operation_limit
+        next.time_ns AS next_ns,
+        next.since_entry_ns AS next_since_entry_ns,
+        (SELECT name FROM operation_kind WHERE operation_kind.id = next.kind) AS next_kind,
+        (SELECT name FROM operation_kind WHERE operation_kind.id = last.kind) AS last_kind,
+        last.time_ns AS last_ns
+    FROM neighbour
+    CROSS JOIN operation ON operation.id = neighbour.id
     JOIN operation_kind ON operation_kind.id = operation.kind
-    WINDOW next AS (PARTITION BY operation.trace, operation.cpu, operation.task ORDER BY operation.id)
+    LEFT JOIN operation AS next ON next.id = neighbour.next
+    LEFT JOIN operation AS last ON last.id = neighbour.last
 ),
 near AS MATERIALIZED (
     SELECT layer.trace, layer.flush, layer.line, layer.time_ns, layer_kind.name AS kind
     FROM wanted
-    CROSS JOIN layer ON layer.id >= wanted.first_layer AND layer.id < wanted.layer_limit
+    CROSS JOIN (SELECT trace, min(high) AS layer_limit FROM halved GROUP BY trace) AS until ON until.trace = wanted.id
+    CROSS JOIN layer ON layer.id >= wanted.first_layer AND layer.id < until.layer_limit
     JOIN layer_kind ON layer_kind.id = layer.kind
-    WHERE wanted.line_limit IS NULL OR layer.line < wanted.line_limit
 ),
 layered AS (
     -- Layers that come after the flush that they belong to: a flush queue's own come before.

@@ -149,13 +149,17 @@ told_by AS MATERIALIZED (
 ),
 -- When those unmaps were flushed under the policies of the replays.
 stale AS MATERIALIZED (
-    SELECT told.id, replay_domain.policy, max(coalesce(stale_window.closed_ns, 9223372036854775807)) AS closed_ns
+    SELECT
+        told.id,
+        max(coalesce(stale_window.closed_ns, 9223372036854775807)) FILTER (WHERE replay_domain.policy = 'recorded') AS recorded_ns,
+        max(coalesce(stale_window.closed_ns, 9223372036854775807)) FILTER (WHERE replay_domain.policy = 'queue=256,10ms') AS queue_ns,
+        max(coalesce(stale_window.closed_ns, 9223372036854775807)) FILTER (WHERE replay_domain.policy = 'vfio') AS vfio_ns
     FROM stale_window
     CROSS JOIN told ON told.unmap = stale_window.operation
     JOIN replay_domain ON replay_domain.replay = stale_window.replay AND replay_domain.domain = stale_window.domain
-    WHERE EXISTS (SELECT 1 FROM told) AND replay_domain.policy IN ('recorded', 'queue=256,10ms', 'vfio')
+    WHERE EXISTS (SELECT 1 FROM fault) AND replay_domain.policy IN ('recorded', 'queue=256,10ms', 'vfio')
         AND told.page BETWEEN stale_window.iova >> 12 AND (stale_window.iova + stale_window.size - 1) >> 12
-    GROUP BY told.id, replay_domain.policy
+    GROUP BY told.id
 ),
 judged AS MATERIALIZED (
     SELECT
@@ -174,9 +178,9 @@ judged AS MATERIALIZED (
         END AS finding,
         -- Its window under the schedule that the kernel has for such a domain.
         CASE WHEN owner.kind = 'unmanaged' THEN 'vfio' ELSE 'queue=256,10ms' END AS schedule,
-        queued.closed_ns - told.time_ns AS queued_left_ns,
+        CASE WHEN owner.kind = 'unmanaged' THEN stale.vfio_ns ELSE stale.queue_ns END - told.time_ns AS queued_left_ns,
         CASE WHEN told_by.has_times THEN coalesce(
-            CASE WHEN recorded.closed_ns < 9223372036854775807 THEN recorded.closed_ns - unmap.time_ns END,
+            CASE WHEN stale.recorded_ns < 9223372036854775807 THEN stale.recorded_ns - unmap.time_ns END,
             (
                 -- A sync or flush_all of the log that covers it, at most 20,000 operations later.
                 SELECT flush.time_ns - unmap.time_ns
@@ -215,9 +219,7 @@ judged AS MATERIALIZED (
     LEFT JOIN operation AS unmap ON unmap.id = told.unmap
     LEFT JOIN operation AS map ON map.id = told.map
     LEFT JOIN domain AS owner ON owner.id = unmap.domain
-    LEFT JOIN stale AS queued ON queued.id = told.id
-        AND queued.policy = CASE WHEN owner.kind = 'unmanaged' THEN 'vfio' ELSE 'queue=256,10ms' END
-    LEFT JOIN stale AS recorded ON recorded.id = told.id AND recorded.policy = 'recorded'
+    LEFT JOIN stale ON stale.id = told.id
 ),
 answered AS MATERIALIZED (
     SELECT
@@ -232,12 +234,11 @@ answered AS MATERIALIZED (
         END AS hidden
     FROM judged
 ),
+-- What is said of them, each once: SQLite takes a CTE apart anew wherever it is named.
 wanted AS (
-    SELECT id FROM answered
-    UNION
-    SELECT unmap FROM answered WHERE unmap IS NOT NULL
-    UNION
-    SELECT map FROM answered WHERE map IS NOT NULL
+    SELECT DISTINCT CASE number.column1 WHEN 0 THEN id WHEN 1 THEN unmap ELSE map END AS id
+    FROM told
+    CROSS JOIN (VALUES (0), (1), (2)) AS number
 ),
 shown AS MATERIALIZED (
     SELECT what_happened.* FROM wanted CROSS JOIN what_happened ON what_happened.id = wanted.id
@@ -246,6 +247,7 @@ row AS MATERIALIZED (
     SELECT
         judged.id,
         hit.trace AS trace_id,
+        nullif(max(trace.last_ns - trace.first_ns, 0), 0) AS span_ns,
         CASE
             WHEN :by = 'fault' THEN judged.id
             WHEN :by = 'domain' THEN coalesce(unmapped.domain, mapped.domain, domain.name, 'unknown')
@@ -353,38 +355,58 @@ row AS MATERIALIZED (
     LEFT JOIN shown AS mapped ON mapped.id = judged.map
     LEFT JOIN domain ON domain.id = judged.domain
 ),
-member AS (
+-- Of a group the first fault, with what all of it amounts to; one by one each fault is a group.
+grouped AS (
     SELECT
-        min(id) AS first, count(*) AS faults,
-        count(*) FILTER (WHERE finding = 'use after unmap') AS used_after_unmap,
-        count(*) FILTER (WHERE hidden = 'could have been') AS could_have_been_hidden,
-        count(*) FILTER (WHERE finding = 'mapped again since') AS mapped_again,
-        count(*) FILTER (WHERE finding = 'still mapped') AS still_mapped,
-        count(*) FILTER (WHERE finding = 'never mapped') AS never_mapped,
-        count(*) FILTER (WHERE finding = 'not known') AS not_known,
-        min(unmapped_ns_ago) FILTER (WHERE finding = 'use after unmap') AS shortest_ns,
-        sum(uncertain) AS uncertain,
-        max(CASE evidence WHEN 'recorded' THEN 0 WHEN 'inferred' THEN 1 ELSE 2 END) AS weakest
+        trace,
+        CASE WHEN :by = 'fault' THEN faults ELSE count(*) OVER own END AS faults,
+        CASE :by WHEN 'fault' THEN time_ns END AS time_ns,
+        CASE :by WHEN 'fault' THEN device WHEN 'device' THEN member END AS device,
+        CASE :by WHEN 'fault' THEN access END AS access,
+        CASE :by WHEN 'fault' THEN iova END AS iova,
+        CASE :by WHEN 'fault' THEN finding END AS finding,
+        CASE :by WHEN 'fault' THEN unmapped_ns_ago END AS unmapped_ns_ago,
+        CASE :by WHEN 'fault' THEN mapped_ns_ago END AS mapped_ns_ago,
+        CASE :by WHEN 'fault' THEN flushed_ns END AS flushed_ns,
+        CASE :by WHEN 'fault' THEN flushed END AS flushed,
+        CASE :by WHEN 'fault' THEN hidden END AS hidden,
+        CASE :by WHEN 'fault' THEN hidden_because END AS hidden_because,
+        CASE :by WHEN 'fault' THEN hidden_evidence END AS hidden_evidence,
+        CASE :by WHEN 'fault' THEN domain WHEN 'domain' THEN member END AS domain,
+        CASE :by WHEN 'fault' THEN domain_is END AS domain_is,
+        CASE :by WHEN 'task' THEN member END AS task,
+        CASE :by WHEN 'fault' THEN fault_task END AS fault_task,
+        CASE :by WHEN 'fault' THEN unmap_task END AS unmap_task,
+        CASE :by WHEN 'fault' THEN map_task END AS map_task,
+        CASE :by WHEN 'fault' THEN unmap_iova END AS unmap_iova,
+        CASE :by WHEN 'fault' THEN unmap_size END AS unmap_size,
+        CASE :by WHEN 'fault' THEN map_size END AS map_size,
+        CASE WHEN :by <> 'fault' THEN count(*) FILTER (WHERE finding = 'use after unmap') OVER own END AS used_after_unmap,
+        CASE WHEN :by <> 'fault' THEN count(*) FILTER (WHERE hidden = 'could have been') OVER own END AS could_have_been_hidden,
+        CASE WHEN :by <> 'fault' THEN count(*) FILTER (WHERE finding = 'mapped again since') OVER own END AS mapped_again,
+        CASE WHEN :by <> 'fault' THEN count(*) FILTER (WHERE finding = 'still mapped') OVER own END AS still_mapped,
+        CASE WHEN :by <> 'fault' THEN count(*) FILTER (WHERE finding = 'never mapped') OVER own END AS never_mapped,
+        CASE WHEN :by <> 'fault' THEN count(*) FILTER (WHERE finding = 'not known') OVER own END AS not_known,
+        CASE WHEN :by <> 'fault' THEN min(unmapped_ns_ago) FILTER (WHERE finding = 'use after unmap') OVER own END AS shortest_ns,
+        CASE WHEN :by <> 'fault' THEN round(count(*) OVER own * 1e9 / span_ns, 3) END AS per_second,
+        fault_place,
+        CASE :by WHEN 'fault' THEN unmap_place END AS unmap_place,
+        CASE :by WHEN 'fault' THEN map_place END AS map_place,
+        sum(uncertain) OVER own AS uncertain,
+        CASE max(CASE evidence WHEN 'recorded' THEN 0 WHEN 'inferred' THEN 1 ELSE 2 END) OVER own
+            WHEN 0 THEN 'recorded' WHEN 1 THEN 'inferred' ELSE 'assumed' END AS evidence,
+        CASE :by WHEN 'fault' THEN meaning END AS meaning,
+        in_words,
+        id,
+        row_number() OVER (PARTITION BY trace_id, member ORDER BY id) AS place
     FROM row
-    WHERE :by <> 'fault'
-    GROUP BY trace_id, member
+    WINDOW own AS (PARTITION BY trace_id, member)
 )
 SELECT
     trace, faults, time_ns, device, access, iova, finding, unmapped_ns_ago, mapped_ns_ago, flushed_ns, flushed, hidden,
-    hidden_because, hidden_evidence, domain, domain_is, NULL AS task, fault_task, unmap_task, map_task, unmap_iova, unmap_size,
-    map_size, NULL AS used_after_unmap, NULL AS could_have_been_hidden, NULL AS mapped_again, NULL AS still_mapped,
-    NULL AS never_mapped, NULL AS not_known, NULL AS shortest_ns, NULL AS per_second, fault_place, unmap_place, map_place,
-    uncertain, evidence, meaning, in_words
-FROM (SELECT * FROM row WHERE :by = 'fault' ORDER BY id)
-UNION ALL
-SELECT
-    row.trace, member.faults, NULL, CASE WHEN :by = 'device' THEN row.member END, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, CASE WHEN :by = 'domain' THEN row.member END, NULL, CASE WHEN :by = 'task' THEN row.member END, NULL, NULL, NULL,
-    NULL, NULL, NULL, member.used_after_unmap, member.could_have_been_hidden, member.mapped_again, member.still_mapped,
-    member.never_mapped, member.not_known, member.shortest_ns,
-    CASE WHEN trace.last_ns > trace.first_ns THEN round(member.faults * 1e9 / (trace.last_ns - trace.first_ns), 3) END,
-    row.fault_place, NULL, NULL, member.uncertain,
-    CASE member.weakest WHEN 0 THEN 'recorded' WHEN 1 THEN 'inferred' ELSE 'assumed' END, NULL, row.in_words
-FROM (SELECT * FROM member ORDER BY first) AS member
-CROSS JOIN row ON row.id = member.first
-JOIN trace ON trace.id = row.trace_id;
+    hidden_because, hidden_evidence, domain, domain_is, task, fault_task, unmap_task, map_task, unmap_iova, unmap_size,
+    map_size, used_after_unmap, could_have_been_hidden, mapped_again, still_mapped, never_mapped, not_known, shortest_ns,
+    per_second, fault_place, unmap_place, map_place, uncertain, evidence, meaning, in_words
+FROM grouped
+WHERE place = 1
+ORDER BY id;
