@@ -33,7 +33,8 @@ public struct Condition: Sendable {
         case plain
 
         init(column: String) {
-            // A report says how long a step takes in the middle of a name, too: total_low_ms.
+            // A report says how long a step takes in the middle of a name, too: total_low_ms, unmapped_ns_ago.
+            let column = column.hasSuffix("_ago") ? String(column.dropLast(4)) : column
             func ends(_ suffix: String) -> Bool { column == suffix || column.hasSuffix("_\(suffix)") }
             let units: [(name: String, quantity: Quantity)] = [
                 ("ns", .time(1)), ("us", .time(1e3)), ("ms", .time(1e6)), ("bytes", .bytes), ("percent", .percent),

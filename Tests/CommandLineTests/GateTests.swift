@@ -158,4 +158,28 @@ import Testing
         #expect(
             try run("report", "windows", "--fail-if", "windows > 1000", "--trace", "log").errors == "")
     }
+
+    /// Faults are told one by one up to a number: what is left out is said, and was not passed.
+    @Test func faultsLeftOut() throws {
+        var log = FtraceLog(calls: 2)
+        for number in 0..<10_001 {
+            let iova = String(0x2000_0000 + number * 4096, radix: 16)
+            log.add("io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x\(iova) flags=0x0000")
+        }
+        try folder.write(log.text, to: "faults.txt")
+        #expect(try run("import", "faults.txt").exitCode == 0)
+        let all = try run("report", "faults", "--trace", "faults", "--format", "csv")
+        #expect(all.exitCode == 0)
+        #expect(all.output.split(separator: "\n").count == 10_001)
+        #expect(all.errors.contains("the first 10000 faults of a trace that has 10001; --by trace counts all of them"))
+        let passed = try run("report", "faults", "--trace", "faults", "--fail-if", "unmapped_ns_ago > 1s")
+        #expect(passed.exitCode == 4)
+        let found = try run("report", "faults", "--trace", "faults", "--fail-if", "finding == 'never mapped'")
+        #expect(found.exitCode == 1)
+        let counted = try run("report", "faults", "--trace", "faults", "--by", "trace", "--fail-if", "faults > 10001")
+        #expect(counted.exitCode == 0)
+        #expect(!counted.errors.contains("the first 10000"))
+        let more = try run("report", "faults", "--trace", "faults", "--by", "trace", "--fail-if", "never_mapped > 10000")
+        #expect(more.exitCode == 1)
+    }
 }
