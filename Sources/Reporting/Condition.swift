@@ -222,7 +222,8 @@ public final class Gate {
     /// What the rows leave out, in words; `nil` if they are all.
     public var leftOut: String? {
         guard let limit, mostOfTrace > limit.rows else { return nil }
-        return "these are the first \(limit.rows) \(limit.column) of a trace that has \(mostOfTrace); --by trace counts all of them"
+        return
+            "these are the first \(limit.rows) \(limit.column) of a trace that has \(mostOfTrace); --by trace counts all of them"
     }
 
     func begin(_ columns: [String], limit: (rows: Int, column: String)? = nil) throws(ConditionError) {

@@ -14,7 +14,6 @@ struct HistoryCommand: ParsableCommand {
               iommu-trace history 0xfe980000
               iommu-trace history 0xfe980000+512K --policy fast
               iommu-trace history 0xfe980000-0xfea00000 --format csv
-
             """)
 
     @Argument(

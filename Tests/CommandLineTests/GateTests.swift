@@ -179,7 +179,8 @@ import Testing
         let counted = try run("report", "faults", "--trace", "faults", "--by", "trace", "--fail-if", "faults > 10001")
         #expect(counted.exitCode == 0)
         #expect(!counted.errors.contains("the first 10000"))
-        let more = try run("report", "faults", "--trace", "faults", "--by", "trace", "--fail-if", "never_mapped > 10000")
+        let more = try run(
+            "report", "faults", "--trace", "faults", "--by", "trace", "--fail-if", "never_mapped > 10000")
         #expect(more.exitCode == 1)
     }
 }

@@ -187,7 +187,9 @@ import Testing
         let output = try run("replay", "-p", "sync", "-p", "end").output
         #expect(output.contains("\nStale windows: what a device could still reach after its unmap"))
         #expect(output.contains("\nnote: none under sync\n"))
-        #expect(output.contains("\nnote: end: 140 windows still open at the end: in no length, in page-seconds up to there\n"))
+        #expect(
+            output.contains(
+                "\nnote: end: 140 windows still open at the end: in no length, in page-seconds up to there\n"))
         #expect(!output.contains("assumed to be attached"))
     }
 }

@@ -225,12 +225,14 @@ struct FindingsTests {
         #expect(row["evidence"] == "assumed")
     }
 
-    @Test("how long a queue may hold an unmap is that of the kernel's HZ", arguments: [
-        (hz: nil as Int?, age: 15_900, hidden: "could have been", because: "16 ms (HZ 250"),
-        (nil, 16_100, "no", "16 ms (HZ 250"), (1000, 10_900, "could have been", "11 ms (HZ 1000"),
-        (1000, 11_100, "no", "11 ms (HZ 1000"), (100, 19_900, "could have been", "20 ms (HZ 100"),
-        (100, 20_100, "no", "20 ms (HZ 100"),
-    ])
+    @Test(
+        "how long a queue may hold an unmap is that of the kernel's HZ",
+        arguments: [
+            (hz: nil as Int?, age: 15_900, hidden: "could have been", because: "16 ms (HZ 250"),
+            (nil, 16_100, "no", "16 ms (HZ 250"), (1000, 10_900, "could have been", "11 ms (HZ 1000"),
+            (1000, 11_100, "no", "11 ms (HZ 1000"), (100, 19_900, "could have been", "20 ms (HZ 100"),
+            (100, 20_100, "no", "20 ms (HZ 100"),
+        ])
     func hz(hz: Int?, age: Int, hidden: String, because: String) throws {
         let row = try Self.fault(
             """
@@ -244,7 +246,9 @@ struct FindingsTests {
         #expect(row["hidden_evidence"] == "assumed")
     }
 
-    @Test("no flush queue is said to hide an access to a domain that has none; VFIO's own batches are, where they were replayed")
+    @Test(
+        "no flush queue is said to hide an access to a domain that has none; VFIO's own batches are, where they were replayed"
+    )
     func unmanaged() throws {
         let log = """
             0 7 1 attach: (intel_iommu_attach_device+0x5/0x8c0) domain=0xa dev="0000:00:03.0"
@@ -297,7 +301,9 @@ struct FindingsTests {
                 }
                 #expect(row["could_have_been_hidden"] == String(own.count { $0["hidden"] == "could have been" }))
                 #expect(row["fault_place"] == own.first?["fault_place"])
-                let ages = own.filter { $0["finding"] == "use after unmap" }.compactMap { $0["unmapped_ns_ago"].flatMap { Int($0) } }
+                let ages = own.filter { $0["finding"] == "use after unmap" }.compactMap {
+                    $0["unmapped_ns_ago"].flatMap { Int($0) }
+                }
                 #expect(row["shortest_ns"] == ages.min().map(String.init) ?? "")
             }
         }

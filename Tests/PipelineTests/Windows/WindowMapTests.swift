@@ -12,7 +12,8 @@ struct WindowMapTests {
     func maps(log: URL) throws {
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(log.path, into: store)
-        _ = try Replay([Replay.Request(.init("queue=64,10ms")), Replay.Request(.init("batch=16"))]).run(in: store, trace: nil)
+        _ = try Replay([Replay.Request(.init("queue=64,10ms")), Replay.Request(.init("batch=16"))]).run(
+            in: store, trace: nil)
         let sample = """
             SELECT * FROM stale_window WHERE id % (SELECT count(*) / 400 + 1 FROM stale_window) = 0
             """
