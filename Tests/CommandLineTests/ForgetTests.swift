@@ -62,6 +62,22 @@ import Testing
         }
     }
 
+    /// The same where a replay has many rows.
+    @Test(arguments: ["top", "timeline"]) func manyRowsOfParts(report: String) throws {
+        #expect(try run("replay", "-p", "end").exitCode == 0)
+        #expect(try run("replay", "-p", "queue=4,2ms").exitCode == 0)
+        #expect(!(try run("report", report).output.contains("differs")))
+        for policy in ["end", "queue=4,2ms"] {
+            #expect(try run("replay", "-p", policy, "--since", "25.2419").exitCode == 0)
+        }
+        let lines = try run("report", report).output.split(separator: "\n")
+        #expect(lines.first?.contains("differs") == true)
+        let (parts, whole) = (
+            lines.count { $0.contains(" 25.2419..25.2") }, lines.dropFirst(2).count { $0.contains(" - ") }
+        )
+        #expect(parts > 0 && whole > 0)
+    }
+
     /// The same, for hardware beside none: what comes along with it, the page sizes, is not named.
     @Test(arguments: [80, 100]) func rowsOfHardware(width: Int) throws {
         #expect(try run("replay", "-p", "queue=4,2ms", "-p", "fast").exitCode == 0)

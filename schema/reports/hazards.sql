@@ -1,6 +1,7 @@
 -- What was used again while a device could still reach it, and where does the log say so?
 -- by: trace, domain, device, task, hazard
 -- needs: replay
+-- tables leave out: options
 -- nothing found: no hazard: no replay saw anything used again while a device could still reach it
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'hazard' (each one by
 -- itself). Told apart by whose window it was. Sums name their first hazard, and the shortest age of all.
@@ -43,7 +44,8 @@ SELECT
     unmapped.place AS unmap_place,
     reused.place AS reuse_place,
     coalesce(replay_domain.evidence, replay.evidence) AS evidence,
-    hazard_kind.meaning
+    hazard_kind.meaning,
+    replay.options
 FROM counted
 JOIN first USING (replay, member, kind)
 JOIN replay ON replay.id = counted.replay
@@ -61,7 +63,7 @@ UNION ALL
 SELECT
     found.trace, found.domain, found.device, found.task, found.policy, found.requested, found.kind, found.is_hazard,
     (found.size + 4095) / 4096, NULL, found.iova, found.age_ns, found.reused_in, found.unmap_place, found.reuse_place, found.evidence,
-    hazard_kind.meaning
+    hazard_kind.meaning, (SELECT replay.options FROM hazard JOIN replay ON replay.id = hazard.replay WHERE hazard.id = found.id)
 FROM what_was_reused_while_stale AS found
 JOIN hazard_kind ON hazard_kind.name = found.kind
 WHERE :by = 'hazard' AND (:trace IS NULL OR found.trace = :trace);

@@ -1,6 +1,7 @@
 -- How many pages were stale, and how many flushes happened, in the course of time?
 -- by: trace, domain, device, task
 -- needs: replay
+-- tables leave out: options
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- Reads the replays' summaries only: 128 equal steps, stale_pages their average within the step.
 WITH RECURSIVE
@@ -42,7 +43,8 @@ SELECT
     coalesce(told.flushes, 0) AS flushes,
     round(coalesce(told.windows, 0) * 1e9 / replay.step_ns, 1) AS windows_per_second,
     round(coalesce(told.flushes, 0) * 1e9 / replay.step_ns, 1) AS flushes_per_second,
-    replay.evidence
+    replay.evidence,
+    replay.options
 FROM step
 JOIN replay ON replay.id = step.replay
 JOIN trace ON trace.id = replay.trace

@@ -1,6 +1,7 @@
 -- Which stale windows were the longest, what left them and what closed them?
 -- by: trace, domain, device, task
 -- needs: replay
+-- tables leave out: options
 -- nothing found: no stale window: no policy that was replayed left one
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
 -- The ten longest of each policy and trace, domain, device or task, out of those that the replay kept (--windows).
@@ -65,7 +66,8 @@ SELECT
     found.unmap_place,
     found.closed_place,
     found.evidence,
-    replay.windows_left_out
+    replay.windows_left_out,
+    replay.options
 FROM ranked
 JOIN what_was_stale AS found USING (id)
 JOIN stale_window USING (id)
