@@ -11,23 +11,9 @@ import TraceStore
 struct FindingsTests {
     private static func rows(_ report: String, by grouping: String, in store: TraceStore) throws -> [[String: String]] {
         let found = try #require(Report.named(report))
-        let text = try Pipeline.csv { try found.write(from: store, trace: nil, by: grouping, format: .csv, to: $0) }
-        var lines: [[String]] = []
-        for line in text.split(separator: "\n") {
-            // Commas between quotes, which no cell here has itself, are no ends of cells.
-            var cells = [""]
-            var isQuoted = false
-            for character in line {
-                switch character {
-                case "\"": isQuoted.toggle()
-                case "," where !isQuoted: cells.append("")
-                default: cells[cells.count - 1].append(character)
-                }
-            }
-            lines.append(cells)
-        }
-        let columns = lines.first ?? []
-        return lines.dropFirst().map { Dictionary(zip(columns, $0)) { first, _ in first } }
+        let text = try Pipeline.csv { try found.write(from: store, trace: nil, by: grouping, format: .json, to: $0) }
+        let rows = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [[String: Any]])
+        return rows.map { row in row.mapValues { ($0 as? NSNumber)?.stringValue ?? $0 as? String ?? "" } }
     }
 
     private static func log(_ seed: UInt64) -> String {
@@ -225,6 +211,35 @@ struct FindingsTests {
         #expect(row["evidence"] == "assumed")
     }
 
+    @Test("words: ages in seconds from one second on, and what stands behind an IOMMU that names itself")
+    func words() throws {
+        let row = try Self.fault(
+            """
+            0 7 1 map: IOMMU: iova=0x1000 - 0x2000 paddr=0x5000 size=4096
+            0 7 1500001 unmap: IOMMU: iova=0x1000 - 0x2000 size=4096 unmapped_size=4096
+            0 7 1501001 io_page_fault: IOMMU:mtk 10205000.iommu iova=0x1040 flags=0x0001
+
+            """)
+        let words = try #require(row["in_words"])
+        #expect(words.hasPrefix("a device behind 10205000.iommu writes 0x1040, use after unmap, 1.000 ms after "))
+        #expect(words.contains(" unmapped it, 1.501 s after "))
+    }
+
+    @Test("where nothing has a time of its own, no age is told and nothing concluded from one")
+    func noTimes() throws {
+        let row = try Self.fault(
+            """
+            0 7 1 map: IOMMU: iova=0x1000 - 0x2000 paddr=0x5000 size=4096
+            0 7 1 unmap: IOMMU: iova=0x1000 - 0x2000 size=4096 unmapped_size=4096
+            0 7 1 io_page_fault: IOMMU:nvme 0000:00:03.0 iova=0x1040 flags=0x0001
+
+            """)
+        #expect(row["finding"] == "use after unmap")
+        #expect(row["hidden"] == "not known" && row["hidden_evidence"] == "assumed")
+        #expect(row["unmapped_ns_ago"] == "" && row["flushed"] == "the log has no times")
+        #expect(row["in_words"]?.contains(" ms ") == false)
+    }
+
     @Test(
         "how long a queue may hold an unmap is that of the kernel's HZ",
         arguments: [
@@ -300,6 +315,9 @@ struct FindingsTests {
                     #expect(row[column] == String(own.count { $0["finding"] == finding }))
                 }
                 #expect(row["could_have_been_hidden"] == String(own.count { $0["hidden"] == "could have been" }))
+                let grades = Set(own.compactMap { $0["hidden_evidence"] })
+                #expect(
+                    row["hidden_evidence"] == ["assumed", "modelled", "inferred"].first { grades.contains($0) } ?? "")
                 #expect(row["fault_place"] == own.first?["fault_place"])
                 let ages = own.filter { $0["finding"] == "use after unmap" }.compactMap {
                     $0["unmapped_ns_ago"].flatMap { Int($0) }

@@ -124,7 +124,7 @@ told AS MATERIALIZED (
 ),
 -- What a log can tell: times at all, maps and unmaps at all, and how fast the kernel's timer ticks. A timer of 10 ms fires at the
 -- latest one tick after those that make up 10 ms.
-told_by AS MATERIALIZED (
+known AS MATERIALIZED (
     SELECT
         trace, has_times, has_calls, coalesce(hz, 250) AS hz, hz IS NOT NULL AS is_recorded,
         ((coalesce(hz, 250) + 99) / 100 + 1) * 1000000000 / coalesce(hz, 250) AS latest_ns
@@ -164,12 +164,12 @@ stale AS MATERIALIZED (
 judged AS MATERIALIZED (
     SELECT
         told.id, told.domain, told.recorded, told.in_own, unmap.id AS unmap, map.id AS map,
-        CASE WHEN told_by.has_times THEN told.time_ns - unmap.time_ns END AS age_ns,
-        CASE WHEN told_by.has_times THEN told.time_ns - map.time_ns END AS mapped_ns_ago,
-        told_by.hz, told_by.is_recorded AS hz_is_recorded, told_by.latest_ns, owner.kind = 'unmanaged' AS is_unmanaged,
+        CASE WHEN known.has_times THEN told.time_ns - unmap.time_ns END AS age_ns,
+        CASE WHEN known.has_times THEN told.time_ns - map.time_ns END AS mapped_ns_ago,
+        known.hz, known.is_recorded AS hz_is_recorded, known.latest_ns, owner.kind = 'unmanaged' AS is_unmanaged,
         owner.kind_evidence,
         CASE
-            WHEN NOT told_by.has_calls THEN 'not known'
+            WHEN NOT known.has_calls THEN 'not known'
             WHEN unmap.id IS NULL AND map.id IS NULL THEN 'never mapped'
             WHEN unmap.id IS NULL THEN 'still mapped'
             WHEN map.id IS NULL OR map.id < unmap.id OR NOT told.in_own AND map.domain IS NOT unmap.domain
@@ -179,7 +179,7 @@ judged AS MATERIALIZED (
         -- Its window under the schedule that the kernel has for such a domain.
         CASE WHEN owner.kind = 'unmanaged' THEN 'vfio' ELSE 'queue=256,10ms' END AS schedule,
         CASE WHEN owner.kind = 'unmanaged' THEN stale.vfio_ns ELSE stale.queue_ns END - told.time_ns AS queued_left_ns,
-        CASE WHEN told_by.has_times THEN coalesce(
+        CASE WHEN known.has_times THEN coalesce(
             CASE WHEN stale.recorded_ns < 9223372036854775807 THEN stale.recorded_ns - unmap.time_ns END,
             (
                 -- A sync or flush_all of the log that covers it, at most 20,000 operations later.
@@ -211,11 +211,11 @@ judged AS MATERIALIZED (
             WHERE lost_events.trace = coalesce(unmap.trace, map.trace, hit.trace)
                 AND lost_events.line > max(coalesce(unmap.line, 0), coalesce(map.line, 0)) AND lost_events.line <= told.line
         ) OR unmap.id IS NULL AND map.id IS NULL
-        AND (coalesce(trace.buffer_written > trace.buffer_entries, 0) OR NOT told_by.has_calls) AS uncertain
+        AND (coalesce(trace.buffer_written > trace.buffer_entries, 0) OR NOT known.has_calls) AS uncertain
     FROM told
     JOIN hit ON hit.id = told.id
     JOIN trace ON trace.id = hit.trace
-    JOIN told_by ON told_by.trace = hit.trace
+    JOIN known ON known.trace = hit.trace
     LEFT JOIN operation AS unmap ON unmap.id = told.unmap
     LEFT JOIN operation AS map ON map.id = told.map
     LEFT JOIN domain AS owner ON owner.id = unmap.domain
@@ -355,7 +355,7 @@ row AS MATERIALIZED (
     LEFT JOIN shown AS mapped ON mapped.id = judged.map
     LEFT JOIN domain ON domain.id = judged.domain
 ),
--- Of a group the first fault, with what all of it amounts to; one by one each fault is a group.
+-- Of a group the first fault, with what all of it amounts to and the weakest evidence of all; one by one each fault is a group.
 grouped AS (
     SELECT
         trace,
@@ -371,7 +371,8 @@ grouped AS (
         CASE :by WHEN 'fault' THEN flushed END AS flushed,
         CASE :by WHEN 'fault' THEN hidden END AS hidden,
         CASE :by WHEN 'fault' THEN hidden_because END AS hidden_because,
-        CASE :by WHEN 'fault' THEN hidden_evidence END AS hidden_evidence,
+        CASE max(CASE hidden_evidence WHEN 'inferred' THEN 1 WHEN 'modelled' THEN 2 WHEN 'assumed' THEN 3 END) OVER own
+            WHEN 1 THEN 'inferred' WHEN 2 THEN 'modelled' WHEN 3 THEN 'assumed' END AS hidden_evidence,
         CASE :by WHEN 'fault' THEN domain WHEN 'domain' THEN member END AS domain,
         CASE :by WHEN 'fault' THEN domain_is END AS domain_is,
         CASE :by WHEN 'task' THEN member END AS task,
