@@ -118,7 +118,7 @@ replayed AS (
 ),
 window AS MATERIALIZED (
     SELECT stale_window.operation, stale_window.replay, max(coalesce(stale_window.closed_ns, 9223372036854775807)) AS closed_ns,
-        window_end.name AS ended, stale_window.window_end IN (9, 20) AS is_no_flush, stale_window.closed_line,
+        window_end.name AS ended, window_end.name IN ('detach', 'domain free') AS is_no_flush, stale_window.closed_line,
         stale_window.uncertain
     FROM stale_window
     CROSS JOIN own ON own.id = stale_window.operation

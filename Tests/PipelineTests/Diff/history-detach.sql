@@ -1,2 +1,2 @@
--- history 0x1000 0x3fff
+-- history 0x1000 0x1fff
 -- What ends with a detach was not flushed.
