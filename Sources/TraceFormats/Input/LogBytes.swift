@@ -62,6 +62,7 @@ final class LogBytes {
 
     private static func unpack(_ text: LogText) throws(LogError) -> (bytes: LogBytes, damage: ParseIssue?) {
         let folder = folder
+        // The X are replaced by letters that make it new, in place; only its owner may open it, and the name is gone at once.
         var name = Array((folder + "/iommu-trace-XXXXXX").utf8CString)
         let descriptor = mkstemp(&name)
         guard descriptor >= 0 else { throw .cannotUnpack(path: text.path, folder: folder, code: errno) }
