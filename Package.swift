@@ -21,6 +21,7 @@ let package = Package(
         .systemLibrary(name: "CLzma", path: "Sources/CLzma"),
 
         .target(name: "IOMMUModel"),
+        .target(name: "FlushSchedules", dependencies: ["IOMMUModel"]),
         .target(name: "TraceFormats", dependencies: ["CZlib", "CZstd", "CLzma"]),
         .target(name: "Operations", dependencies: ["TraceFormats"]),
         .target(
@@ -40,7 +41,7 @@ let package = Package(
             ]
         ),
         .target(name: "Ingest", dependencies: ["TraceFormats", "Operations", "TraceStore"]),
-        .target(name: "Replay", dependencies: ["IOMMUModel", "Operations", "TraceStore"]),
+        .target(name: "Replay", dependencies: ["IOMMUModel", "FlushSchedules", "Operations", "TraceStore"]),
         .target(
             name: "Reporting",
             dependencies: ["Operations", "Schema", "TraceStore", .product(name: "GRDB", package: "GRDB.swift")]
@@ -48,7 +49,7 @@ let package = Package(
         .executableTarget(
             name: "iommu-trace",
             dependencies: [
-                "Ingest", "Replay", "Reporting", "TraceStore",
+                "FlushSchedules", "Ingest", "Replay", "Reporting", "TraceStore",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
@@ -60,8 +61,8 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "Ingest", "Replay", "Reporting", "TraceStore", "Operations", "TraceFormats", "Schema", "IOMMUModel",
-                "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                "FlushSchedules", "Ingest", "Replay", "Reporting", "TraceStore", "Operations", "TraceFormats", "Schema",
+                "IOMMUModel", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             resources: [.copy("Diff")]
         ),

@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import Operations
 import TraceStore
@@ -49,55 +50,49 @@ public struct Replay: Sendable {
             let trace = try TraceSummary(database, name: name, path: store.path)
             let options = options.adopting(trace)
             let part = try trace.find(options.part, database)
-            var engine = ReplayEngine(trace, requests, options: options, part: part)
+            var pipeline = Pipeline(trace, requests, options: options, part: part)
             let missing = try WorkloadRows.Missing(database, trace, offered: options.pageSizes.text)
             if part.isWhole, missing.isAny {
-                engine.workload = Workload(trace, options.pageSizes, missing: missing)
+                pipeline.workload = Workload(trace, options.pageSizes, missing: missing)
             }
             var writer = try ReplayWriter(
                 database, trace, replacing: requests.map { ($0.text, options.text(for: $0.policy, part)) })
             defer { writer.close() }
             var cursor = try OperationCursor(
-                database, trace, through: part.lines.upperBound,
-                followsFlushes: engine.lanes.contains { $0.followsFlushes })
-            var done: Int64 = 0
-            while try cursor.advance() {
-                if cursor.operation.line >= part.lines.lowerBound {
-                    engine.apply(cursor.operation)
-                } else {
-                    engine.prepare(cursor.operation)
-                }
-                done += 1
-                if done & 1023 == 0 { try write(engine.lanes, &writer) }
-                if done & 0xffff == 0 {
+                database, trace, through: part.lines.upperBound, followsFlushes: pipeline.followsFlushes)
+            let total = Int64(trace.operationIDs.count)
+            let firstLine = part.lines.lowerBound
+            pipeline = try ModelThread.run(
+                pipeline, &cursor, take: { $0.take($1, from: firstLine) }, collect: { $0.takeRows() },
+                keep: { try write($0, &writer) },
+                didRead: { done in
                     if isCancelled() { throw StoreError.interrupted }
-                    progress(done, Int64(trace.operationIDs.count))
-                }
-            }
-            engine.finish()
-            try write(engine.lanes, &writer)
-            for (index, lane) in engine.lanes.enumerated() {
-                let rows = lane.summary(engine.unmaps)
+                    progress(Int64(done), total)
+                })
+            pipeline.finish()
+            try write(pipeline.takeRows(), &writer)
+            let (unmaps, cells) = (pipeline.world.unmaps, pipeline.world.stale.cells)
+            for (index, lane) in pipeline.lanes.enumerated() {
+                let rows = lane.summary(unmaps, cells)
                 let header = lane.header(rows, options.text(for: lane.policy, part), part)
                 try writer.finish(
-                    replay: index, header, rows, lane.cellSummary(engine.unmaps, of: rows), lane.windows.statistics,
-                    staleEntries: lane.cache?.staleEntries ?? [])
+                    replay: index, header, rows, lane.cellSummary(unmaps, cells, of: rows),
+                    lane.windows.statistics(cells), staleEntries: lane.commands?.cache?.tally.staleEntries ?? [])
             }
-            if part.isWhole { try writer.write(Array(engine.mappings), engine.findings()) }
-            try engine.workload?.rows().write(database, trace)
-            progress(Int64(trace.operationIDs.count), Int64(trace.operationIDs.count))
+            if part.isWhole { try writer.write(Array(pipeline.world.mappings), pipeline.findings()) }
+            try pipeline.workload?.rows().write(database, trace)
+            progress(total, total)
             return Outcome(
                 trace: trace.name, replays: writer.replays, part: part,
-                unmapCalls: engine.unmaps.reduce(0) { $0.addingSaturated($1.calls) })
+                unmapCalls: unmaps.reduce(0) { $0.addingSaturated($1.calls) })
         }
     }
 
-    @inline(__always)
-    private func write(_ lanes: [PolicyLane], _ writer: inout ReplayWriter) throws {
-        for (index, lane) in lanes.enumerated() {
-            try lane.takeRows { try writer.write($0, replay: index) }
-            try lane.windows.takeRows(
-                { try writer.write($0, replay: index) }, { try writer.write($0, replay: index) })
+    private func write(_ lanes: [LaneRows], _ writer: inout ReplayWriter) throws {
+        for (index, rows) in lanes.enumerated() {
+            for row in rows.flushes { try writer.write(row, replay: index) }
+            for row in rows.windows { try writer.write(row, replay: index) }
+            for row in rows.hazards { try writer.write(row, replay: index) }
         }
     }
 }

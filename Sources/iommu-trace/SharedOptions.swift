@@ -1,3 +1,4 @@
+import FlushSchedules
 import ArgumentParser
 import Foundation
 import Glibc

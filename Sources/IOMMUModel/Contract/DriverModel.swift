@@ -47,24 +47,14 @@ public struct DriverModel: Sendable {
         case insideUnmap
     }
 
-    /// What ends a span of the gather (5.4 and later, model.md §1.6 and §4.4).
-    public enum Gathering: Hashable, Sendable {
-        /// A gap or a callback of another length: VT-d passes `iommu_iotlb_gather_add_page` the bytes of the callback.
-        case callbacks
-        /// A gap or pages of another size: SMMUv3.
-        case pages
-        /// Nothing: `iommu_iotlb_gather_add_range`, AMD.
-        case anything
-    }
-
     /// How page tables are laid out.
     public var format: any PageTableFormat
     /// Which callbacks there are.
     public var callbacks: Callbacks
     /// When unmaps are flushed.
     public var flushing: Flushing
-    /// What ends a span of the gather.
-    public var gathering: Gathering
+    /// What ends a span of the gather (5.4 and later).
+    public var gathering: Gather.Rule
     /// A sync of an empty gather flushes the whole domain: its range, from 2^64 - 1 to 0, reads as everything with VT-d and
     /// AMD of today (model.md §1.6).
     public var emptySyncFlushesDomain: Bool
@@ -74,7 +64,7 @@ public struct DriverModel: Sendable {
     /// A driver with all callbacks that does what the interface says.
     public init(
         format: any PageTableFormat, callbacks: Callbacks = .all, flushing: Flushing = .rangesAtSync,
-        gathering: Gathering = .callbacks, emptySyncFlushesDomain: Bool = false, canDeferFlushes: Bool = true
+        gathering: Gather.Rule = .callbacks, emptySyncFlushesDomain: Bool = false, canDeferFlushes: Bool = true
     ) {
         self.format = format
         self.callbacks = callbacks

@@ -13,7 +13,7 @@ extension IOMMUCore {
     /// Up to 5.3 that is everything added to the domain, by whomever. Nothing happens without the callback.
     ///
     /// - Parameter gather: is empty afterwards.
-    public mutating func tlbSync(_ domain: Int32, gather: inout IOTLBGather) {
+    public mutating func tlbSync(_ domain: Int32, gather: inout Gather) {
         if era.recordsRangesInDomain { syncRanges(domain) } else { sync(domain, gather: &gather, isImplicit: false) }
     }
 
@@ -59,18 +59,18 @@ extension IOMMUCore {
 
     // MARK: - From 5.4 on
 
-    mutating func sync(_ number: Int32, gather: inout IOTLBGather, isImplicit: Bool) {
-        let (range, holdsTables) = gather.take()
+    mutating func sync(_ number: Int32, gather: inout Gather, isImplicit: Bool) {
+        let span = gather.take()
         guard let driver = domain(number)?.driver, driver.callbacks.contains(.tlbSync) else { return }
         counts.syncs &+= 1
         if isImplicit { counts.implicitSyncs &+= 1 }
-        record(.sync(domain: number, ranges: range.map { [$0] } ?? [], isImplicit: isImplicit))
+        record(.sync(domain: number, ranges: span.map { [$0.range] } ?? [], isImplicit: isImplicit))
         switch driver.flushing {
         case .insideUnmap: break
         case .domainAtSync: send(.wholeDomain, to: number)
         case .rangesAtSync:
-            if let range {
-                send(InvalidationCommand(range, hint: holdsTables ? .tablesToo : .leavesOnly), to: number)
+            if let span {
+                send(InvalidationCommand(span.range, hint: span.holdsTables ? .tablesToo : .leavesOnly), to: number)
             } else if driver.emptySyncFlushesDomain {
                 send(.wholeDomain, to: number)
             }

@@ -8,7 +8,7 @@ extension IOMMUCore {
     /// - Returns: bytes unmapped. Refused: 0, but in 4.15 ``IOMMUError/asSize`` of ``IOMMUError/noDevice`` without the callback
     ///   or page sizes, of ``IOMMUError/invalid`` in a domain without page table or where something is not aligned.
     public mutating func unmap(_ domain: Int32, iova: UInt64, size: UInt64) -> UInt64 {
-        var gather = IOTLBGather()
+        var gather = Gather()
         let unmapped = unmap(
             domain, iova: iova, size: size, gather: &gather, isStrict: era.recordsRangesInDomain)
         if !era.recordsRangesInDomain { tlbSync(domain, gather: &gather) }
@@ -23,7 +23,7 @@ extension IOMMUCore {
     /// - Parameter gather: stays as it is up to 5.3.
     /// - Returns: bytes unmapped; refused, the same as ``unmap(_:iova:size:)``.
     public mutating func unmapFast(
-        _ domain: Int32, iova: UInt64, size: UInt64, gather: inout IOTLBGather
+        _ domain: Int32, iova: UInt64, size: UInt64, gather: inout Gather
     ) -> UInt64 {
         unmap(domain, iova: iova, size: size, gather: &gather, isStrict: false)
     }
@@ -46,7 +46,7 @@ extension IOMMUCore {
         guard !era.recordsRangesInDomain else {
             return DMAUnmapResult(unmapped: unmap(domain, iova: range.start, size: range.size), mustQueue: false)
         }
-        var gather = IOTLBGather(isQueued: type.contains(.flushQueue))
+        var gather = Gather(isQueued: type.contains(.flushQueue))
         let unmapped = unmapFast(domain, iova: range.start, size: range.size, gather: &gather)
         if !gather.isQueued { tlbSync(domain, gather: &gather) }
         return DMAUnmapResult(unmapped: unmapped, mustQueue: gather.isQueued)
@@ -56,7 +56,7 @@ extension IOMMUCore {
     ///
     /// - Parameter isStrict: up to 5.3, whether it flushes.
     private mutating func unmap(
-        _ number: Int32, iova: UInt64, size: UInt64, gather: inout IOTLBGather, isStrict: Bool
+        _ number: Int32, iova: UInt64, size: UInt64, gather: inout Gather, isStrict: Bool
     ) -> UInt64 {
         guard let isPaging = domain(number)?.type.contains(.paging) else { return refuse(.invalid) }
         guard let sizes = domain(number)?.pageSizes(with: .unmap) else { return refuse(.noDevice) }
@@ -91,12 +91,12 @@ extension IOMMUCore {
     ///
     /// - Returns: bytes that it reports.
     private mutating func unmapCallback(
-        _ number: Int32, iova: UInt64, _ callback: PageSizes.Callback, gather: inout IOTLBGather
+        _ number: Int32, iova: UInt64, _ callback: PageSizes.Callback, gather: inout Gather
     ) -> UInt64 {
         counts.callbacks &+= 1
         var result = RadixPageTable.UnmapResult()
         var flushing = DriverModel.Flushing.rangesAtSync
-        var gathering = DriverModel.Gathering.callbacks
+        var gathering = Gather.Rule.callbacks
         withDomain(number) { domain in
             (flushing, gathering) = (domain.driver.flushing, domain.driver.gathering)
             guard
@@ -120,10 +120,10 @@ extension IOMMUCore {
             if era.recordsRangesInDomain { withDomain(number) { $0.addTables() } } else { gather.addTables() }
         }
         if !era.recordsRangesInDomain, !gather.isQueued {
-            if gather.needsSync(before: range, pageSize: callback.pageSize, by: gathering) {
-                sync(number, gather: &gather, isImplicit: true)
-            }
-            gather.add(range, pageSize: callback.pageSize, by: gathering)
+            // VT-d compares the bytes of callbacks, Arm those of pages.
+            let length = gathering == .pages ? callback.pageSize : range.size
+            if !gather.fits(range, length: length, by: gathering) { sync(number, gather: &gather, isImplicit: true) }
+            _ = gather.add(range, length: length, by: gathering)
         }
         return bytes
     }

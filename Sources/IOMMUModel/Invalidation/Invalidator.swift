@@ -8,13 +8,7 @@ public struct Invalidator: Sendable {
     private let profile: HardwareProfile
     private let pageSizes: PageSizes
     /// What was gathered since the last sync.
-    private var span: AddressRange?
-    /// What must stay equal within a span: bytes of a callback, or of a page.
-    private var spanSize: UInt64 = 0
-    /// Pages gathered since the last sync: a span may hold others that lie between.
-    private var gatheredPages: UInt64 = 0
-    /// Whether tables wait for the next command to be freed: the gather's freelist.
-    private var holdsTables = false
+    private var gather = Gather()
     /// Commands since the last ``takeCommands(_:)``, if somebody wants them.
     private var commands: ContiguousArray<InvalidationCommand>?
     /// Flushes since then, and where their commands begin.
@@ -49,7 +43,7 @@ public struct Invalidator: Sendable {
     }
 
     /// Leaves that an unmap removed, in order of address.
-    public typealias Leaves = ContiguousArray<TranslationMap.Run>
+    public typealias LeavesSlice = ArraySlice<TranslationMap.Run>
 
     /// Nothing gathered, nothing counted.
     ///
@@ -95,14 +89,20 @@ public struct Invalidator: Sendable {
 
     /// An unmap that a sync is to follow: `iommu_unmap_fast`, or the first part of `iommu_unmap`.
     ///
-    /// - Parameter leaves: what was there, as far as known. Where an unmap covers all of a page table, the table goes too,
-    ///   and caches of tables have to forget it (model.md §3.4).
-    public mutating func unmap(_ range: AddressRange, leaves: Leaves = []) {
+    /// - Parameters:
+    ///   - leaves: what was there, as far as known. Where an unmap covers all of a page table, the table goes too, and caches
+    ///     of tables have to forget it (model.md §3.4).
+    ///   - isQueued: the gather is a flush queue's. Drivers add nothing to it, but Arm flushes what leads to a table all the same.
+    public mutating func unmap(_ range: AddressRange, leaves: LeavesSlice = [], isQueued: Bool = false) {
+        if isQueued {
+            if profile.collecting == .spansOfOnePageSize { flushWalks(range, leaves) }
+            return
+        }
         switch profile.collecting {
         case .wholeDomain: break
         case .oneSpan:
-            if hardware.cachesAbsent, let held = span, held.joined(with: range) == nil { flushSpan() }
-            gather(range, size: 0)
+            if hardware.cachesAbsent, let held = gather.range, held.joined(with: range) == nil { flushGather() }
+            gather(range, length: 0, by: .anything)
         case .eachPage:
             own.add(commands: callbacks(range))
             own.pages &+= Self.pages(range)
@@ -114,12 +114,12 @@ public struct Invalidator: Sendable {
                 let tables = Self.tables(in: added, pageSize: callback.pageSize, leaves)
                 if profile.collecting == .spansOfOneCallbackSize {
                     // The driver frees tables before it gathers: also a sync because this does not fit sees them.
-                    holdsTables = holdsTables || tables > 0
-                    gather(added, size: callback.size)
+                    if tables > 0 { gather.addTables() }
+                    gather(added, length: callback.size, by: .callbacks)
                 } else if tables > 0 {
                     flushWalks(added, pageSize: callback.pageSize, tables: tables)
                 } else {
-                    gather(added, size: callback.pageSize)
+                    gather(added, length: callback.pageSize, by: .pages)
                 }
             }
         }
@@ -138,7 +138,7 @@ public struct Invalidator: Sendable {
     }
 
     /// How many tables go with all that an unmap's callback covers: those with leaves smaller than the callback's pages.
-    public static func tables(in callback: AddressRange, pageSize: UInt64, _ leaves: Leaves) -> UInt64 {
+    public static func tables(in callback: AddressRange, pageSize: UInt64, _ leaves: LeavesSlice) -> UInt64 {
         let shift = UInt64(truncatingIfNeeded: pageSize.trailingZeroBitCount)
         var tables: UInt64 = 0
         var next: UInt64 = 0
@@ -151,6 +151,15 @@ public struct Invalidator: Sendable {
             next = last &+ 1
         }
         return tables
+    }
+
+    /// Flushes what leads to the tables that an unmap takes away.
+    private mutating func flushWalks(_ range: AddressRange, _ leaves: LeavesSlice) {
+        pageSizes.forEachCallback(in: range) { iova, callback in
+            guard let part = AddressRange(start: iova, size: callback.size) else { return }
+            let tables = Self.tables(in: part, pageSize: callback.pageSize, leaves)
+            if tables > 0 { flushWalks(part, pageSize: callback.pageSize, tables: tables) }
+        }
     }
 
     /// Arm flushes what leads to a table when it takes the table away, strict or not: `io_pgtable_tlb_flush_walk`.
@@ -193,10 +202,11 @@ public struct Invalidator: Sendable {
         case .eachPage: own.add(waits: 1)
         case .eachCallback: break
         case .oneSpan, .spansOfOneCallbackSize:
-            if span != nil {
-                flushSpan()
+            if gather.range != nil {
+                flushGather()
                 return
             }
+            gather.clear()
             begin(.sync(nil))
             if profile == .vtd61 {
                 own.add(pages: 1, asked: 0)
@@ -206,15 +216,14 @@ public struct Invalidator: Sendable {
                 sendDomain()
             }
         case .spansOfOnePageSize:
-            if span == nil { begin(.sync(nil)) }
-            flushSpan()
+            if gather.range == nil { begin(.sync(nil)) }
+            flushGather()
         }
     }
 
     /// `iommu_flush_tlb_all`, or a flush queue's flush.
     public mutating func flushAll() {
-        span = nil
-        holdsTables = false
+        gather.clear()
         begin(.all)
         sendDomain()
     }
@@ -239,31 +248,18 @@ public struct Invalidator: Sendable {
     // MARK: - Spans
 
     /// `iommu_iotlb_gather_add_page` and `iommu_iotlb_gather_add_range`.
-    private mutating func gather(_ added: AddressRange, size: UInt64) {
-        if let held = span {
-            let joined =
-                profile.collecting == .oneSpan
-                ? AddressRange(start: min(held.start, added.start), last: max(held.last, added.last))
-                : size == spanSize ? held.joined(with: added) : nil
-            if let joined {
-                span = joined
-                gatheredPages &+= Self.pages(added)
-                return
-            }
-            flushSpan()
-        }
-        span = added
-        spanSize = size
-        gatheredPages = Self.pages(added)
+    private mutating func gather(_ added: AddressRange, length: UInt64, by rule: Gather.Rule) {
+        if let before = gather.add(added, length: length, by: rule) { flush(before) }
     }
 
-    private mutating func flushSpan() {
-        guard let range = span else { return }
-        begin(.sync(range))
-        let hint: InvalidationHint = profile.hasHint && !holdsTables ? .leavesOnly : .tablesToo
-        send(range, asked: min(gatheredPages, Self.pages(range)), pageSize: spanSize, hint: hint)
-        holdsTables = false
-        span = nil
+    private mutating func flushGather() {
+        if let span = gather.take() { flush(span) }
+    }
+
+    private mutating func flush(_ span: Gather.Span) {
+        begin(.sync(span.range))
+        let hint: InvalidationHint = profile.hasHint && !span.holdsTables ? .leavesOnly : .tablesToo
+        send(span.range, asked: min(span.pages, Self.pages(span.range)), pageSize: span.length, hint: hint)
     }
 
     // MARK: - Commands

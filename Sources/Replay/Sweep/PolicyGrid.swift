@@ -1,3 +1,4 @@
+import FlushSchedules
 import Glibc
 
 /// Flush schedules that are asked for at once, as ranges: `queue=64..4096,1ms..100ms`.

@@ -1,11 +1,10 @@
-import Dispatch
+import FlushSchedules
 import Glibc
 import TraceStore
 
 /// Many flush schedules over one trace: flushes saved against exposure, for the whole and for each domain (design §4 31).
 ///
-/// One pass over the operations. Threads share out the schedules; each takes all operations through a model of its own, so that
-/// what comes out does not depend on how many there are.
+/// One pass over the operations. Threads share out the schedules: what comes out does not depend on how many there are.
 public struct Sweep: Sendable {
     private let schedules: [(policy: Policy, schedule: SweepPointRow.Schedule)]
     private let grid: PolicyGrid
@@ -97,72 +96,39 @@ public struct Sweep: Sendable {
             let options = options.adopting(trace)
             let part = try trace.find(options.part, database)
             let schedules = try schedules(for: trace)
-            var engines = engines(schedules.map(\.policy), trace, options, part)
+            var pipeline = Pipeline(
+                trace, schedules.map { Replay.Request($0.policy) }, options: options, part: part, batchSize: 4096)
+            pipeline.threads = max(min(threads, schedules.count / Self.lanesPerThread), 1)
             var cursor = try OperationCursor(
-                database, trace, through: part.lines.upperBound,
-                followsFlushes: schedules.contains { $0.policy == .recorded })
-            var batch: ContiguousArray<StoredOperation> = []
-            batch.reserveCapacity(Self.batchSize)
-            var done: Int64 = 0
-            repeat {
-                batch.removeAll(keepingCapacity: true)
-                while batch.count < Self.batchSize, try cursor.advance() { batch.append(cursor.operation) }
-                Self.apply(batch, to: &engines, from: part.lines.lowerBound)
-                done += Int64(batch.count)
-                if isCancelled() { throw StoreError.interrupted }
-                progress(done, Int64(trace.operationIDs.count))
-            } while batch.count == Self.batchSize
-            for index in engines.indices { engines[index].finish() }
+                database, trace, through: part.lines.upperBound, followsFlushes: pipeline.followsFlushes)
+            let total = Int64(trace.operationIDs.count)
+            let firstLine = part.lines.lowerBound
+            pipeline = try ModelThread.run(
+                pipeline, &cursor, take: { $0.take($1, from: firstLine) }, collect: { _ in }, keep: { _ in },
+                didRead: { done in
+                    if isCancelled() { throw StoreError.interrupted }
+                    progress(Int64(done), total)
+                })
+            pipeline.finish()
             let header = SweepWriter.Header(
                 grid: grid.canonical, options: options.text(for: .fast, part), hardware: options.hardware?.canonical,
                 span: (part.firstTime, part.lastTime))
-            let sweep = try SweepWriter.write(header, points(schedules, engines), of: trace, in: database)
+            let sweep = try SweepWriter.write(header, points(schedules, pipeline), of: trace, in: database)
             return (trace.name, sweep)
         }
     }
 
-    private static let batchSize = 4096
-    /// Schedules for which another thread is worth the pass through the page tables that it repeats.
+    /// Schedules for which another thread is worth its while.
     private static let lanesPerThread = 4
-
-    /// Engines that share out the policies: number n has every n-th, since those of one kind cost alike.
-    private func engines(
-        _ policies: [Policy], _ trace: TraceSummary, _ options: ReplayOptions, _ part: TraceSummary.Part
-    ) -> ContiguousArray<ReplayEngine> {
-        let count = max(min(threads, policies.count / Self.lanesPerThread), 1)
-        return ContiguousArray(
-            (0..<count).map { number in
-                let own = stride(from: number, to: policies.count, by: count).map { Replay.Request(policies[$0]) }
-                return ReplayEngine(trace, own, options: options, part: part)
-            })
-    }
-
-    private static func apply(
-        _ batch: ContiguousArray<StoredOperation>, to engines: inout ContiguousArray<ReplayEngine>, from line: Int64
-    ) {
-        engines.withUnsafeMutableBufferPointer { engines in
-            nonisolated(unsafe) let engines = engines
-            DispatchQueue.concurrentPerform(iterations: engines.count) { number in
-                for operation in batch {
-                    if operation.line >= line {
-                        engines[number].apply(operation)
-                    } else {
-                        engines[number].prepare(operation)
-                    }
-                }
-            }
-        }
-    }
 
     // MARK: - Points
 
     private func points(
-        _ schedules: [(policy: Policy, schedule: SweepPointRow.Schedule)], _ engines: ContiguousArray<ReplayEngine>
+        _ schedules: [(policy: Policy, schedule: SweepPointRow.Schedule)], _ pipeline: Pipeline
     ) -> [SweepPointRow] {
         var points: [SweepPointRow] = []
-        for (index, (_, schedule)) in schedules.enumerated() {
-            let engine = engines[index % engines.count]
-            points += Self.points(of: engine.lanes[index / engines.count], schedule, engine.unmaps)
+        for (lane, (_, schedule)) in zip(pipeline.lanes, schedules) {
+            points += Self.points(of: lane, schedule, pipeline.world)
         }
         // The whole trace first, then domain by domain; schedules in the order of the grid.
         let order = points.indices.sorted { (points[$0].domain, $0) < (points[$1].domain, $1) }
@@ -178,10 +144,10 @@ public struct Sweep: Sendable {
 
     /// A schedule's points: the trace's and those of the domains that unmap.
     private static func points(
-        of lane: PolicyLane, _ schedule: SweepPointRow.Schedule, _ unmaps: ContiguousArray<UnmapCounts>
+        of lane: Lane, _ schedule: SweepPointRow.Schedule, _ world: World
     ) -> [SweepPointRow] {
-        let rows = lane.summary(unmaps)
-        let statistics = lane.windows.statistics
+        let rows = lane.summary(world.unmaps, world.stale.cells)
+        let statistics = lane.windows.statistics(world.stale.cells)
         var totals: [Int32: WindowStatistics.Total] = [:]
         for (member, total) in statistics.totals {
             switch member {

@@ -1,3 +1,4 @@
+import FlushSchedules
 import GRDB
 import IOMMUModel
 import Operations

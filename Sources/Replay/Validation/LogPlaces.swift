@@ -3,8 +3,8 @@ import TraceStore
 
 /// What surrounds a command in the log, as far as it explains why it is there.
 struct LogPlaces {
-    /// A command that waits for what the log shows next on its CPU.
-    struct Awaiting {
+    /// A command and why it is there.
+    struct Explained {
         var command: CommandMatcher.RecordedCommand
         var reason: String
     }
@@ -23,19 +23,19 @@ struct LogPlaces {
     private var deviceEntries: Set<Int32> = []
     /// CPUs whose last operation was a map.
     private var mapping: Set<Int32> = []
-    private var awaiting: [Int32: [CommandMatcher.RecordedCommand]] = [:]
-    private static let awaitingLimit = 4096
+    private var held: [Int32: [CommandMatcher.RecordedCommand]] = [:]
+    private static let heldLimit = 4096
 
     init(losses: [Int64]) { self.losses = losses }
 
     /// An operation: decides why the commands beside context-cache invalidations before it on its CPU are there.
-    mutating func take(_ operation: StoredOperation) -> [Awaiting] {
-        let waiting = awaiting.removeValue(forKey: operation.cpu) ?? []
+    mutating func take(_ operation: StoredOperation) -> [Explained] {
+        let waiting = held.removeValue(forKey: operation.cpu) ?? []
         if operation.kind.isUnmap || operation.kind == .map { deviceEntries.remove(operation.cpu) }
         lastOperation[operation.cpu] = operation.line
         if operation.kind == .map { mapping.insert(operation.cpu) } else { mapping.remove(operation.cpu) }
         let isRemoval = operation.kind == .removeDeviceFromGroup
-        return waiting.map { Awaiting(command: $0, reason: isRemoval ? Self.removal : Self.besideContext) }
+        return waiting.map { Explained(command: $0, reason: isRemoval ? Self.removal : Self.besideContext) }
     }
 
     /// A layer.
@@ -53,17 +53,17 @@ struct LogPlaces {
     /// A command beside a context-cache invalidation: what the attach, detach or removal was, the CPU's next operation tells.
     ///
     /// - Returns: the command, if it needs not wait.
-    mutating func await(_ command: CommandMatcher.RecordedCommand) -> Awaiting? {
-        guard awaiting[command.layer.cpu]?.count ?? 0 < Self.awaitingLimit else {
-            return Awaiting(command: command, reason: Self.besideContext)
+    mutating func hold(_ command: CommandMatcher.RecordedCommand) -> Explained? {
+        guard held[command.layer.cpu]?.count ?? 0 < Self.heldLimit else {
+            return Explained(command: command, reason: Self.besideContext)
         }
-        awaiting[command.layer.cpu, default: []].append(command)
+        held[command.layer.cpu, default: []].append(command)
         return nil
     }
 
-    mutating func takeAwaiting() -> [Awaiting] {
-        defer { awaiting = [:] }
-        return awaiting.values.joined().map { Awaiting(command: $0, reason: Self.besideContext) }
+    mutating func takeHeld() -> [Explained] {
+        defer { held = [:] }
+        return held.values.joined().map { Explained(command: $0, reason: Self.besideContext) }
     }
 
     mutating func matched(_ layer: StoredLayer) { lastMatched[layer.cpu] = layer }

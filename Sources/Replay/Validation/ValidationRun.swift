@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import Operations
 import TraceStore
@@ -10,10 +11,12 @@ final class ValidationRun {
     private let isByProbe: Bool
     private let pageSizes: PageSizes
     private let bases: [Basis]
-    private var engine: ReplayEngine
-    private let observer: FlushObserver
-    private let lane: PolicyLane
-    private let queueLane: PolicyLane
+    private var pipeline: Pipeline
+    /// The lanes of ``pipeline``: whose flushes are observed, and whose queues are compared by time.
+    private enum LaneNumber {
+        static let observed = 0
+        static let queues = 1
+    }
 
     private var flushes: ContiguousArray<Matcher<PredictedFlush, RecordedFlushItem>>
     private var commands: CommandMatcher
@@ -51,30 +54,24 @@ final class ValidationRun {
         let options = ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: assumed, windows: .none)
             .adopting(trace)
         let observer = FlushObserver(assumed, pageSizes: sizes, domains: trace.domains.count)
-        self.observer = observer
         let showsFlushes = trace.flushLayer == .api
-        func choices(_ policy: (Basis) -> Policy?) -> [PolicyLane.Choice?] {
-            bases.map { policy($0).map { PolicyLane.Choice(policy: $0, reason: "", evidence: .modelled) } }
+        func lane(_ observer: FlushObserver?, _ policy: (Basis) -> Policy?) -> Lane {
+            Lane(
+                requested: "", policy: .end, options: options, trace: trace, span: (trace.firstTime, trace.lastTime),
+                choices: bases.map { policy($0).map { PolicyChoice(policy: $0, evidence: .modelled) } },
+                observer: observer)
         }
-        engine = ReplayEngine(trace, options: options, part: trace.wholePart, isAsItWas: true) { attachments, stale in
-            func lane(_ choices: [PolicyLane.Choice?], _ observer: FlushObserver?) -> PolicyLane {
-                PolicyLane(
-                    requested: "", policy: .end, options: options, trace: trace, attachments: attachments, stale: stale,
-                    span: (trace.firstTime, trace.lastTime), choices: choices, observer: observer)
+        let observed = lane(observer) {
+            switch $0 {
+            case .policy(let policy): policy
+            case .queue, .recordedFlushes: showsFlushes ? .recorded : nil
+            case .commands: nil
             }
-            return [
-                lane(
-                    choices {
-                        switch $0 {
-                        case .policy(let policy): policy
-                        case .queue, .recordedFlushes: showsFlushes ? .recorded : nil
-                        case .commands: nil
-                        }
-                    }, observer),
-                lane(choices { if case .queue(let policy) = $0 { policy } else { nil } }, nil),
-            ]
         }
-        (lane, queueLane) = (engine.lanes[0], engine.lanes[1])
+        let queues = lane(nil) { if case .queue(let policy) = $0 { policy } else { nil } }
+        pipeline = Pipeline(
+            trace, options: options, part: trace.wholePart, isAsItWas: true, lanes: [observed, queues],
+            batchSize: .max)
         flushes = ContiguousArray(
             repeating: Matcher(limit: 64) { $0.what == $1.what }, count: trace.domains.count)
         commands = CommandMatcher(isResolved: trace.domains.map { $0.evidence == .recorded })
@@ -94,16 +91,17 @@ final class ValidationRun {
         let index = Int(operation.domain) - 1
         let isKnown = bases.indices.contains(index)
         if isKnown, operation.kind == .sync || operation.kind == .flushAll { recorded(operation, bases[index]) }
-        engine.apply(operation)
+        pipeline.apply(operation)
         if isKnown, operation.kind.isUnmap { unmapped(operation, at: index) }
-        for flush in observer.takeFlushes() { predicted(flush, line: operation.line) }
+        pipeline.drain()
+        for flush in pipeline.takeObserved(by: LaneNumber.observed) { predicted(flush, line: operation.line) }
         switch operation.kind {
         case .attach, .detach, .domainFree:
             // The kernel gives a domain another id with each attach.
             commands.forget(operation.domain)
         default: break
         }
-        queueLane.takeRows { queueTimes[Int($0.domain) - 1].predicted.append($0.time) }
+        takeQueueTimes()
         operationsSinceRows += 1
         if operationsSinceRows & 1023 == 0 { forgetRows() }
         if isKnown { settle(flushesOf: index) }
@@ -111,16 +109,17 @@ final class ValidationRun {
     }
 
     /// Rows are for a replay; here nobody wants them.
-    private func forgetRows() {
-        for lane in engine.lanes {
-            lane.takeRows { _ in }
-            lane.windows.takeRows({ _ in }, { _ in })
+    private func forgetRows() { _ = pipeline.takeRows() }
+
+    private func takeQueueTimes() {
+        for row in pipeline.takeFlushRows(of: LaneNumber.queues) {
+            queueTimes[Int(row.domain) - 1].predicted.append(row.time)
         }
     }
 
     private func unmapped(_ operation: StoredOperation, at index: Int) {
         guard let range = AddressRange(start: operation.iova, size: operation.result ?? operation.size) else { return }
-        let leaves = lane.windows.stale.removed ?? []
+        let leaves = pipeline.removed[...]
         let needsCallbacks = bases[index] == .commands
         guard needsCallbacks || range.size >= 1 << 21 else { return }
         pageSizes.forEachCallback(in: range) { iova, callback in
@@ -140,7 +139,7 @@ final class ValidationRun {
         let what: Invalidator.Flush =
             operation.kind == .flushAll || !operation.hasRange
             ? .all : .sync(AddressRange(start: operation.iova, size: operation.size))
-        let isAttached = lane.isAttached(operation.domain)
+        let isAttached = pipeline.lanes[LaneNumber.observed].isAttached(operation.domain)
         switch basis {
         case .recordedFlushes, .commands: break
         case .queue: queueTimes[index].recorded.append(operation.time)
@@ -221,13 +220,14 @@ final class ValidationRun {
         }
         guard var recorded = places.take(layer), hardware != nil else { return }
         if let block = layer.block {
-            engine.endMaps(of: layer.pid, in: block, at: layer.time)
-            for flush in observer.takeFlushes() { predicted(flush, line: layer.line) }
+            pipeline.endMaps(of: layer.pid, in: block, at: layer.time)
+            pipeline.drain()
+            for flush in pipeline.takeObserved(by: LaneNumber.observed) { predicted(flush, line: layer.line) }
         }
         recorded.domain = domain(of: layer)
         tally.count(recorded: 1, .descriptors, domain: recorded.domain)
         if layer.cause == .attach {
-            if let explained = places.await(recorded) { explain(explained.command, explained.reason) }
+            if let explained = places.hold(recorded) { explain(explained.command, explained.reason) }
             return
         }
         if let command = commands.add(recorded: recorded) {
@@ -343,10 +343,10 @@ final class ValidationRun {
     // MARK: - The end
 
     func finish() {
-        engine.finish()
-        for flush in observer.takeFlushes() { predicted(flush, line: .max) }
-        queueLane.takeRows { queueTimes[Int($0.domain) - 1].predicted.append($0.time) }
-        for explained in places.takeAwaiting() { explain(explained.command, explained.reason) }
+        pipeline.finish()
+        for flush in pipeline.takeObserved(by: LaneNumber.observed) { predicted(flush, line: .max) }
+        takeQueueTimes()
+        for explained in places.takeHeld() { explain(explained.command, explained.reason) }
         for index in flushes.indices { settle(flushesOf: index, all: true) }
         settleCommands(all: true)
         for (index, times) in queueTimes.enumerated() {
@@ -361,7 +361,7 @@ final class ValidationRun {
     }
 
     /// ns; two ticks: the kernel's timer is at times one late.
-    private var queueTolerance: Int64 { 2_000_000_000 / max(engine.lanes[0].options.wheel.hz, 1) }
+    private var queueTolerance: Int64 { 2_000_000_000 / max(pipeline.lanes[LaneNumber.observed].options.wheel.hz, 1) }
 }
 
 extension Invalidator.Flush {

@@ -16,9 +16,31 @@ struct OpenPieces {
         var pages: Int64
     }
 
-    mutating func open(_ window: Window, _ range: AddressRange) {
+    /// Opens a part of a window.
+    ///
+    /// - Returns: 4096-byte pages that no other part of it holds open already.
+    @discardableResult
+    mutating func open(_ window: Window, _ range: AddressRange) -> Int64 {
+        let pages = range.pages - pagesShared(by: range, of: window.order)
         let place = Int(tree.insert(range, number: window.order))
         if place == windows.count { windows.append(window) } else { windows[place] = window }
+        return pages
+    }
+
+    /// How many pages of a part are open in other parts of its window too: its first and last one, if it begins or ends inside.
+    private func pagesShared(by part: AddressRange, of order: Int64) -> Int64 {
+        func isOpen(_ range: AddressRange?) -> Bool {
+            var isOpen = false
+            if let range {
+                tree.forEach(overlapping: range) { if windows[Int($1)].order == order { isOpen = true } }
+            }
+            return isOpen
+        }
+        let whole = part.roundedOut(to: 4096)
+        let isFirst = part.start > whole.start && isOpen(AddressRange(start: whole.start, last: part.start - 1))
+        if isFirst, part.pages == 1 { return 1 }
+        let isLast = part.last < whole.last && isOpen(AddressRange(start: part.last + 1, last: whole.last))
+        return (isFirst ? 1 : 0) + (isLast ? 1 : 0)
     }
 
     /// Closes what lies in `range`, or everything, of the windows that `isCovered` holds for: it becomes all of `hits`.
@@ -33,19 +55,21 @@ struct OpenPieces {
             if isCovered(window) { hits.append(Closed(window: window, range: piece, pages: piece.pages)) }
         }
         // Mostly a sync covers all that is open.
-        if hits.count == tree.count, range.map({ range in hits.allSatisfy { range.contains($0.range) } }) ?? true {
+        if hits.count == tree.count,
+            hits.allSatisfy({ $0.range.isOfWholePages && range?.contains($0.range) ?? true })
+        {
             tree.removeAll()
             return
         }
         for index in hits.indices {
             let (window, piece) = (hits[index].window, hits[index].range)
             tree.remove(start: piece.start, number: window.order)
-            guard let range, let closed = piece.intersection(range) else { continue }
-            hits[index].range = closed
-            for rest in piece.subtracting(range) {
-                open(window, rest)
-                hits[index].pages -= rest.pages
+            if let range, let closed = piece.intersection(range), closed != piece {
+                hits[index].range = closed
+                for rest in piece.subtracting(range) { open(window, rest) }
             }
+            let closed = hits[index].range
+            hits[index].pages = closed.pages - pagesShared(by: closed, of: window.order)
         }
     }
 
@@ -57,18 +81,13 @@ struct OpenPieces {
         }
     }
 
-    /// Id of the first unmap call that a part belongs to, or lower where they are many; `Int64.max` if there are none.
-    var firstOperation: Int64 {
-        guard count <= 1024 else { return .min }
-        var first = Int64.max
-        tree.forEach(overlapping: .everything) { first = min(first, windows[Int($1)].operation) }
-        return first
+    /// Calls `body` with the window of each open part.
+    func forEach(_ body: (Window) -> Void) {
+        tree.forEach(overlapping: .everything) { body(windows[Int($1)]) }
     }
+}
 
-    /// The orders of all open windows.
-    var orders: Set<Int64> {
-        var orders: Set<Int64> = []
-        tree.forEach(overlapping: .everything) { orders.insert(windows[Int($1)].order) }
-        return orders
-    }
+extension AddressRange {
+    /// Whether it begins and ends with a 4096-byte page.
+    fileprivate var isOfWholePages: Bool { start & 4095 == 0 && last & 4095 == 4095 }
 }

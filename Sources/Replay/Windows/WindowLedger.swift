@@ -66,6 +66,15 @@ struct WindowLedger {
         }
     }
 
+    /// A part of an open window, by address and by page.
+    private struct OpenPage {
+        var kind: HazardKind
+        var window: Window
+        var domain: Int32
+        var addresses: AddressRange
+        var pages: AddressRange
+    }
+
     private struct Sum {
         var windows: Int64 = 0
         var pages: Int64 = 0
@@ -77,7 +86,8 @@ struct WindowLedger {
     private(set) var windowRows: ContiguousArray<StaleWindowRow> = []
     private(set) var hazardRows: ContiguousArray<HazardRow> = []
 
-    let stale: StaleState
+    /// How many losses the log has announced so far.
+    var losses: Int32 = 0
     /// Time of the operation that is replayed, in ns, where runs matter: that one has ended only shows later, and until then
     /// its windows count as open pages.
     var now = Int64.min
@@ -86,8 +96,12 @@ struct WindowLedger {
     private let isDetailed: Bool
     private var domains: ContiguousArray<DomainState>
     private var completions: ContiguousArray<Completion> = []
+    /// When the next flush of the log is through, in ns; `Int64.max` if none is under way.
+    private(set) var nextCompletion = Int64.max
     /// Parts of windows that close just now; kept to be filled again.
     private var parts: ContiguousArray<OpenPieces.Closed> = []
+    /// What one map call uses again; kept to be filled again.
+    private var openPages: ContiguousArray<OpenPage> = []
     private var levels: ContiguousArray<Level> = [Level()]
     /// By cell, end and certainty.
     private var sums = SummingTable(zero: Sum())
@@ -103,11 +117,10 @@ struct WindowLedger {
 
     /// - Parameter domains: by domain - 1, how its windows close and what the reuse of an address means there.
     init(
-        stale: StaleState, kept: WindowsKept, detail: ReplayOptions.Detail = .full,
+        kept: WindowsKept, detail: ReplayOptions.Detail = .full,
         domains: [(manner: Manner, reuse: HazardKind)],
         span: (first: Int64, last: Int64)
     ) {
-        self.stale = stale
         self.kept = kept
         isDetailed = detail == .full
         self.domains = ContiguousArray(domains.map { DomainState(manner: $0.manner, reuse: $0.reuse) })
@@ -120,50 +133,46 @@ struct WindowLedger {
 
     // MARK: - Opening
 
-    /// An unmap call opens a window, from an address on: what lies before was flushed inside the call.
+    /// An unmap call opens a window, or only a part of it: what lies outside was flushed inside the call.
     @inline(__always)
-    mutating func open(_ window: Window, domain: Int32, from start: UInt64? = nil) {
+    mutating func open(
+        _ unmap: WorldEvent.Unmap, _ domain: Int32, _ part: AddressRange?, _ stale: StaleState
+    ) {
         let index = Int(domain) - 1
+        guard let whole = unmap.range else { return }
+        let (cell, time) = (unmap.call.occasion.cell, unmap.call.occasion.time)
         switch domains[index].manner {
         case .none: return
         case .whole:
             // An order between is that of a window whose call flushed for itself under this policy.
-            if domains[index].first == domains[index].end { domains[index].first = window.order }
-            domains[index].end = window.order + 1
-            opened(window, window.range)
+            if domains[index].first == domains[index].end { domains[index].first = unmap.order }
+            domains[index].end = unmap.order + 1
+            opened(cell, whole.pages, newly: whole.pages, at: time, stale)
         case .ranged, .inRuns:
-            guard let range = AddressRange(start: max(start ?? 0, window.range.start), last: window.range.last) else {
-                return
-            }
-            domains[index].pieces.open(window, range)
-            opened(window, range)
+            guard let range = part.map({ whole.intersection($0) }) ?? whole,
+                let window = stale.domains[index].window(unmap.order)
+            else { return }
+            let pages = domains[index].pieces.open(window, range)
+            opened(cell, range.pages, newly: pages, at: time, stale)
         }
     }
 
-    /// The same where several parts of the call were not flushed inside it.
-    mutating func open(_ window: Window, domain: Int32, parts: [AddressRange]) {
-        for part in parts {
-            domains[Int(domain) - 1].pieces.open(window, part)
-            opened(window, part)
-        }
+    /// - Parameter newly: pages that no other part of the window holds open.
+    @inline(__always)
+    private mutating func opened(_ cell: Int32, _ pages: Int64, newly: Int64, at time: Int64, _ stale: StaleState) {
+        changeLevels(of: cell, by: newly, at: time, stale)
+        if isDetailed { timeline.opened(cell, at: time, pages: pages) }
     }
 
     @inline(__always)
-    private mutating func opened(_ window: Window, _ range: AddressRange) {
-        let pages = range.pages
-        changeLevels(of: window.cell, by: pages, at: window.opened)
-        if isDetailed { timeline.opened(window.cell, at: window.opened, pages: pages) }
-    }
-
-    @inline(__always)
-    private mutating func changeLevels(of cell: Int32, by pages: Int64, at time: Int64) {
-        let (domain, device, task) = stale.cells.groups[Int(cell)]
+    private mutating func changeLevels(of cell: Int32, by pages: Int64, at time: Int64, _ stale: StaleState) {
+        let groups = stale.cells.groups[Int(cell)]
         while levels.count < stale.cells.members.count { levels.append(Level()) }
         levels[0].change(by: pages, at: time)
-        levels[domain].change(by: pages, at: time)
+        levels[Int(groups.domain)].change(by: pages, at: time)
         if stale.cells.tellsOnlyDomains { return }
-        levels[device].change(by: pages, at: time)
-        levels[task].change(by: pages, at: time)
+        levels[Int(groups.device)].change(by: pages, at: time)
+        levels[Int(groups.task)].change(by: pages, at: time)
     }
 
     // MARK: - Closing
@@ -171,17 +180,19 @@ struct WindowLedger {
     /// All open windows of a domain close.
     ///
     /// - Parameter line: line of the log that shows it; 0 for none.
-    mutating func closeAll(_ domain: Int32, at time: Int64, _ end: WindowEnd, line: Int64) {
+    mutating func closeAll(
+        _ domain: Int32, at time: Int64, _ end: WindowEnd, line: Int64, _ stale: StaleState
+    ) {
         let index = Int(domain) - 1
         switch domains[index].manner {
         case .none: break
-        case .whole: closeWhole(domain, before: .max, at: time, end.rawValue, line: line)
+        case .whole: closeWhole(domain, before: .max, at: time, end.rawValue, line: line, stale)
         case .ranged, .inRuns:
             // Only a flush of the run itself was before what happened since its last call.
-            if end == .detach { runGoesOn(in: domain) }
+            if end == .detach { runGoesOn(in: domain, stale) }
             domains[index].suspects.removeAll(keepingCapacity: true)
             domains[index].pieces.close(nil, where: { _ in true }, into: &parts)
-            closeParts(domain, at: time, end.rawValue, line: line)
+            closeParts(domain, at: time, end.rawValue, line: line, stale)
         }
     }
 
@@ -192,46 +203,52 @@ struct WindowLedger {
     }
 
     /// Counts what has left ``OpenPieces`` for ``parts``.
-    private mutating func closeParts(_ domain: Int32, at time: Int64, _ end: UInt8, line: Int64) {
+    private mutating func closeParts(
+        _ domain: Int32, at time: Int64, _ end: UInt8, line: Int64, _ stale: StaleState
+    ) {
         for part in parts {
-            closed(part.window, part.range, part.pages, domain, at: time, end, line: line)
+            closed(part.window, part.range, part.pages, domain, at: time, end, line: line, stale)
         }
     }
 
-    private mutating func closeWhole(_ domain: Int32, before order: Int64, at time: Int64, _ end: UInt8, line: Int64) {
+    private mutating func closeWhole(
+        _ domain: Int32, before order: Int64, at time: Int64, _ end: UInt8, line: Int64, _ stale: StaleState
+    ) {
         let index = Int(domain) - 1
         let (first, last) = (domains[index].first, min(domains[index].end, order))
         guard first < last else { return }
         domains[index].first = last
-        let unmapped = stale.domains[index]
-        unmapped.forEachWindow(first..<last) {
-            closed($0, $0.range, $0.range.pages, domain, at: time, end, line: line)
+        stale.domains[index].forEachWindow(first..<last) {
+            closed($0, $0.range, $0.range.pages, domain, at: time, end, line: line, stale)
         }
     }
 
     /// A flush of the log starts now. What it covers is settled; it closes when its last layer is through.
-    mutating func complete(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
-        if flush.isEmpty { return }
+    mutating func complete(_ flush: WorldEvent.LogFlush, _ domain: Int32, _ stale: StaleState) {
+        if flush.flush.isEmpty { return }
         let completion = Completion(
-            time: flush.completed, domain: domain, ranges: flush.range.map { [$0] },
-            order: stale.domains[Int(domain) - 1].end, certainBefore: flush.certainBefore, end: end.rawValue,
-            line: flush.line)
+            time: flush.completed, domain: domain, ranges: flush.flush.range.map { [$0] }, order: flush.order,
+            certainBefore: flush.certainBefore,
+            end: WindowEnd.flush(flush.flush.isSync ? .recordedSync : .recordedFlushAll).rawValue,
+            line: flush.flush.occasion.line)
         var index = completions.count
         while index > 0, completions[index - 1].time > completion.time { index -= 1 }
         completions.insert(completion, at: index)
-        if completions.count > Self.completionLimit { finishFirstCompletion() }
+        nextCompletion = completions[0].time
+        if completions.count > Self.completionLimit { _ = finishFirstCompletion(stale) }
     }
 
     /// More flushes than a host has under way at once; a hostile log may never end any.
     private static let completionLimit = 256
 
     /// A further command of a run that is under way.
-    mutating func extend(_ flush: RecordedFlush, domain: Int32, _ end: WindowEnd) {
-        guard let index = completions.lastIndex(where: { $0.line == flush.line && $0.domain == domain }) else {
-            complete(flush, domain: domain, end)
+    mutating func extend(_ flush: WorldEvent.LogFlush, _ domain: Int32, _ stale: StaleState) {
+        let line = flush.flush.occasion.line
+        guard let index = completions.lastIndex(where: { $0.line == line && $0.domain == domain }) else {
+            complete(flush, domain, stale)
             return
         }
-        if let range = flush.range {
+        if let range = flush.flush.range {
             completions[index].ranges?.append(range)
         } else {
             completions[index].ranges = nil
@@ -253,17 +270,17 @@ struct WindowLedger {
         return result
     }
 
-    /// When the next flush of the log is through; `nil` if none is under way.
-    @inline(__always)
-    var nextCompletion: Int64? { completions.isEmpty ? nil : completions[0].time }
-
     /// The flush that is through next closes what it covers.
-    mutating func finishFirstCompletion() {
+    ///
+    /// - Returns: whether there was any.
+    mutating func finishFirstCompletion(_ stale: StaleState) -> Bool {
+        guard !completions.isEmpty else { return false }
         let done = completions.removeFirst()
+        nextCompletion = completions.first?.time ?? .max
         let index = Int(done.domain) - 1
         if domains[index].manner == .whole {
-            closeWhole(done.domain, before: done.order, at: done.time, done.end, line: done.line)
-            return
+            closeWhole(done.domain, before: done.order, at: done.time, done.end, line: done.line, stale)
+            return true
         }
         for range in done.ranges.map({ Self.joined($0).map(Optional.some) }) ?? [nil] {
             domains[index].pieces.close(
@@ -271,21 +288,22 @@ struct WindowLedger {
                 where: {
                     $0.order < done.order && $0.line < done.certainBefore.line && $0.opened < done.certainBefore.time
                 }, into: &parts)
-            closeParts(done.domain, at: done.time, done.end, line: done.line)
+            closeParts(done.domain, at: done.time, done.end, line: done.line, stale)
         }
+        return true
     }
 
     /// - Parameter noLongerOpen: pages that are open in the window no more.
     @inline(__always)
     private mutating func closed(
         _ window: Window, _ range: AddressRange, _ noLongerOpen: Int64, _ domain: Int32, at time: Int64, _ end: UInt8,
-        line: Int64
+        line: Int64, _ stale: StaleState
     ) {
         let pages = range.pages
-        changeLevels(of: window.cell, by: 0 &- noLongerOpen, at: max(time, now))
+        changeLevels(of: window.cell, by: 0 &- noLongerOpen, at: max(time, now), stale)
         let difference = time.subtractingReportingOverflow(window.opened)
         let length = difference.overflow ? .max : max(difference.partialValue, 0)
-        let isUncertain = window.losses != stale.losses
+        let isUncertain = window.losses != losses
         let isOpen = end == WindowEnd.endOfLog.rawValue
         let key = UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(end) << 1 | (isUncertain ? 1 : 0)
         let sum = sums.index(of: key)
@@ -342,39 +360,23 @@ struct WindowLedger {
 
     // MARK: - What is open
 
-    /// The order of the first window that is open where a domain's windows close all at once; `Int64.max` where none is.
-    func firstOpen(in domain: Int32) -> Int64 {
-        let index = Int(domain) - 1
-        guard domains[index].manner == .whole, domains[index].first < domains[index].end else { return .max }
-        return domains[index].first
-    }
-
-    /// Whether a domain's window of this order may be open: `false` if it is not for certain.
-    @inline(__always)
-    func mayBeOpen(_ order: Int64, in domain: Int32) -> Bool {
+    /// Says which windows of a domain must be kept for this ledger, and which are open besides.
+    func addNeeds(of domain: Int32, to needs: inout WindowNeeds) {
         let index = Int(domain) - 1
         switch domains[index].manner {
-        case .none: return false
-        case .whole: return order >= domains[index].first && order < domains[index].end
-        case .ranged, .inRuns: return domains[index].pieces.count > 0
+        case .none: break
+        case .whole: if domains[index].first < domains[index].end { needs.add(from: domains[index].first) }
+        case .ranged, .inRuns: domains[index].pieces.forEach { needs.add($0) }
         }
     }
-
-    /// How many parts of windows are open where they close by address.
-    func openPieces(in domain: Int32) -> Int { domains[Int(domain) - 1].pieces.count }
-
-    /// Id of the first unmap call that they belong to, or lower; `Int64.max` if there are none.
-    func firstOfPieces(in domain: Int32) -> Int64 { domains[Int(domain) - 1].pieces.firstOperation }
-
-    /// The orders of those windows.
-    func ordersOfPieces(in domain: Int32) -> Set<Int64> { domains[Int(domain) - 1].pieces.orders }
 
     /// Calls `body` with the parts of `range` in which a domain's window of this order is open.
     ///
     /// It changes nothing, but it works in place: a ledger is too large to look into a copy.
     @inline(__always)
-    mutating func forEachOpen(
-        _ order: Int64, in range: AddressRange, domain: Int32, _ body: (Window, AddressRange) -> Void
+    private mutating func forEachOpen(
+        _ order: Int64, in range: AddressRange, domain: Int32, _ stale: StaleState,
+        _ body: (Window, AddressRange) -> Void
     ) {
         let index = Int(domain) - 1
         switch domains[index].manner {
@@ -384,57 +386,134 @@ struct WindowLedger {
                 let window = stale.domains[index].window(order)
             else { return }
             body(window, range)
-        case .ranged, .inRuns: domains[index].pieces.forEachOpen(order, in: range, body)
+        case .ranged, .inRuns:
+            if domains[index].pieces.count > 0 { domains[index].pieces.forEachOpen(order, in: range, body) }
         }
     }
 
     // MARK: - Hazards
 
-    /// What the reuse of a stale address for another page means in a domain.
-    func reuseKind(in domain: Int32) -> HazardKind { domains[Int(domain) - 1].reuse }
+    /// A map call uses stale translations again: counts where windows are open (design §4 13).
+    mutating func mapped(_ map: WorldEvent.Map, at time: Int64, _ batch: WorldEvents, _ stale: StaleState) {
+        for place in map.addresses {
+            let use = batch.reuses[Int(place)]
+            let kind: HazardKind =
+                switch use.page {
+                case .unknown: .unknownPage
+                case .same: .samePageRemap
+                case .another: domains[Int(use.domain) - 1].reuse
+                }
+            count(kind, use, reuse: map.operation, at: time, stale)
+        }
+        openPages.removeAll(keepingCapacity: true)
+        collectOpen(map.pagesOfOthers, .pageReuse, batch, stale)
+        guard !openPages.isEmpty else {
+            // Pages of the same domain need no comparing: each was removed last by one call.
+            for place in map.ownPages {
+                count(.recycled, batch.reuses[Int(place)], reuse: map.operation, at: time, stale)
+            }
+            return
+        }
+        collectOpen(map.ownPages, .recycled, batch, stale)
+        countOpenPages(reuse: map.operation, at: time, stale)
+    }
 
-    /// Something happened to addresses of a domain: counts it where its window of this order is open.
-    @inline(__always)
-    mutating func count(
-        _ kind: HazardKind, order: Int64, in range: AddressRange, domain: Int32, reuse: Int64, at time: Int64
+    /// Adds to ``openPages`` those of the pages that are open, of the latest unmap call first.
+    private mutating func collectOpen(
+        _ places: Range<Int32>, _ kind: HazardKind, _ batch: WorldEvents, _ stale: StaleState
     ) {
-        let index = Int(domain) - 1
+        var found = openPages
+        openPages = []
+        let first = found.count
+        for place in places {
+            let use = batch.reuses[Int(place)]
+            forEachOpen(use.order, in: use.addresses, domain: use.domain, stale) { window, part in
+                let start = use.paddr &+ (part.start - use.addresses.start)
+                guard let pages = AddressRange(start: start, size: part.size) else { return }
+                found.append(OpenPage(kind: kind, window: window, domain: use.domain, addresses: part, pages: pages))
+            }
+        }
+        if found.count - first > 1 { found[first...].sort { $0.window.operation > $1.window.operation } }
+        openPages = found
+    }
+
+    /// Each page counts once, for the first window in ``openPages`` that it is open in.
+    private mutating func countOpenPages(reuse: Int64, at time: Int64, _ stale: StaleState) {
+        let found = openPages
+        openPages = []
+        defer { openPages = found }
+        func count(_ part: AddressRange, of page: OpenPage) {
+            let start = page.addresses.start &+ (part.start - page.pages.start)
+            guard let addresses = AddressRange(start: start, size: part.size) else { return }
+            self.count(page.kind, page.window, domain: page.domain, addresses, reuse: reuse, at: time, stale)
+        }
+        if found.count == 1 { return count(found[0].pages, of: found[0]) }
+        var counted = RangeTree()
+        for (number, page) in found.enumerated() {
+            counted.forEachGap(in: page.pages) { count($0, of: page) }
+            _ = counted.insert(page.pages, number: Int64(number))
+        }
+    }
+
+    /// A recorded fault: counts if it lies in one open window.
+    mutating func faulted(_ fault: WorldEvent.Fault, at time: Int64, _ batch: WorldEvents, _ stale: StaleState) {
+        var hit: (window: Window, domain: Int32)?
+        var hits = 0
+        for place in fault.addresses {
+            let use = batch.reuses[Int(place)]
+            forEachOpen(use.order, in: use.addresses, domain: use.domain, stale) { window, _ in
+                hit = (window, use.domain)
+                hits += 1
+            }
+        }
+        guard hits == 1, let hit else { return }
+        count(.access, hit.window, domain: hit.domain, fault.page, reuse: fault.operation, at: time, stale)
+    }
+
+    /// Counts where the window of a stale translation is open.
+    private mutating func count(
+        _ kind: HazardKind, _ use: StaleUse, reuse: Int64, at time: Int64, _ stale: StaleState
+    ) {
+        let index = Int(use.domain) - 1
         switch domains[index].manner {
         case .none: return
         case .whole:
-            guard order >= domains[index].first, order < domains[index].end,
-                let window = stale.domains[index].window(order)
+            guard use.order >= domains[index].first, use.order < domains[index].end,
+                let window = stale.domains[index].window(use.order)
             else { return }
-            count(kind, window, domain: domain, range, reuse: reuse, at: time)
+            count(kind, window, domain: use.domain, use.addresses, reuse: reuse, at: time, stale)
         case .ranged, .inRuns:
+            guard domains[index].pieces.count > 0 else { return }
             parts.removeAll(keepingCapacity: true)
-            domains[index].pieces.forEachOpen(order, in: range) {
+            domains[index].pieces.forEachOpen(use.order, in: use.addresses) {
                 parts.append(OpenPieces.Closed(window: $0, range: $1, pages: 0))
             }
-            for part in parts { count(kind, part.window, domain: domain, part.range, reuse: reuse, at: time) }
+            for part in parts { count(kind, part.window, domain: use.domain, part.range, reuse: reuse, at: time, stale) }
         }
     }
 
     /// The run of calls goes on: what happened since the last one happened inside its windows.
-    mutating func runGoesOn(in domain: Int32) {
+    mutating func runGoesOn(in domain: Int32, _ stale: StaleState) {
         let suspects = domains[Int(domain) - 1].suspects
         guard !suspects.isEmpty else { return }
         domains[Int(domain) - 1].suspects.removeAll()
         for hazard in suspects {
-            record(hazard.kind, hazard.window, domain: domain, hazard.range, reuse: hazard.reuse, at: hazard.time)
+            record(
+                hazard.kind, hazard.window, domain: domain, hazard.range, reuse: hazard.reuse, at: hazard.time, stale)
         }
     }
 
     /// Something happened inside an open window: to `range` of its addresses, by operation `reuse` at `time`.
-    mutating func count(
-        _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64
+    private mutating func count(
+        _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64,
+        _ stale: StaleState
     ) {
-        let kind = window.losses == stale.losses ? kind : .uncertain
+        let kind = window.losses == losses ? kind : .uncertain
         if domains[Int(domain) - 1].manner == .inRuns, domains[Int(domain) - 1].suspects.count < Self.suspectLimit {
             domains[Int(domain) - 1].suspects.append(
                 Suspect(kind: kind, window: window, range: range, reuse: reuse, time: time))
         } else {
-            record(kind, window, domain: domain, range, reuse: reuse, at: time)
+            record(kind, window, domain: domain, range, reuse: reuse, at: time, stale)
         }
     }
 
@@ -442,7 +521,8 @@ struct WindowLedger {
     private static let suspectLimit = 1 << 16
 
     private mutating func record(
-        _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64
+        _ kind: HazardKind, _ window: Window, domain: Int32, _ range: AddressRange, reuse: Int64, at time: Int64,
+        _ stale: StaleState
     ) {
         let index = hazards.index(of: UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(kind.rawValue))
         let age = max(time.subtractingSaturated(window.opened), 0)
@@ -477,34 +557,25 @@ struct WindowLedger {
     // MARK: - Handing over
 
     /// Hands over the rows and forgets them.
-    @inline(__always)
-    mutating func takeRows(
-        _ window: (StaleWindowRow) throws -> Void, _ hazard: (HazardRow) throws -> Void
-    ) rethrows {
-        if !windowRows.isEmpty {
-            for row in windowRows { try window(row) }
-            windowRows.removeAll(keepingCapacity: true)
-        }
-        if !hazardRows.isEmpty {
-            for row in hazardRows { try hazard(row) }
-            hazardRows.removeAll(keepingCapacity: true)
-        }
+    mutating func takeRows() -> (windows: ContiguousArray<StaleWindowRow>, hazards: ContiguousArray<HazardRow>) {
+        defer { (windowRows, hazardRows) = ([], []) }
+        return (windowRows, hazardRows)
     }
 
     /// The log is at its end: what is open stays so.
-    mutating func finish(at time: Int64) {
+    mutating func finish(at time: Int64, _ stale: StaleState) {
         for domain in domains.indices {
             // Nothing shows that its run has ended.
-            runGoesOn(in: Int32(domain + 1))
-            closeAll(Int32(domain + 1), at: time, .endOfLog, line: 0)
+            runGoesOn(in: Int32(domain + 1), stale)
+            closeAll(Int32(domain + 1), at: time, .endOfLog, line: 0, stale)
         }
         windowRows.append(contentsOf: longest.takeAll())
         if kept != .all { rowCount = Int64(windowRows.count) }
     }
 
     /// What it all amounts to.
-    var statistics: WindowStatistics {
-        let cells = stale.cells.cells
+    func statistics(_ table: CellTable) -> WindowStatistics {
+        let cells = table.cells
         var statistics = WindowStatistics()
         var histograms = [[(upTo: Int64, windows: Int64, pages: Int64)]](repeating: [], count: sums.keys.count)
         for (key, bucket) in zip(buckets.keys, buckets.sums) {
@@ -532,7 +603,7 @@ struct WindowLedger {
         statistics.summaries.sort {
             ($0.cell, $0.end, $0.isUncertain ? 1 : 0) < ($1.cell, $1.end, $1.isUncertain ? 1 : 0)
         }
-        statistics.totals = totals(of: statistics.summaries)
+        statistics.totals = totals(of: statistics.summaries, table)
         statistics.hazards.sort { ($0.cell, $0.kind.rawValue) < ($1.cell, $1.kind.rawValue) }
         statistics.timeline = timeline.steps(cells).sorted { ($0.cell, $0.start) < ($1.cell, $1.start) }
         statistics.stepLength = timeline.stepLength
@@ -541,7 +612,9 @@ struct WindowLedger {
     }
 
     /// What summaries amount to by trace, domain, device and task.
-    private func totals(of summaries: [WindowStatistics.Summary]) -> [(of: Member, total: WindowStatistics.Total)] {
+    private func totals(
+        of summaries: [WindowStatistics.Summary], _ table: CellTable
+    ) -> [(of: Member, total: WindowStatistics.Total)] {
         var summariesOfMember: [Member: [Int]] = [.trace: []]
         for (index, summary) in summaries.enumerated() {
             let cell = summary.cell
@@ -550,7 +623,7 @@ struct WindowLedger {
             }
         }
         var histogram = MergedHistogram()
-        return stale.cells.members.enumerated().compactMap { number, member in
+        return table.members.enumerated().compactMap { number, member in
             guard let own = summariesOfMember[member] else { return nil }
             var total = WindowStatistics.Total()
             for index in own { total.add(summaries[index], to: &histogram) }

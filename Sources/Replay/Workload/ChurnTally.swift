@@ -160,9 +160,9 @@ struct ChurnTally {
     private mutating func changeLevels(of cell: Int32, mappings: Int64, bytes: Int64, _ cells: CellTable) {
         let groups = cells.groups[Int(cell)]
         levels[0].change(mappings: mappings, bytes: bytes)
-        levels[groups.0].change(mappings: mappings, bytes: bytes)
-        levels[groups.1].change(mappings: mappings, bytes: bytes)
-        levels[groups.2].change(mappings: mappings, bytes: bytes)
+        levels[Int(groups.domain)].change(mappings: mappings, bytes: bytes)
+        levels[Int(groups.device)].change(mappings: mappings, bytes: bytes)
+        levels[Int(groups.task)].change(mappings: mappings, bytes: bytes)
     }
 
     private mutating func count(
@@ -189,7 +189,7 @@ struct ChurnTally {
         var cellsOf: [[Int]] = Array(repeating: [], count: cells.members.count)
         for cell in longest.indices {
             let groups = cells.groups[cell]
-            for member in [0, groups.0, groups.1, groups.2] { cellsOf[member].append(cell) }
+            for member in [0, groups.domain, groups.device, groups.task] { cellsOf[Int(member)].append(cell) }
         }
         let sums = sumsByCell()
         var counts: [[(key: UInt64, count: Int64)]] = Array(repeating: [], count: longest.count)

@@ -82,7 +82,7 @@ final class Workload {
 /// Adds up. Only the queue of its ``Workload`` touches it.
 private final class Tally: @unchecked Sendable {
     /// Numbers of its own: those of the windows must not depend on whether it is looked at.
-    private let cells = CellTable()
+    private var cells = CellTable()
     @exclusivity(unchecked) private var churn: ChurnTally?
     @exclusivity(unchecked) private var pageSizes: PageSizeTally?
     private let offered: PageSizes

@@ -48,7 +48,7 @@ import Testing
     @Test func aGatherWithoutASync() throws {
         var machine = try machine(without: .tlbSync, era: .v612)
         try machine.map(0, to: oneG, 8 * fourK)
-        var gather = IOTLBGather()
+        var gather = Gather()
         for page in [0, 4] as [UInt64] {
             _ = machine.core.unmapFast(machine.domain, iova: page * fourK, size: fourK, gather: &gather)
         }

@@ -20,7 +20,7 @@ import Testing
         }
         let group = try core.makeGroup(defaultDomain: 2)
         let device = try core.addDevice(group: group, unit: unit, tlb: CacheGeometry(entries: 64))
-        var gather = IOTLBGather()
+        var gather = Gather()
         var successes = 0
         for _ in 0..<800 {
             let number = random.next() % 8 == 0 ? Int32(truncatingIfNeeded: random.hostile()) : Int32(random.next() % 6)

@@ -34,7 +34,7 @@ import Testing
         let pieces = Self.pieces(of: bytes(oneG, 6 * twoM), &random)
         for piece in pieces { try machine.map(piece.start, to: piece.start, piece.size) }
         machine.core.counts = ContractCounts()
-        var gather = IOTLBGather()
+        var gather = Gather()
         for piece in pieces where random.next() % 4 != 0 {
             #expect(unmap(&machine, piece, &gather, isStrict: isStrict) == piece.size)
             invalidator.unmap(piece)
@@ -76,7 +76,7 @@ import Testing
     }
 
     private func unmap(
-        _ machine: inout ContractMachine, _ range: AddressRange, _ gather: inout IOTLBGather, isStrict: Bool
+        _ machine: inout ContractMachine, _ range: AddressRange, _ gather: inout Gather, isStrict: Bool
     ) -> UInt64 {
         if isStrict { return machine.unmap(range.start, range.size) }
         machine.core.tlbRangeAdd(machine.domain, iova: range.start, size: range.size)

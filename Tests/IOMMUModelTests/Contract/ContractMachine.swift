@@ -35,12 +35,12 @@ struct ContractMachine {
 
     /// `iommu_unmap_fast` with a gather that nobody syncs.
     mutating func unmapFast(_ iova: UInt64, _ size: UInt64) -> UInt64 {
-        var gather = IOTLBGather()
+        var gather = Gather()
         return core.unmapFast(domain, iova: iova, size: size, gather: &gather)
     }
 
     mutating func sync() {
-        var gather = IOTLBGather()
+        var gather = Gather()
         core.tlbSync(domain, gather: &gather)
     }
 

@@ -137,7 +137,7 @@ import Testing
             var strict = try ContractMachine(driver, era: era, iotlb: 2048)
             var synced = strict
             var late = strict
-            var gather = IOTLBGather()
+            var gather = Gather()
             var random = SeededGenerator(seed: seed)
             for _ in 0..<Self.turns(format) / 2 {
                 let next = script.next(twin)
@@ -160,7 +160,7 @@ import Testing
                 case .clash: continue
                 case .unmap(let iova, let size):
                     let expected = twin.unmap(iova, size)
-                    var once = IOTLBGather()
+                    var once = Gather()
                     #expect(strict.unmap(iova, size) == expected)
                     #expect(synced.core.unmapFast(synced.domain, iova: iova, size: size, gather: &once) == expected)
                     #expect(late.core.unmapFast(late.domain, iova: iova, size: size, gather: &gather) == expected)

@@ -69,7 +69,7 @@ import Testing
         try machine.map(0x5000, to: oneG, fourK)
         _ = machine.read(0x5000)
         _ = machine.core.takeEvents()
-        var gather = IOTLBGather()
+        var gather = Gather()
         #expect(machine.core.unmapFast(machine.domain, iova: 0x5000, size: fourK, gather: &gather) == fourK)
         // The trace cannot tell the two apart.
         #expect(
@@ -187,7 +187,7 @@ import Testing
         try machine.map(0, to: 0, 16 * fourK)
         for page in 0..<16 as Range<UInt64> { _ = machine.read(page * fourK) }
         machine.core.counts = ContractCounts()
-        var gather = IOTLBGather()
+        var gather = Gather()
         func unmap(_ page: UInt64, _ count: UInt64) -> UInt64 {
             machine.core.unmapFast(machine.domain, iova: page * fourK, size: count * fourK, gather: &gather)
         }
@@ -209,10 +209,10 @@ import Testing
 
     /// SMMUv3 goes by the size of a page, AMD by nothing.
     @Test func driversGatherInTheirOwnWays() throws {
-        for (gathering, splits) in [(DriverModel.Gathering.callbacks, 2), (.pages, 1), (.anything, 0)] {
+        for (gathering, splits) in [(Gather.Rule.callbacks, 2), (.pages, 1), (.anything, 0)] {
             var machine = try ContractMachine(DriverModel(format: ArmLPAE(), gathering: gathering), era: .v612)
             try machine.map(0, to: 0, 16 * fourK)
-            var gather = IOTLBGather()
+            var gather = Gather()
             for (page, count) in [(0, 1), (1, 2), (9, 2)] as [(UInt64, UInt64)] {
                 _ = machine.core.unmapFast(
                     machine.domain, iova: page * fourK, size: count * fourK, gather: &gather)
@@ -227,7 +227,7 @@ import Testing
     @Test func aQueuedGatherGathersNothing() throws {
         var machine = try ContractMachine(driver, era: .v612)
         try machine.map(0, to: 0, 16 * fourK)
-        var gather = IOTLBGather(isQueued: true)
+        var gather = Gather(isQueued: true)
         for (page, count) in [(0, 1), (4, 2), (9, 1)] as [(UInt64, UInt64)] {
             let size = count * fourK
             #expect(machine.core.unmapFast(machine.domain, iova: page * fourK, size: size, gather: &gather) == size)
@@ -273,7 +273,7 @@ import Testing
         var machine = try ContractMachine(driver, era: .v612)
         try machine.map(twoM, to: fourK, twoM + 2 * fourK)
         _ = machine.core.takeEvents()
-        var gather = IOTLBGather()
+        var gather = Gather()
         for (iova, size) in [(twoM, twoM), (2 * twoM, fourK)] {
             _ = machine.core.unmapFast(machine.domain, iova: iova, size: size, gather: &gather)
             machine.core.tlbSync(machine.domain, gather: &gather)

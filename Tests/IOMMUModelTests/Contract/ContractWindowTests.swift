@@ -17,7 +17,7 @@ import Testing
         let format: any PageTableFormat
         let zone: AddressRange
         let granule: UInt64
-        var gather = IOTLBGather()
+        var gather = Gather()
         /// By page: what it points to, by the table.
         private(set) var now: [UInt64?] = []
         /// By page: what a cache may still say, since it was unmapped and not flushed.
@@ -49,7 +49,7 @@ import Testing
         func page(_ index: Int) -> AddressRange { bytes(zone.start + UInt64(index) * granule, granule) }
 
         /// Makes a call and works out which windows it opens and closes.
-        mutating func call(_ body: (inout ContractMachine, inout IOTLBGather) -> Void) -> [ContractEvent] {
+        mutating func call(_ body: (inout ContractMachine, inout Gather) -> Void) -> [ContractEvent] {
             let held = machine.entries
             body(&machine, &gather)
             let after = snapshot()

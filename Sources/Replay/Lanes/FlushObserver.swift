@@ -1,7 +1,8 @@
+import FlushSchedules
 import IOMMUModel
 
-/// Takes the flushes of a lane one by one, as they happen at the API and at the hardware.
-final class FlushObserver {
+/// Takes the flushes of a lane one by one, as they happen at the API and at the hardware: in place of a ``CommandSink``.
+struct FlushObserver {
     /// A flush that a lane's policy made.
     struct Flush {
         /// Number of the domain, from 1.
@@ -14,7 +15,7 @@ final class FlushObserver {
         var commands: [InvalidationCommand]
     }
 
-    /// By domain - 1. Unlike a lane's own they gather in detached domains too: the API is used there all the same.
+    /// By domain - 1. Unlike those of a ``CommandSink`` they gather in detached domains too: the API is used there all the same.
     private var invalidators: ContiguousArray<Invalidator>
     private var flushes: [Flush] = []
 
@@ -23,15 +24,28 @@ final class FlushObserver {
             repeating: Invalidator(hardware, pageSizes: pageSizes, keepsCommands: true), count: domains)
     }
 
-    func take(_ domain: Int32, isAttached: Bool, _ body: (inout Invalidator) -> Void) {
-        body(&invalidators[Int(domain) - 1])
+    mutating func unmapped(
+        _ range: AddressRange, leaves: ArraySlice<PageTable.Run>, _ collecting: Collecting, domain: Int32,
+        isAttached: Bool
+    ) {
+        guard collecting != .eachPage else { return }
+        invalidators[Int(domain) - 1].unmap(range, leaves: leaves, isQueued: collecting == .queued)
+        take(domain, isAttached: isAttached)
+    }
+
+    mutating func flush(_ request: FlushRequest, domain: Int32, isAttached: Bool) {
+        request.apply(to: &invalidators[Int(domain) - 1])
+        take(domain, isAttached: isAttached)
+    }
+
+    private mutating func take(_ domain: Int32, isAttached: Bool) {
         invalidators[Int(domain) - 1].takeFlushes { what, commands in
             flushes.append(Flush(domain: domain, what: what, isAttached: isAttached, commands: Array(commands)))
         }
     }
 
     /// Hands over what was flushed since the last time.
-    func takeFlushes() -> [Flush] {
+    mutating func takeFlushes() -> [Flush] {
         guard !flushes.isEmpty else { return [] }
         defer { flushes.removeAll(keepingCapacity: true) }
         return flushes

@@ -1,28 +1,35 @@
 import TraceStore
 
 /// The cells of a replay, by number: whose windows, hazards and flushes are told apart.
-final class CellTable {
+struct CellTable {
     /// More combinations than any host shows; beyond, tasks and devices are not told apart any more.
     private static let limit = 1 << 16
 
     /// Whether devices and tasks are left aside.
     let tellsOnlyDomains: Bool
-    @exclusivity(unchecked) private(set) var cells: ContiguousArray<Cell> = []
+    private(set) var cells: ContiguousArray<Cell> = []
     /// By cell, the numbers of its domain, its device and its task among ``members``.
-    @exclusivity(unchecked) private(set) var groups: ContiguousArray<(Int, Int, Int)> = []
+    private(set) var groups: ContiguousArray<Groups> = []
     /// What figures are told apart by, by number.
-    @exclusivity(unchecked) private(set) var members: ContiguousArray<Member> = [.trace]
+    private(set) var members: ContiguousArray<Member> = [.trace]
     private var numberOfCell: [Cell: Int32] = [:]
-    private var numberOfMember: [Member: Int] = [:]
+    private var numberOfMember: [Member: Int32] = [:]
     /// Interrupts of several CPUs alternate between a few cells.
-    @exclusivity(unchecked) private var recent = ContiguousArray(
+    private var recent = ContiguousArray(
         repeating: (cell: Cell(domain: -1, device: 0, task: 0), number: Int32(0)), count: 64)
+
+    /// Numbers among ``members``.
+    struct Groups {
+        var domain: Int32
+        var device: Int32
+        var task: Int32
+    }
 
     init(tellsOnlyDomains: Bool = false) { self.tellsOnlyDomains = tellsOnlyDomains }
 
     /// The number of a cell, from 0.
     @inline(__always)
-    func number(domain: Int32, device: Int32, task: Int32) -> Int32 {
+    mutating func number(domain: Int32, device: Int32, task: Int32) -> Int32 {
         let (device, task) = tellsOnlyDomains ? (0, 0) : (device, task)
         let cell = Cell(domain: domain, device: device, task: task)
         let slot = Int(truncatingIfNeeded: (domain &* 31 &+ device) &* 31 &+ task) & 63
@@ -32,22 +39,25 @@ final class CellTable {
         return number
     }
 
-    private func slowNumber(of cell: Cell) -> Int32 {
+    private mutating func slowNumber(of cell: Cell) -> Int32 {
         if let number = numberOfCell[cell] { return number }
         if cells.count >= Self.limit, cell.device != 0 || cell.task != 0 {
             return slowNumber(of: Cell(domain: cell.domain, device: 0, task: 0))
         }
         let number = Int32(truncatingIfNeeded: cells.count)
         cells.append(cell)
-        groups.append((group(.domain(cell.domain)), group(.device(cell.device)), group(.task(cell.task))))
+        groups.append(
+            Groups(
+                domain: group(.domain(cell.domain)), device: group(.device(cell.device)), task: group(.task(cell.task))))
         numberOfCell[cell] = number
         return number
     }
 
-    private func group(_ member: Member) -> Int {
+    private mutating func group(_ member: Member) -> Int32 {
         if let known = numberOfMember[member] { return known }
         members.append(member)
-        numberOfMember[member] = members.count - 1
-        return members.count - 1
+        let number = Int32(truncatingIfNeeded: members.count - 1)
+        numberOfMember[member] = number
+        return number
     }
 }

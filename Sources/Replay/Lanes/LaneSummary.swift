@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import TraceStore
 
@@ -61,7 +62,7 @@ struct FlushCounts {
     }
 }
 
-extension PolicyLane {
+extension Lane {
     /// What a domain, or a cell, comes to.
     private struct Sums {
         var unmaps = UnmapCounts()
@@ -73,8 +74,8 @@ extension PolicyLane {
     private func sums(ofCell number: Int, _ unmaps: ContiguousArray<UnmapCounts>) -> Sums {
         Sums(
             unmaps: unmaps.indices.contains(number) ? unmaps[number] : UnmapCounts(),
-            flushes: counts.indices.contains(number) ? counts[number] : FlushCounts(),
-            sent: sent.indices.contains(number) ? sent[number] : InvalidationCounts())
+            flushes: counter.counts.indices.contains(number) ? counter.counts[number] : FlushCounts(),
+            sent: commands.flatMap { $0.sent.indices.contains(number) ? $0.sent[number] : nil } ?? InvalidationCounts())
     }
 
     /// Whether the log tells how often a domain was flushed under this policy.
@@ -85,9 +86,9 @@ extension PolicyLane {
     /// What the lane counted for each domain that unmapped or was flushed: the sums of its cells.
     ///
     /// - Parameter unmaps: by number of the ``Cell``, what the engine counted.
-    func summary(_ unmaps: ContiguousArray<UnmapCounts>) -> [ReplayDomainRow] {
+    func summary(_ unmaps: ContiguousArray<UnmapCounts>, _ cells: CellTable) -> [ReplayDomainRow] {
         var sums = ContiguousArray(repeating: Sums(), count: trace.domains.count)
-        for (number, cell) in windows.stale.cells.cells.enumerated() {
+        for (number, cell) in cells.cells.enumerated() {
             let index = Int(cell.domain) - 1
             guard sums.indices.contains(index) else { continue }
             let own = self.sums(ofCell: number, unmaps)
@@ -114,15 +115,16 @@ extension PolicyLane {
             row.flushesPending = schedules[index]?.isFlushDue == true ? 1 : 0
             if isTold, options.hardware != nil {
                 row.hardware = HardwareCounts(sums[index].sent)
-                row.cache = cache?.counts(of: row.domain)
+                row.cache = commands?.cache?.tally.counts(of: row.domain)
             }
             return row
         }
     }
 
     /// The same by domain, device and task (design §4 32), for the domains of these rows.
-    func cellSummary(_ unmaps: ContiguousArray<UnmapCounts>, of domains: [ReplayDomainRow]) -> [FlushSummaryRow] {
-        let cells = windows.stale.cells.cells
+    func cellSummary(
+        _ unmaps: ContiguousArray<UnmapCounts>, _ cells: CellTable, of domains: [ReplayDomainRow]) -> [FlushSummaryRow] {
+        let cells = cells.cells
         let shown = Set(domains.map(\.domain))
         // Cells are numbered as they come, other policies' among them: the order must not depend on those.
         let order = cells.indices.filter { shown.contains(cells[$0].domain) }.sorted { cells[$0] < cells[$1] }
@@ -150,5 +152,36 @@ extension PolicyLane {
             if options.hardware != nil { row.hardware = HardwareCounts(own.sent) }
             return row
         }
+    }
+
+    /// The weakest evidence that the flushes of these domains rest on.
+    func weakestEvidence(of rows: [ReplayDomainRow]) -> Evidence {
+        rows.map { choices[Int($0.domain) - 1].evidence }.max() ?? .recorded
+    }
+
+    /// The replay's own row.
+    func header(_ rows: [ReplayDomainRow], _ options: String, _ part: TraceSummary.Part) -> ReplayWriter.Header {
+        let applied = rows.filter { $0.unmapCalls > 0 }.map(\.policy)
+        let chosen = Set(applied).sorted().joined(separator: "+")
+        let used = rows.map { choices[Int($0.domain) - 1] }
+        let countsRecorded = policy == .recorded || used.contains { $0.policy == .recorded }
+        return ReplayWriter.Header(
+            requested: requested,
+            policy: policy == .fast && !chosen.isEmpty ? chosen : policy.canonical,
+            options: options, hzFrom: policy.hasTimer ? self.options.hzFrom : nil,
+            hardware: self.options.hardware?.canonical,
+            iotlb: self.options.iotlb.map { ($0.geometry.canonical, $0.accesses.rawValue) },
+            layer: countsRecorded && trace.flushLayer == .hardware ? "hardware" : "api",
+            evidence: weakestEvidence(of: rows).text, span: (part.firstTime, part.lastTime))
+    }
+}
+
+extension HardwareCounts {
+    init(_ counts: InvalidationCounts) {
+        self.init(
+            commands: counts.commands, domainCommands: counts.domainCommands,
+            furtherCommands: counts.furtherCommands, waits: counts.waits,
+            deviceTLBCommands: counts.deviceTLBCommands, pages: Int64(clamping: counts.pages),
+            overPages: Int64(clamping: counts.overPages))
     }
 }

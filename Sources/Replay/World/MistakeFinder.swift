@@ -26,7 +26,6 @@ struct MappingTag {
 /// whatever the policy.
 struct MistakeFinder {
     private let unresolved: Int32
-    private let cells: CellTable
     /// Id of the first operation after the latest loss: what was mapped before may have gone unseen.
     private var firstCertain: Int64 = 0
     private var rows: [MistakeRow] = []
@@ -39,9 +38,8 @@ struct MistakeFinder {
 
     private static let sampleCount: Int64 = 10
 
-    init(unresolved: Int32, cells: CellTable, span: (first: Int64, last: Int64)) {
+    init(unresolved: Int32, span: (first: Int64, last: Int64)) {
         self.unresolved = unresolved
-        self.cells = cells
         self.span = span
         nextSample = .max
         nextSample = moment(1)
@@ -154,7 +152,7 @@ struct MistakeFinder {
     }
 
     /// Everything found, at the end of the log.
-    mutating func rows(_ tables: ContiguousArray<PageTable>) -> MistakeRows {
+    mutating func rows(_ tables: ContiguousArray<PageTable>, _ cells: CellTable) -> MistakeRows {
         sample(before: .max, tables)
         var found = MistakeRows()
         found.mistakes = rows

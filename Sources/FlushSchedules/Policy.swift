@@ -1,6 +1,4 @@
 import IOMMUModel
-import Operations
-import TraceStore
 
 /// A flush schedule: when the translations that unmaps leave behind are flushed (design §2, §4 3-8).
 public enum Policy: Hashable, Sendable {
@@ -31,9 +29,6 @@ public enum Policy: Hashable, Sendable {
     public static let kernelQueue = Policy.queue(entries: 256, timeout: 10_000_000)
     /// The single flush queue: 32768 entries, 1 s.
     public static let kernelSingleQueue = Policy.singleQueue(entries: 32768, timeout: 1_000_000_000)
-
-    /// How many regions VFIO unmaps before it syncs, `VFIO_IOMMU_TLB_SYNC_MAX`.
-    static let vfioRegions: Int64 = 512
 
     /// What a policy looks like on the command line, with a word on each.
     public static let grammar = """
@@ -120,7 +115,7 @@ public enum Policy: Hashable, Sendable {
         }
     }
 
-    static func count(_ text: String?, atLeast least: Int64, in whole: String) throws(PolicyError) -> Int64 {
+    package static func count(_ text: String?, atLeast least: Int64, in whole: String) throws(PolicyError) -> Int64 {
         guard let text, text.allSatisfy({ $0.isASCII && $0.isNumber }), let value = Int64(text),
             (least...1_000_000_000).contains(value)
         else {
@@ -135,7 +130,7 @@ public enum Policy: Hashable, Sendable {
     /// An hour, in ns: the longest wait that makes sense and far from overflowing anything.
     private static let longestDuration: Int64 = 3_600_000_000_000
 
-    static func duration(_ text: String?, in whole: String) throws(PolicyError) -> Int64 {
+    package static func duration(_ text: String?, in whole: String) throws(PolicyError) -> Int64 {
         let text = text ?? ""
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         if let unit = units.first(where: { $0.suffix == text.dropFirst(digits.count) }), let number = Int64(digits) {
@@ -145,33 +140,34 @@ public enum Policy: Hashable, Sendable {
         throw PolicyError(text: whole, reason: "needs a time such as 10ms or 250us, up to an hour")
     }
 
-    static func text(_ duration: Int64) -> String {
+    package static func text(_ duration: Int64) -> String {
         let unit = units.last { duration % $0.nanoseconds == 0 } ?? units[0]
         return "\(duration / unit.nanoseconds)\(unit.suffix)"
     }
 }
 
 extension Policy {
-    /// How the policy closes windows.
-    func manner(in trace: TraceSummary) -> WindowLedger.Manner {
+    /// What decides when a domain is flushed under the policy; `nil` for `fast`, which is another policy in each domain.
+    package func schedule(pageSizes: PageSizes, wheel: TimerWheel) -> (any FlushSchedule)? {
         switch self {
-        case .perPage, .sync, .fast: .none
-        case .recorded:
-            switch trace.flushLayer {
-            case .none: .none
-            case .api where !trace.showsSyncs: .whole
-            case .api, .hardware: .ranged
-            }
-        case .vfio: .inRuns
-        case .batch, .queue, .singleQueue, .every, .end: .whole
+        case .perPage: PerPageSchedule(pageSizes: pageSizes)
+        case .sync: SyncSchedule()
+        case .recorded: RecordedSchedule()
+        case .vfio: VFIOSchedule(pageSizes: pageSizes)
+        case .batch(let calls): BatchSchedule(calls: calls)
+        case .every(let interval): EverySchedule(interval: interval)
+        case .end: EndSchedule()
+        case .queue(let entries, let timeout): Self.queue(entries, timeout, ringPerCPU: true, wheel)
+        case .singleQueue(let entries, let timeout): Self.queue(entries, timeout, ringPerCPU: false, wheel)
+        case .fast: nil
         }
     }
 
-    /// What it means that a stale address is mapped to another page, in a domain of this mode (design §4 13).
-    func reuseKind(in mode: Domain.Mode) -> HazardKind {
-        switch self {
-        case .queue, .singleQueue: mode == .deferred ? .modelTimingError : .deferredReuse
-        default: .iovaReuse
+    private static func queue(
+        _ entries: Int64, _ timeout: Int64, ringPerCPU: Bool, _ wheel: TimerWheel
+    ) -> (any FlushSchedule)? {
+        FlushQueue.Settings(entries: entries, timeout: timeout, ringPerCPU: ringPerCPU).map {
+            QueueSchedule(settings: $0, wheel: wheel)
         }
     }
 }
@@ -183,33 +179,10 @@ public struct PolicyError: Error, Hashable, CustomStringConvertible {
     /// What is wrong with it.
     public let reason: String
 
+    package init(text: String, reason: String) { (self.text, self.reason) = (text, reason) }
+
     /// What is wrong and what there is.
     public var description: String {
         "policy '\(text)' \(reason)" + (reason == "is no policy" ? "\n\(Policy.grammar)" : "")
     }
-}
-
-/// How a number is known, from strongest to weakest (design §2).
-public enum Evidence: Int, Comparable, Sendable {
-    /// The log says so.
-    case recorded
-    /// It follows from what the log says.
-    case inferred
-    /// A model computes it from what the log says.
-    case modelled
-    /// Nothing says so: it is taken for granted, and named.
-    case assumed
-
-    /// The field's word.
-    public var text: String {
-        switch self {
-        case .recorded: "recorded"
-        case .inferred: "inferred"
-        case .modelled: "modelled"
-        case .assumed: "assumed"
-        }
-    }
-
-    /// Whether the left one is the stronger evidence.
-    public static func < (left: Evidence, right: Evidence) -> Bool { left.rawValue < right.rawValue }
 }

@@ -1,0 +1,28 @@
+/// One domain under one policy: decides when to flush (design §4 5-8).
+///
+/// A value that sees what happens in the domain and says what is to be done. It knows no window, no hardware and no report.
+package protocol FlushSchedule: Sendable {
+    /// How the driver learns what an unmap call removed.
+    var collecting: Collecting { get }
+    /// Unmap calls that no flush has covered yet.
+    var waiting: Int64 { get }
+    /// Whether the policy still owes a flush.
+    var isFlushDue: Bool { get }
+
+    /// Something happens in the domain.
+    mutating func on(_ event: DomainEvent, into actions: inout FlushActions)
+}
+
+extension FlushSchedule {
+    package var isFlushDue: Bool { waiting > 0 }
+}
+
+/// How the driver learns what an unmap call removed: the gather that its caller passes (model.md §1.6).
+package enum Collecting: Sendable {
+    /// It gathers for a sync to come.
+    case gathered
+    /// It gathers nothing, because a flush of the whole domain is to come or the log says what was flushed: a queued gather.
+    case queued
+    /// Each page-table callback flushes: there is no gather yet.
+    case eachPage
+}
