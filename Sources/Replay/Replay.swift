@@ -50,7 +50,7 @@ public struct Replay: Sendable {
             let trace = try TraceSummary(database, name: name, path: store.path)
             let options = options.adopting(trace)
             let part = try trace.find(options.part, database)
-            var pipeline = Pipeline(trace, requests, options: options, part: part)
+            var pipeline = ReplayPipeline(trace, requests, options: options, part: part)
             let missing = try WorkloadRows.Missing(database, trace, offered: options.pageSizes.text)
             if part.isWhole, missing.isAny {
                 pipeline.workload = Workload(trace, options.pageSizes, missing: missing)

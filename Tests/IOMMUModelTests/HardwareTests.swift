@@ -74,8 +74,8 @@ import Testing
     /// Two tables go with an unmap of 4 MiB that was mapped in small pages (model.md §3.4).
     @Test func tablesThatGo() throws {
         let range = try pages(0x1000, 1024)
-        let leaves: Invalidator.Leaves = [TranslationMap.Run(range: range, target: 0x5000, pageSize: 4096)]
-        func sent(_ profile: HardwareProfile, _ leaves: Invalidator.Leaves) -> (
+        let leaves: Invalidator.LeavesSlice = [TranslationMap.Run(range: range, target: 0x5000, pageSize: 4096)]
+        func sent(_ profile: HardwareProfile, _ leaves: Invalidator.LeavesSlice) -> (
             [InvalidationCommand], InvalidationCounts
         ) {
             var invalidator = Invalidator(Hardware(profile), pageSizes: .fourKTwoMOneG, keepsCommands: true)

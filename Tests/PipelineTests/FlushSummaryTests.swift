@@ -1,3 +1,4 @@
+import FlushSchedules
 import Foundation
 import GRDB
 import IOMMUModel
@@ -35,11 +36,8 @@ struct FlushSummaryTests {
     ) throws -> (domains: [ReplayDomainRow], cells: [FlushSummaryRow]) {
         let trace = TraceSummary.make(
             domains: Int(OperationStream.domains), lastTime: lastTime, showsAttaches: true)
-        var engine = ReplayEngine(trace, [try .init(policy)], options: options)
-        for operation in stream.operations { engine.apply(operation) }
-        engine.finish()
-        let rows = engine.lanes[0].summary(engine.unmaps)
-        return (rows, engine.lanes[0].cellSummary(engine.unmaps, of: rows))
+        let lane = Replayed(trace, [try .init(policy)], options: options, stream.operations).lanes[0]
+        return (lane.summary, lane.cells)
     }
 
     // MARK: - Against the definitions
@@ -150,17 +148,14 @@ struct FlushSummaryTests {
     @Test func partsOfPagesAndHugeSizes() throws {
         let trace = TraceSummary.make()
         func cells(_ sizes: [UInt64]) throws -> [FlushSummaryRow] {
-            var engine = ReplayEngine(trace, [try .init("sync")], options: ReplayOptions())
-            for (index, size) in sizes.enumerated() {
+            let operations = sizes.enumerated().map { index, size in
                 var operation = StoredOperation.make(.unmap, id: Int64(index) + 1, iova: 0, size: size, result: size)
                 operation.task = Int32(index) + 1
-                engine.apply(operation)
+                return operation
             }
-            engine.finish()
-            let rows = engine.lanes[0].summary(engine.unmaps)
-            let cells = engine.lanes[0].cellSummary(engine.unmaps, of: rows)
-            #expect(cells.reduce(0) { $0 + $1.pagesUnmapped } == rows[0].pagesUnmapped)
-            return cells
+            let lane = Replayed(trace, [try .init("sync")], operations).lanes[0]
+            #expect(lane.cells.reduce(0) { $0 + $1.pagesUnmapped } == lane.summary[0].pagesUnmapped)
+            return lane.cells
         }
         #expect(try cells([2048, 2048, 4096, 6144]).map(\.pagesUnmapped) == [0, 1, 1, 1])
         #expect(try cells([2048, 2048, 4096, 6144]).map(\.furtherPages) == [0, 0, 0, 0])

@@ -1,3 +1,4 @@
+import FlushSchedules
 import Foundation
 import GRDB
 import IOMMUModel

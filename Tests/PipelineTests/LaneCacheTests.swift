@@ -14,20 +14,18 @@ import Testing
         _ requests: [String], _ operations: [StoredOperation], profile: HardwareProfile = .vtd61,
         iotlb: String = "64x8", accesses: AccessAssumption = .touchOnMap, domains: Int = 1, lastTime: Int64 = 0,
         showsAttaches: Bool = false, pageSizes: PageSizes = .fourKTwoMOneG
-    ) throws -> [PolicyLane] {
+    ) throws -> [ReplayedLane] {
         let trace = TraceSummary.make(
             domains: domains, lastTime: max(lastTime, operations.map(\.time).max() ?? 0), showsAttaches: showsAttaches)
         let options = ReplayOptions(
             pageSizes: pageSizes, hardware: Hardware(profile),
             iotlb: CacheModel(try CacheGeometry(parsing: iotlb), accesses: accesses), windows: .all)
-        var engine = ReplayEngine(trace, try requests.map { try .init($0) }, options: options)
-        for lane in engine.lanes { lane.cache?.witness = LaneCache.Witness() }
-        for operation in operations { engine.apply(operation) }
-        engine.finish()
-        return engine.lanes
+        return Replayed(
+            trace, try requests.map { try .init($0) }, options: options, operations, batchSize: 30, watchesCaches: true
+        ).lanes
     }
 
-    private static func counts(_ lane: PolicyLane, domain: Int32 = 1) throws -> CacheCounts {
+    private static func counts(_ lane: ReplayedLane, domain: Int32 = 1) throws -> CacheCounts {
         try #require(lane.cache).counts(of: domain)
     }
 
@@ -146,7 +144,7 @@ import Testing
                     Self.access(0x10000, to: paddr, at: 3),
                 ],
                 accesses: .none)
-            let found = lanes[0].windows.statistics.hazards.filter { $0.kind == .access }.reduce(0) { $0 + $1.pages }
+            let found = lanes[0].statistics.hazards.filter { $0.kind == .access }.reduce(0) { $0 + $1.pages }
             #expect(found == pages)
         }
     }
@@ -234,7 +232,7 @@ import Testing
                 showsAttaches: seed % 2 == 0)[0]
             let witness = try #require(lane.cache?.witness)
             var windows: [Int32: [(range: AddressRange, opened: Int64, closed: Int64)]] = [:]
-            for row in lane.windows.windowRows {
+            for row in lane.rows.windows {
                 guard let range = AddressRange(start: row.iova, size: row.size) else { continue }
                 windows[row.domain, default: []].append((range, row.opened, row.closed ?? .max))
             }
@@ -266,12 +264,9 @@ import Testing
     @Test func cachesDoNotDisturb() throws {
         let stream = OperationStream(seed: 51, count: 2000, longPatience: 60)
         let trace = TraceSummary.make(domains: Int(OperationStream.domains), lastTime: stream.lastTime)
-        func lanes(_ requests: [String], _ iotlb: CacheModel?) throws -> [PolicyLane] {
+        func lanes(_ requests: [String], _ iotlb: CacheModel?) throws -> [ReplayedLane] {
             let options = ReplayOptions(hardware: Hardware(.vtd61), iotlb: iotlb, windows: .all)
-            var engine = ReplayEngine(trace, try requests.map { try .init($0) }, options: options)
-            for operation in stream.operations { engine.apply(operation) }
-            engine.finish()
-            return engine.lanes
+            return Replayed(trace, try requests.map { try .init($0) }, options: options, stream.operations).lanes
         }
         let model = CacheModel(try CacheGeometry(parsing: "16x4"))
         let without = try lanes(ScheduleTests.policies, nil)
@@ -280,7 +275,7 @@ import Testing
             let alone = try lanes([policy], model)[0]
             #expect(together[index].cache?.staleEntries == alone.cache?.staleEntries)
             #expect(try Self.counts(together[index], domain: 2) == Self.counts(alone, domain: 2))
-            let statistics = [without, together].map { $0[index].windows.statistics.summaries.map { "\($0)" } }
+            let statistics = [without, together].map { $0[index].statistics.summaries.map { "\($0)" } }
             #expect(statistics[0] == statistics[1])
         }
     }

@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import Operations
 import TestSupport
@@ -32,11 +33,9 @@ import Testing
         let stream = OperationStream(seed: test.seed, count: 6000)
         let lastTime = stream.lastTime + 3_000_000
         let trace = TraceSummary.make(domains: 3, lastTime: lastTime, showsAttaches: test.showsAttaches)
-        var engine = ReplayEngine(trace, [.init(policy)], options: ReplayOptions())
-        for operation in stream.operations { engine.apply(operation) }
-        engine.finish()
-        let rows = engine.lanes[0].rows
-        let summary = engine.lanes[0].summary(engine.unmaps)
+        let lane = Replayed(trace, [.init(policy)], stream.operations).lanes[0]
+        let rows = lane.rows.flushes
+        let summary = lane.summary
         for domain in 1...OperationStream.domains {
             var twin = ScheduleTwin(policy, domain: domain, showsAttaches: test.showsAttaches)
             twin.replay(stream.operations, lastTime: lastTime)
@@ -84,10 +83,7 @@ import Testing
         let trace = TraceSummary.make(domains: 3, lastTime: stream.lastTime, showsAttaches: true)
         let requests = try Self.policies.map { try Replay.Request($0) }
         func rows(_ requests: [Replay.Request]) -> [[ScheduleTwin.Flush]] {
-            var engine = ReplayEngine(trace, requests, options: ReplayOptions())
-            for operation in stream.operations { engine.apply(operation) }
-            engine.finish()
-            return engine.lanes.map { $0.rows.map(Self.flush) }
+            Replayed(trace, requests, stream.operations).lanes.map { $0.rows.flushes.map(Self.flush) }
         }
         #expect(rows(requests) == requests.flatMap { rows([$0]) })
     }
@@ -98,16 +94,13 @@ import Testing
         let lanes = try [(1, 9000, 900), (2, 9000, 60)].flatMap { seed, count, patience in
             let stream = OperationStream(seed: UInt64(seed), count: count, longPatience: UInt64(patience))
             let trace = TraceSummary.make(domains: 3, lastTime: stream.lastTime, showsAttaches: true)
-            var engine = ReplayEngine(trace, try Self.policies.map { try .init($0) }, options: ReplayOptions())
-            for operation in stream.operations { engine.apply(operation) }
-            engine.finish()
-            return engine.lanes
+            return Replayed(trace, try Self.policies.map { try .init($0) }, stream.operations).lanes
         }
         for cause in FlushRow.Cause.allCases {
-            let rows = lanes.flatMap { $0.rows.filter { $0.cause == cause } }
+            let rows = lanes.flatMap { $0.rows.flushes.filter { $0.cause == cause } }
             #expect(Set(rows.map(\.isAttached)) == [true, false], "\(cause.text)")
         }
-        #expect(lanes.contains { $0.policy == .vfio && $0.rows.contains { $0.cause == .batchFull } })
+        #expect(lanes.contains { $0.lane.policy == .vfio && $0.rows.flushes.contains { $0.cause == .batchFull } })
     }
 
     // MARK: - Examples
@@ -115,10 +108,8 @@ import Testing
     private func replay(
         _ policy: String, _ operations: [StoredOperation], _ trace: TraceSummary = .make()
     ) throws -> (rows: [FlushRow], domains: [ReplayDomainRow]) {
-        var engine = ReplayEngine(trace, [try .init(policy)], options: ReplayOptions())
-        for operation in operations { engine.apply(operation) }
-        engine.finish()
-        return (Array(engine.lanes[0].rows), engine.lanes[0].summary(engine.unmaps))
+        let lane = Replayed(trace, [try .init(policy)], operations).lanes[0]
+        return (Array(lane.rows.flushes), lane.summary)
     }
 
     private func unmaps(_ count: Int, every step: Int64 = 0, pid: Int32 = 100) -> [StoredOperation] {
@@ -347,7 +338,6 @@ import Testing
 
     @Test func mappingsAreSummedUpByDomain() {
         let trace = TraceSummary.make(domains: 2)
-        var engine = ReplayEngine(trace, [], options: ReplayOptions())
         let operations: [StoredOperation] = [
             .make(.map, iova: 0x1000, size: 0x4000, paddr: 0x100000),
             .make(.map, iova: 0x3000, size: 0x4000, paddr: 0x200000),
@@ -357,14 +347,13 @@ import Testing
             .make(.unmap, iova: 0x20000, size: 0x2000),
             .make(.unmap, iova: 0x20000, size: 0x2000, result: 0),
         ]
-        for operation in operations { engine.apply(operation) }
-        engine.finish()
-        let row = engine.mappings[0]
+        let mappings = Replayed(trace, [], operations).world.mappings
+        let row = mappings[0]
         #expect(row.maps == 2 && row.mappedBytes == 0x8000 && row.mapsOverLive == 1)
         #expect(row.unmaps == 3 && row.unmappedBytes == 0x3000)
         #expect(row.unmapsOfNothing == 1 && row.unmapsWithoutMap == 1)
         #expect(row.peakLiveBytes == 0x6000 && row.liveBytes == 0x5000)
-        #expect(engine.mappings[1].maps == 1 && engine.mappings[1].liveBytes == 0x1000)
+        #expect(mappings[1].maps == 1 && mappings[1].liveBytes == 0x1000)
     }
 
     // MARK: - Hostile values
@@ -374,23 +363,22 @@ import Testing
         var random = SeededGenerator(seed: seed)
         let trace = TraceSummary.make(domains: 2, lastTime: .max, showsAttaches: seed & 1 == 0)
         let requests = try Self.policies.map { try Replay.Request($0) }
-        var engine = ReplayEngine(trace, requests, options: ReplayOptions(pageSizes: .everyPowerOfTwo))
         let numbers: [Int32] = [.min, -1, 0, 1, 1, 1, 2, 3, 1000, .max]
-        for _ in 0..<4000 {
+        let operations = try (0..<4000).map { _ in
             let kind = try #require(Operation.Kind(rawValue: UInt8(1 + random.next() % 13)))
-            engine.apply(
-                StoredOperation(
-                    id: Int64(bitPattern: random.hostile()), time: Int64(bitPattern: random.hostile()), kind: kind,
-                    flags: Operation.Flags(rawValue: UInt8(truncatingIfNeeded: random.next())),
-                    cpu: numbers[Int(random.next() % 10)], pid: numbers[Int(random.next() % 10)],
-                    domain: numbers[Int(random.next() % 9)], device: numbers[Int(random.next() % 9)],
-                    iova: random.hostile(), size: random.hostile(), paddr: random.hostile(),
-                    result: random.next() & 1 == 0 ? random.hostile() : nil, hasRange: random.next() & 1 == 0,
-                    line: 0))
+            return StoredOperation(
+                id: Int64(bitPattern: random.hostile()), time: Int64(bitPattern: random.hostile()), kind: kind,
+                flags: Operation.Flags(rawValue: UInt8(truncatingIfNeeded: random.next())),
+                cpu: numbers[Int(random.next() % 10)], pid: numbers[Int(random.next() % 10)],
+                domain: numbers[Int(random.next() % 9)], device: numbers[Int(random.next() % 9)],
+                iova: random.hostile(), size: random.hostile(), paddr: random.hostile(),
+                result: random.next() & 1 == 0 ? random.hostile() : nil, hasRange: random.next() & 1 == 0,
+                line: 0)
         }
-        engine.finish()
-        for lane in engine.lanes {
-            for row in lane.summary(engine.unmaps) {
+        let hardware = seed & 2 == 0 ? Hardware(.amd6, cachesAbsent: true) : nil
+        let options = ReplayOptions(pageSizes: .everyPowerOfTwo, hardware: hardware)
+        for lane in Replayed(trace, requests, options: options, operations).lanes {
+            for row in lane.summary {
                 #expect(row.flushes ?? 0 >= 0 && row.callsPending >= 0 && row.pagesUnmapped >= 0)
                 #expect(row.unmapCalls > 0)
             }

@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import Operations
 import TestSupport
@@ -29,16 +30,15 @@ import Testing
     }
 
     private static func replay(_ requests: [String], _ stream: OperationStream, showsAttaches: Bool, losses: [Int64])
-        throws -> (lanes: [PolicyLane], lastTime: Int64)
+        throws -> (lanes: [ReplayedLane], lastTime: Int64)
     {
         let lastTime = stream.lastTime + 3_000_000
         let trace = TraceSummary.make(
             domains: Int(OperationStream.domains), lastTime: lastTime, showsAttaches: showsAttaches, lossLines: losses)
-        var engine = ReplayEngine(
-            trace, try requests.map { try .init($0) }, options: ReplayOptions(windows: .all))
-        for operation in stream.operations { engine.apply(operation) }
-        engine.finish()
-        return (engine.lanes, lastTime)
+        let replayed = Replayed(
+            trace, try requests.map { try .init($0) }, options: ReplayOptions(windows: .all), stream.operations,
+            batchSize: 50)
+        return (replayed.lanes, lastTime)
     }
 
     @Test(arguments: cases) func windowsAndHazardsAreThoseOfTheDefinitions(test: Case) throws {
@@ -52,8 +52,7 @@ import Testing
             lossLines: losses)
         twin.replay(stream.operations, lastTime: lastTime)
 
-        let windows = lanes[0].windows
-        let statistics = windows.statistics
+        let statistics = lanes[0].statistics
         var counts: [WindowTwin.Key: WindowTwin.Count] = [:]
         for row in statistics.summaries {
             let key = WindowTwin.Key(cell: row.cell, end: row.end, isUncertain: row.isUncertain)
@@ -83,7 +82,7 @@ import Testing
         let peaks = Dictionary(uniqueKeysWithValues: statistics.totals.map { ($0.of, $0.total.peak) })
         if !test.clockRunsBack { #expect(peaks.filter { $0.value > 0 } == twin.peaks) }
         for (member, total) in statistics.totals { Self.check(total, of: member, twin) }
-        let rows = windows.windowRows.map {
+        let rows = lanes[0].rows.windows.map {
             WindowTwin.Row(
                 operation: $0.operation, iova: $0.iova, pages: Int64($0.size >> 12), opened: $0.opened,
                 closed: $0.closed, end: $0.end, line: $0.closedLine)
@@ -122,9 +121,9 @@ import Testing
         func answers(_ requests: [String]) throws -> [[String]] {
             let (lanes, _) = try Self.replay(requests, stream, showsAttaches: true, losses: stream.lossLines)
             return lanes.map { lane in
-                let statistics = lane.windows.statistics
+                let statistics = lane.statistics
                 return statistics.summaries.map { "\($0)" } + statistics.hazards.map { "\($0)" }.sorted()
-                    + statistics.timeline.map { "\($0)" } + lane.windows.hazardRows.map { "\($0)" }
+                    + statistics.timeline.map { "\($0)" } + lane.rows.hazards.map { "\($0)" }
             }
         }
         let together = try answers(ScheduleTests.policies)
@@ -142,12 +141,12 @@ import Testing
                 ScheduleTests.policies, stream, showsAttaches: true, losses: stream.lossLines
             ).lanes
         }
-        let ends = Set(lanes.flatMap { $0.windows.statistics.summaries.map(\.end) })
+        let ends = Set(lanes.flatMap { $0.statistics.summaries.map(\.end) })
         #expect(ends == Set(WindowEnd.allCases.map(\.rawValue)))
-        let kinds = Set(lanes.flatMap { $0.windows.statistics.hazards.map(\.kind) })
+        let kinds = Set(lanes.flatMap { $0.statistics.hazards.map(\.kind) })
         // The domains of the streams do not defer, so no model can be late.
         #expect(kinds == Set(HazardKind.allCases).subtracting([.modelTimingError]))
-        #expect(lanes.contains { $0.windows.statistics.summaries.contains { $0.isUncertain } })
+        #expect(lanes.contains { $0.statistics.summaries.contains { $0.isUncertain } })
     }
 
     // MARK: - Examples
@@ -156,12 +155,9 @@ import Testing
         _ policy: String, before: [StoredOperation] = [], _ operations: [StoredOperation],
         _ trace: TraceSummary = .make()
     ) throws -> [HazardKind: Int64] {
-        var engine = ReplayEngine(trace, [try .init(policy)], options: ReplayOptions())
-        for operation in before { engine.prepare(operation) }
-        for operation in operations { engine.apply(operation) }
-        engine.finish()
+        let lane = Replayed(trace, [try .init(policy)], before: before, operations).lanes[0]
         return Dictionary(
-            engine.lanes[0].windows.statistics.hazards.map { ($0.kind, $0.pages) }, uniquingKeysWith: +)
+            lane.statistics.hazards.map { ($0.kind, $0.pages) }, uniquingKeysWith: +)
     }
 
     /// Design §4 17: a part of a log knows what was mapped when it begins, but no window.

@@ -40,6 +40,9 @@ struct LaneCache {
         self.unresolved = unresolved
     }
 
+    /// From here on it keeps what becomes of each entry.
+    mutating func watch() { tally.witness = CacheTally.Witness() }
+
     // MARK: - Tags
 
     /// The tag of an access: the domain, but where the log does not name it the hardware's id, if that is known.

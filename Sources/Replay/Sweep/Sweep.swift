@@ -96,7 +96,7 @@ public struct Sweep: Sendable {
             let options = options.adopting(trace)
             let part = try trace.find(options.part, database)
             let schedules = try schedules(for: trace)
-            var pipeline = Pipeline(
+            var pipeline = ReplayPipeline(
                 trace, schedules.map { Replay.Request($0.policy) }, options: options, part: part, batchSize: 4096)
             pipeline.threads = max(min(threads, schedules.count / Self.lanesPerThread), 1)
             var cursor = try OperationCursor(
@@ -124,7 +124,7 @@ public struct Sweep: Sendable {
     // MARK: - Points
 
     private func points(
-        _ schedules: [(policy: Policy, schedule: SweepPointRow.Schedule)], _ pipeline: Pipeline
+        _ schedules: [(policy: Policy, schedule: SweepPointRow.Schedule)], _ pipeline: ReplayPipeline
     ) -> [SweepPointRow] {
         var points: [SweepPointRow] = []
         for (lane, (_, schedule)) in zip(pipeline.lanes, schedules) {

@@ -11,7 +11,7 @@ final class ValidationRun {
     private let isByProbe: Bool
     private let pageSizes: PageSizes
     private let bases: [Basis]
-    private var pipeline: Pipeline
+    private var pipeline: ReplayPipeline
     /// The lanes of ``pipeline``: whose flushes are observed, and whose queues are compared by time.
     private enum LaneNumber {
         static let observed = 0
@@ -69,7 +69,7 @@ final class ValidationRun {
             }
         }
         let queues = lane(nil) { if case .queue(let policy) = $0 { policy } else { nil } }
-        pipeline = Pipeline(
+        pipeline = ReplayPipeline(
             trace, options: options, part: trace.wholePart, isAsItWas: true, lanes: [observed, queues],
             batchSize: .max)
         flushes = ContiguousArray(

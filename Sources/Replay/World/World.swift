@@ -225,6 +225,7 @@ struct World {
     }
 
     private mutating func tellMaps(_ run: MapRuns.Run, at time: Int64, into batch: inout WorldEvents) {
+        guard run.domain > 0, Int(run.domain) <= tables.count else { return }
         let device = run.device > 0 ? run.device : attachments.onlyDevice(of: run.domain)
         let cell = stale.cells.number(domain: run.domain, device: device, task: run.task)
         batch.add(.mapsDone(run.range, cell: cell), domain: run.domain, at: time)

@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import Operations
 import TestSupport

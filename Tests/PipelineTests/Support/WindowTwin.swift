@@ -1,3 +1,4 @@
+import FlushSchedules
 import Operations
 import TraceStore
 

@@ -1,3 +1,4 @@
+import FlushSchedules
 import Replay
 import TestSupport
 import Testing

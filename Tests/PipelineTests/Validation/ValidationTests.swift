@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import Replay
 import TestSupport

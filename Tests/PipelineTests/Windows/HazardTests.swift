@@ -1,3 +1,4 @@
+import FlushSchedules
 import IOMMUModel
 import TestSupport
 import Testing
@@ -27,15 +28,14 @@ import Testing
         }
     }
 
-    private func engine(_ test: Case, _ stream: ReuseStream) throws -> ReplayEngine {
+    private func replay(_ test: Case, _ stream: ReuseStream) throws -> ReplayedLane {
         let trace = TraceSummary.make(
             domains: Int(ReuseStream.domains), lastTime: stream.lastTime, showsAttaches: test.showsAttaches,
             lossLines: stream.lossLines)
-        var engine = ReplayEngine(
-            trace, [.init(try Policy(parsing: test.policy))], options: ReplayOptions(windows: .all))
-        for operation in stream.operations { engine.apply(operation) }
-        engine.finish()
-        return engine
+        return Replayed(
+            trace, [.init(try Policy(parsing: test.policy))], options: ReplayOptions(windows: .all), stream.operations,
+            batchSize: 100
+        ).lanes[0]
     }
 
     // MARK: - Against the definitions
@@ -44,19 +44,19 @@ import Testing
 
     @Test(arguments: twinned) func hazardsAreThoseOfTheDefinitions(test: Case) throws {
         let stream = ReuseStream(seed: test.seed, count: 4000, hasLosses: test.hasLosses)
-        let ledger = try engine(test, stream).lanes[0].windows
+        let lane = try replay(test, stream)
         var twin = HazardTwin(try Policy(parsing: test.policy), showsAttaches: test.showsAttaches)
         twin.replay(stream)
 
         var counted: [String: Int64] = [:]
-        for (cell, kind, pages) in ledger.statistics.hazards.map({ ($0.cell, $0.kind, $0.pages) }) {
+        for (cell, kind, pages) in lane.statistics.hazards.map({ ($0.cell, $0.kind, $0.pages) }) {
             counted["\(kind.text) of \(cell.domain)", default: 0] += pages
         }
         let expected = twin.found.reduce(into: [:]) { $0["\($1.kind.text) of \($1.domain)", default: 0] += 1 as Int64 }
         #expect(counted == expected)
 
         // Those that are somebody's exposure one by one: which call, which map or fault, which address.
-        let rows = ledger.hazardRows.filter(\.kind.isHazard).flatMap { row in
+        let rows = lane.rows.hazards.filter(\.kind.isHazard).flatMap { row in
             (row.iova >> 12..<(row.iova + row.size) >> 12).map {
                 HazardTwin.Found(
                     kind: row.kind, operation: row.operation, reuse: row.reuse, domain: row.domain, address: $0)
@@ -83,21 +83,22 @@ import Testing
     func longLogsAreNoDifferent(policies: [String]) throws {
         let stream = ReuseStream(seed: 5, count: 60_000, hasLosses: false, drift: 20)
         let trace = TraceSummary.make(domains: Int(ReuseStream.domains), lastTime: stream.lastTime)
-        var engine = ReplayEngine(trace, try policies.map { try .init($0) }, options: ReplayOptions(windows: .none))
         var (most, mostOpen) = (0, 0)
-        for operation in stream.operations {
-            engine.apply(operation)
-            let domain = engine.lanes[0].windows.stale.domains[0]
-            most = max(most, domain.byAddress.runCount, domain.byPage.runCount)
-            let pieces = engine.lanes.reduce(0) { $0 + $1.windows.openPieces(in: 1) }
-            mostOpen = max(mostOpen, domain.windows.count + pieces)
+        let replayed = Replayed(
+            trace, try policies.map { try .init($0) }, options: ReplayOptions(windows: .none), stream.operations,
+            batchSize: 200
+        ) { pipeline in
+            let domain = pipeline.world.stale.domains[0]
+            most = max(most, domain.size)
+            var needs = WindowNeeds()
+            for lane in pipeline.lanes { lane.windows.addNeeds(of: 1, to: &needs) }
+            mostOpen = max(mostOpen, Int(domain.end - min(needs.from, domain.end)) + needs.orders.count)
         }
-        engine.finish()
         // The domain has seen more addresses than that, of which few were stale at one time.
         #expect(most > 256 && most < 4 * mostOpen + 256 + 1024)
         if policies == ["recorded"] { #expect(mostOpen < 300) }
-        for (lane, policy) in zip(engine.lanes, policies) {
-            let statistics = lane.windows.statistics
+        for (lane, policy) in zip(replayed.lanes, policies) {
+            let statistics = lane.statistics
             var twin = HazardTwin(try Policy(parsing: policy), showsAttaches: false)
             twin.replay(stream)
             for kind in HazardKind.allCases {
@@ -119,10 +120,10 @@ import Testing
     /// No hazard lies outside of the window that it names.
     @Test(arguments: all) func everyHazardLiesInItsWindow(test: Case) throws {
         let stream = ReuseStream(seed: test.seed, count: 4000, hasLosses: test.hasLosses)
-        let ledger = try engine(test, stream).lanes[0].windows
-        let windows = Dictionary(grouping: ledger.windowRows, by: \.operation)
+        let lane = try replay(test, stream)
+        let windows = Dictionary(grouping: lane.rows.windows, by: \.operation)
         var outside = 0
-        for hazard in ledger.hazardRows {
+        for hazard in lane.rows.hazards {
             let range = try #require(AddressRange(start: hazard.iova, size: hazard.size))
             // A sync that came later may have closed a part of them before the rest.
             var left = [range]
@@ -137,21 +138,21 @@ import Testing
             }
             #expect(left == [], "hazard of operation \(hazard.operation) at \(hazard.reuse)")
         }
-        #expect(outside == 0, "of \(ledger.hazardRows.count)")
+        #expect(outside == 0, "of \(lane.rows.hazards.count)")
         // VFIO's runs are short, and so little happens inside them.
-        if test.policy != "vfio" { #expect(ledger.hazardRows.count > 20) }
+        if test.policy != "vfio" { #expect(lane.rows.hazards.count > 20) }
     }
 
     /// The figures of all windows are those of the single ones.
     @Test(arguments: all) func figuresAreThoseOfTheRows(test: Case) throws {
         let stream = ReuseStream(seed: test.seed, count: 4000, hasLosses: test.hasLosses)
-        let ledger = try engine(test, stream).lanes[0].windows
-        let statistics = ledger.statistics
+        let lane = try replay(test, stream)
+        let statistics = lane.statistics
         let summaries = statistics.summaries.filter { $0.end != WindowEnd.unreachable.rawValue }
-        #expect(summaries.reduce(0) { $0 + $1.windows } == Int64(ledger.windowRows.count))
+        #expect(summaries.reduce(0) { $0 + $1.windows } == Int64(lane.rows.windows.count))
         #expect(statistics.windowsLeftOut == 0)
         for (isUncertain, isOpen) in [(false, false), (false, true), (true, false), (true, true)] {
-            let rows = ledger.windowRows.filter { $0.isUncertain == isUncertain && ($0.closed == nil) == isOpen }
+            let rows = lane.rows.windows.filter { $0.isUncertain == isUncertain && ($0.closed == nil) == isOpen }
             let own = summaries.filter {
                 $0.isUncertain == isUncertain && ($0.end == WindowEnd.endOfLog.rawValue) == isOpen
             }
@@ -171,9 +172,9 @@ import Testing
         // The most at one time. What closes at the moment at which another one opens has closed before or does later, as the
         // log has it.
         let whole = try #require(statistics.totals.first { $0.of == .trace })
-        #expect(whole.total.peak >= most(ledger.windowRows, closedFirst: true))
+        #expect(whole.total.peak >= most(lane.rows.windows, closedFirst: true))
         // Under vfio a window counts until the operation that shows the end of its run, behind its own (design §4 11).
-        if test.policy != "vfio" { #expect(whole.total.peak <= most(ledger.windowRows, closedFirst: false)) }
+        if test.policy != "vfio" { #expect(whole.total.peak <= most(lane.rows.windows, closedFirst: false)) }
     }
 
     private func most(_ rows: ContiguousArray<StaleWindowRow>, closedFirst: Bool) -> Int64 {

@@ -9,7 +9,7 @@ import TraceStore
 ///                      ^                     |
 ///                      +---- WindowNeeds ----+   what may be forgotten
 /// ```
-struct Pipeline {
+struct ReplayPipeline {
     private(set) var world: World
     private(set) var lanes: ContiguousArray<Lane>
     private let part: TraceSummary.Part
@@ -145,6 +145,11 @@ struct Pipeline {
 
     /// What the lane with an index flushed since the last time, where an observer wants to know.
     mutating func takeObserved(by lane: Int) -> [FlushObserver.Flush] { lanes[lane].takeObserved() }
+
+    /// From here on caches keep what becomes of each entry.
+    mutating func watchCaches() {
+        for index in lanes.indices { lanes[index].commands?.cache?.watch() }
+    }
 
     /// The flushes of the lane with an index since the last time, as rows.
     mutating func takeFlushRows(of lane: Int) -> ContiguousArray<FlushRow> { lanes[lane].takeFlushRows() }
