@@ -8,7 +8,7 @@ let package = Package(
         .executable(name: "iommu-trace", targets: ["iommu-trace"]),
         .library(name: "IOMMUModel", targets: ["IOMMUModel"]),
         .library(name: "TraceFormats", targets: ["TraceFormats"]),
-        // For tools/fuzz only.
+        // For tools/checks/fuzz only.
         .library(name: "Fuzzed", targets: ["TraceFormats", "Operations", "TraceStore", "TestSupport"]),
     ],
     dependencies: [

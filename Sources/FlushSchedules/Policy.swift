@@ -1,6 +1,6 @@
 import IOMMUModel
 
-/// A flush schedule: when the translations that unmaps leave behind are flushed (design §2, §4 3-8).
+/// A flush schedule: when the translations that unmaps leave behind are flushed (design §4 3-8).
 public enum Policy: Hashable, Sendable {
     /// Each page-table callback of the 4.15 loop flushes: before the interface existed.
     case perPage

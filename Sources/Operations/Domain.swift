@@ -1,4 +1,4 @@
-/// A domain of the log: a kernel pointer and a generation, because the kernel reuses pointers (design §2).
+/// A domain of the log: a kernel pointer and a generation, because the kernel reuses pointers (definitions.md, Words).
 public struct Domain: Sendable {
     /// What a domain is for, as far as the log tells (model.md §1.1).
     public enum Kind: String, CaseIterable, Sendable {
@@ -20,7 +20,7 @@ public struct Domain: Sendable {
         case unknown
     }
 
-    /// How something is known (design §2).
+    /// How something is known (definitions.md, Words).
     public enum Evidence: String, CaseIterable, Sendable {
         case recorded
         case inferred

@@ -5,7 +5,7 @@ import TraceFormats
 /// * A call's entry, the tracepoint inside it and its return become one operation. Interrupts nest, so calls are matched
 ///   on a stack for each CPU (design §4 1).
 /// * What a driver and the hardware do after a flush on the same CPU and task becomes a ``Layer`` of it (design §4 4).
-/// * Kernel addresses become domains with a generation, attaches move devices among them (design §2, §4 12).
+/// * Kernel addresses become domains with a generation, attaches move devices among them (design §4 12).
 ///
 /// Memory does not grow with the log, only with what it names: domains, tasks, devices, calls in flight.
 public struct OperationBuilder {

@@ -1,7 +1,7 @@
 /// The event names that later stages know, with fixed symbol numbers so that they can be switched on.
 ///
-/// Tracepoints are the kernel's (model.md §7.1). Probe names are those of the recording recipe (README of the lab's
-/// logs); a probe of another name is recognised by the function that it probes.
+/// Tracepoints are the kernel's (model.md §7.1). Probe names are those of docs/recording.md; a probe of another name is
+/// recognised by the function that it probes.
 @frozen public enum EventName: UInt32, CaseIterable, Sendable {
     // Tracepoints, some of them also names of probes.
     case map = 2

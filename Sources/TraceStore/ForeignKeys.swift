@@ -1,6 +1,6 @@
 import GRDB
 
-/// The check of foreign keys before a commit (design §5).
+/// The check of foreign keys before a commit (architecture.md, What holds everywhere).
 enum ForeignKeys {
     /// The tables with a row for each event or flush. Their references are numbers that the writer hands out without
     /// gaps and whose tables it fills in the same transaction; looking each of them up again would take longer than the

@@ -107,7 +107,7 @@ struct IOMMUTrace: ParsableCommand {
     }
 }
 
-/// The exit codes (design §6).
+/// The exit codes, as the README lists them.
 enum ExitStatus: Int32, Error {
     case success = 0
     /// A condition of `--fail-if` holds.

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// Logs come from strangers by mail (design §7).
+/// Logs come from strangers by mail (architecture.md, Bad input).
 @Suite struct BadInputTests {
     private let folder: TemporaryFolder
     private let log = FtraceLog(calls: 60)

@@ -3,7 +3,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Archives that are small on disk and large inside take no more memory than others. `tools/bomb-check` does the same with
+/// Archives that are small on disk and large inside take no more memory than others. `tools/checks/bomb-check` does the same with
 /// ten gigabytes.
 @Suite struct BombTests {
     private static let size = 64 << 20

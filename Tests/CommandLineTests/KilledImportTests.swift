@@ -3,7 +3,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Imports that are killed, wherever they are: what was there stays, the rest can be had again. `tools/kill-check` does the
+/// Imports that are killed, wherever they are: what was there stays, the rest can be had again. `tools/checks/kill-check` does the
 /// same at as many moments as one likes.
 @Suite struct KilledImportTests {
     private let folder: TemporaryFolder

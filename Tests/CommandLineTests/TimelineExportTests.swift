@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// `export --timeline`: JSON that Perfetto reads. `tools/timeline-check` holds whole logs against the database.
+/// `export --timeline`: JSON that Perfetto reads. `tools/checks/timeline-check` holds whole logs against the database.
 @Suite struct TimelineExportTests {
     private let folder: TemporaryFolder
 

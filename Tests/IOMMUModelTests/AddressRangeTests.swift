@@ -17,7 +17,7 @@ import Testing
         #expect(AddressRange(start: 1, last: 1)?.size == 1)
     }
 
-    /// Model.md §9: "iova + size == 2^64 (end prints 0)".
+    /// Model.md §9, edges: a range that ends at 2^64.
     @Test func reachesTheLastByteButNotBeyond() {
         #expect(AddressRange(start: .max, size: 1)?.last == .max)
         #expect(AddressRange(start: .max - 4095, size: 4096)?.last == .max)

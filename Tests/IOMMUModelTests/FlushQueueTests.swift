@@ -16,7 +16,7 @@ import Testing
         #expect(FlushQueue.Settings(entries: 2, timeout: 1, ringPerCPU: true) != nil)
     }
 
-    /// "entries 256 (255 usable)".
+    /// Of 256 entries 255 can be used (model.md §2.4).
     @Test func aRingOf256Holds255() throws {
         var queue = FlushQueue()
         let settings = try settings(256)

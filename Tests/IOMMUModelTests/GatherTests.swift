@@ -34,7 +34,7 @@ import Testing
         }
     }
 
-    /// "a change of callback length alone ends a segment" (model.md §4.4).
+    /// A callback of another length begins a segment, even without a gap (model.md §4.4).
     @Test func anotherCallbackLengthSyncsToo() throws {
         var gather = Gather()
         _ = add(try range(0x4000, 0x1000), to: &gather)
@@ -42,7 +42,7 @@ import Testing
         #expect(gather.length == 0x2000)
     }
 
-    /// "For one unmap call that mixes 4K head, 2M body, 4K tail: 3 segments" (model.md §4.4).
+    /// A 4K head, a 2M body and a 4K tail are three segments (model.md §4.4).
     @Test func headBodyAndTailAreThreeSegments() throws {
         var gather = Gather()
         var syncs = 0

@@ -86,7 +86,7 @@ import Testing
         }
     }
 
-    /// Model.md §3.3: "a range invalidation that overlaps any part of an entry removes the entire entry".
+    /// Model.md §3.3: an invalidation that touches any byte of an entry removes all of it.
     @Test func aByteInCommonTakesTheWholeEntry() throws {
         for (start, size, kills) in [
             (Self.large - 1, 1, 0), (Self.large - 1, 2, 1), (Self.large + 0x5000, 0x1000, 1),
@@ -577,7 +577,7 @@ import Testing
         #expect(error?.description.contains("ENTRIESxWAYS") == true)
     }
 
-    /// Design §4 18: "No number is ever called 'Intel's size'."
+    /// Model.md §5: no figure and no name is a vendor's.
     @Test func presetsNameTheirSourceAndNoVendor() throws {
         #expect(
             CacheGeometry.presets.map { "\($0.name) \($0.geometry.canonical)" } == [

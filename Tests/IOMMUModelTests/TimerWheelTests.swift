@@ -2,7 +2,7 @@ import IOMMUModel
 import TestSupport
 import Testing
 
-/// Model.md §2.4 rule 4, evidence.md §1.6.
+/// Model.md §2.4 rule 4.
 @Suite struct TimerWheelTests {
     private static let millisecond: Int64 = 1_000_000
 
@@ -61,7 +61,7 @@ import Testing
         #expect(wheel.deadline(armedAt: figure.armed, timeout: figure.timeout) == figure.deadline)
     }
 
-    /// "At HZ=250 a '10 ms' timer therefore fires 12-16 ms after arming", on a multiple of 4 ms.
+    /// Model.md §2.4 rule 4: 12 to 16 ms after arming at HZ=250, on a multiple of 4 ms.
     @Test func tenMillisecondsAreTwelveToSixteen() {
         var random = SeededGenerator(seed: 250)
         for _ in 0..<5000 {
@@ -102,7 +102,7 @@ import Testing
         #expect(wheel.deadline(armedAt: .max, timeout: .max) == .max)
     }
 
-    /// The rule of evidence.md §1.6, with the limit that `calc_wheel_index` sets on the longest.
+    /// The same rule in the words of model.md §2.4, with the limit that `calc_wheel_index` sets on the longest.
     private static func naive(_ time: Int64, _ timeout: Int64, hz: Int64) -> Int64 {
         let second: Int128 = 1_000_000_000
         var delta = (Int128(timeout) * Int128(hz) + second - 1) / second

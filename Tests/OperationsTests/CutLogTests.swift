@@ -4,7 +4,7 @@ import Testing
 
 @testable import Operations
 
-/// Logs of every shape, cut at every byte and with every byte damaged: what is left is read, nothing crashes (design §7).
+/// Logs of every shape, cut at every byte and with every byte damaged: what is left is read, nothing crashes (architecture.md, Bad input).
 struct CutLogTests {
     /// One or two lines of each shape.
     private static let sample = Array(

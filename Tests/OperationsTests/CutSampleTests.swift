@@ -6,8 +6,9 @@ import Testing
 @testable import TraceFormats
 
 /// Recorded logs of every kind, cut short and with bits flipped: what stands before the cut is kept as it is in the whole,
-/// nothing comes from nowhere, and what is missing is said (design §7). With `IOMMU_TRACE_EVERY_CUT` in the environment they are cut at
-/// every byte, which takes minutes; `tools/cut-check` does it at random places with the tool as a process.
+/// nothing comes from nowhere, and what is missing is said (architecture.md, Bad input). With `IOMMU_TRACE_EVERY_CUT` in
+/// the environment they are cut at every byte, which takes minutes; `tools/checks/cut-check` does it at random places with the
+/// tool as a process.
 struct CutSampleTests {
     /// What a log gave, in so few numbers that two can be compared.
     private struct Reading {

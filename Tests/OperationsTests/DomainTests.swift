@@ -3,7 +3,7 @@ import Testing
 
 @testable import Operations
 
-/// Who is attached where, which domain an address is, and what a domain does with its flushes (design §2, §4 2, 12).
+/// Who is attached where, which domain an address is, and what a domain does with its flushes (design §4 2, 12).
 struct DomainTests {
     private static let allocated = "domain_alloc: (iommu_domain_alloc+0x28/0x80 <- intel_iommu_domain_alloc)"
     private static let free = "domain_free: (intel_iommu_domain_free+0x5/0xf0)"

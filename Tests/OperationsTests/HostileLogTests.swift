@@ -4,7 +4,7 @@ import Testing
 @testable import Operations
 
 /// Logs with lines lost, doubled and shuffled: operations stay numbered without gaps, and every reference is one that
-/// exists (design §7).
+/// exists (architecture.md, Bad input).
 struct HostileLogTests {
     private static let events = [
         "map: IOMMU: iova=0x1000 paddr=0x2000 size=4096",

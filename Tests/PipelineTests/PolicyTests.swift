@@ -6,7 +6,7 @@ import Testing
 @testable import Replay
 @testable import TraceStore
 
-/// Design §2 and §4 3-8: the words for policies.
+/// Design §4 3-8: the words for policies.
 @Suite struct PolicyTests {
     // MARK: - Reading
 

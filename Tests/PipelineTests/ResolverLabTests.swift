@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import TraceStore
 
-/// Recorded logs without what names their domains, against what named them. `tools/resolver-check` does the same with more
+/// Recorded logs without what names their domains, against what named them. `tools/checks/resolver-check` does the same with more
 /// words.
 struct ResolverLabTests {
     struct Aim: Sendable, CustomStringConvertible {

@@ -244,7 +244,7 @@ import Testing
         #expect(try replay("vfio", run + [unmap(5, 13)]).rows.map(\.cause) == [.gatherSplit])
     }
 
-    /// Design §4 10: "A sync closes what lies in its own range, a flush_all all of the domain".
+    /// Design §4 10: a recorded sync covers what lies in its own range, a flush_all the whole domain.
     @Test func aRecordedSyncCoversItsOwnRangeOnly() throws {
         let sync = StoredOperation.make(.sync, id: 10, iova: 0x1000, size: 0x2000)
         var empty = StoredOperation.make(.sync, id: 11)

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import TraceStore
 
-/// The SQL files: commented, complete, and good for the stock `sqlite3` too (design §5).
+/// The SQL files: commented, complete, and good for the stock `sqlite3` too.
 struct SchemaTests {
     /// A database with our tables and nothing in them.
     private static func emptyStore() throws -> TraceStore {

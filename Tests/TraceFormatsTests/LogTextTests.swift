@@ -4,7 +4,7 @@ import Testing
 
 @testable import TraceFormats
 
-/// What a file holds, decompressed, and what is said of damage (design §7).
+/// What a file holds, decompressed, and what is said of damage (architecture.md, Bad input).
 struct LogTextTests {
     /// A log's text read to its end.
     struct Content {

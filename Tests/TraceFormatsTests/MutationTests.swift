@@ -4,7 +4,7 @@ import Testing
 @testable import TraceFormats
 
 /// Lines of every known event with bytes flipped, inserted, deleted and repeated: nothing in a log may crash the reader,
-/// and nothing implausible may get past it (design §7).
+/// and nothing implausible may get past it (architecture.md, Bad input).
 struct MutationTests {
     private static let events = [
         "map: IOMMU: iova=0x00000000fff35000 - 0x00000000fff36000 paddr=0x0000000113be2000 size=4096",

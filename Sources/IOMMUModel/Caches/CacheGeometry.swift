@@ -61,7 +61,7 @@ public struct CacheGeometry: Hashable, Sendable {
 extension CacheGeometry {
     /// A geometry that somebody has used, under a name.
     ///
-    /// They are simulators' and emulators' figures. Vendors publish no sizes, so none is a vendor's (design §4 18).
+    /// They are simulators' and emulators' figures. Vendors publish no sizes, so none is a vendor's (model.md §5).
     public struct Preset: Hashable, Sendable {
         /// What ``CacheGeometry/init(parsing:)`` reads it by.
         public let name: String

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Finds the domains of maps and unmaps whose events name none (issue 5, design §8.4 of the model).
+/// Finds the domains of maps and unmaps whose events name none (design §4 23, model.md §8.4).
 ///
 /// What an event of the DMA API or a descriptor beside an operation says of its domain is taken as it is. From there it
 /// goes on by what must be so: an unmap removes a map of its address and size, and a domain maps an address once at a time;

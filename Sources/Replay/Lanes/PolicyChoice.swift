@@ -2,7 +2,7 @@ import FlushSchedules
 import Operations
 import TraceStore
 
-/// How a number is known, from strongest to weakest (design §2).
+/// How a number is known, from strongest to weakest (definitions.md, Words).
 public enum Evidence: Int, Comparable, Sendable {
     /// The log says so.
     case recorded

@@ -3,7 +3,7 @@
 /// It comes from the log itself, or from files kept beside it (``Sidecar``). Nothing of it is an event, and no flush or
 /// window is ever counted from it: it becomes rows, defaults, and the other side of a contradiction.
 public struct RecordingMetadata: Sendable {
-    /// How a fact is known (design §2).
+    /// How a fact is known (definitions.md, Words).
     public enum Evidence: String, Sendable {
         case recorded
         case inferred

@@ -1,4 +1,4 @@
-/// `tracegen`: a seeded synthetic ftrace log on stdout, in the shapes of the logs under `traces/lab`.
+/// `tracegen`: a seeded synthetic ftrace log on stdout, in the shapes of the logs under `traces`.
 @main
 enum TraceGen {
     static func main() {

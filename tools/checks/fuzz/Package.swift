@@ -2,10 +2,10 @@
 import PackageDescription
 
 // Feeds what reads strangers' files with what libFuzzer makes up. A package of its own: it links only with the flags that
-// tools/fuzz/run gives, so a plain build of the project must not meet it.
+// tools/checks/fuzz/run gives, so a plain build of the project must not meet it.
 let package = Package(
     name: "fuzz",
-    dependencies: [.package(name: "iommu-trace", path: "../..")],
+    dependencies: [.package(name: "iommu-trace", path: "../../..")],
     targets: [
         .target(name: "CFuzzer"),
         .target(name: "Fuzzing", dependencies: ["CFuzzer", .product(name: "Fuzzed", package: "iommu-trace")]),

@@ -43,7 +43,7 @@ struct Options {
     static let help = """
         USAGE: tracegen [options] > LOG
 
-        Writes a synthetic ftrace text log, shaped like the recorded logs under traces/lab. Every number in it follows
+        Writes a synthetic ftrace text log, shaped like the recorded logs under traces. Every number in it follows
         from the options: the same options give the same bytes on any machine.
 
         OPTIONS:
