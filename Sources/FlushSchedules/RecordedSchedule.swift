@@ -33,6 +33,9 @@ struct RecordedSchedule: FlushSchedule {
             actions.add(.takeRecorded(calls: covered))
             if flush.isSync, !flush.isEmpty { remember(flush) }
         case .furtherInvalidation: actions.add(.takeFurther)
+        case .free:
+            waiting = 0
+            ranges.removeAll()
         default: break
         }
     }

@@ -119,6 +119,8 @@ struct StaleState {
     private(set) var filter = StaleFilter()
     /// Numbers of the domains that have stale translations.
     private(set) var active: ContiguousArray<Int32> = []
+    /// By domain - 1, whether it is in ``active``.
+    private var isActive: ContiguousArray<Bool>
     /// Those that were freed since the last ``takeDue()``: their windows are kept until all policies have closed them.
     private var freed: ContiguousArray<Int32> = []
     private var looks: UInt64 = 0
@@ -128,6 +130,7 @@ struct StaleState {
     init(domains: Int, tellsOnlyDomains: Bool = false) {
         cells = CellTable(tellsOnlyDomains: tellsOnlyDomains)
         self.domains = ContiguousArray(repeating: StaleDomain(), count: domains)
+        isActive = ContiguousArray(repeating: false, count: domains)
     }
 
     /// The order that the next window of a domain will have.
@@ -136,7 +139,8 @@ struct StaleState {
     /// A domain is freed.
     mutating func forget(_ domain: Int32) {
         domains[Int(domain) - 1].forgetTranslations()
-        active.removeAll { $0 == domain }
+        if isActive[Int(domain) - 1] { active.removeAll { $0 == domain } }
+        isActive[Int(domain) - 1] = false
         freed.append(domain)
     }
 
@@ -157,7 +161,10 @@ struct StaleState {
                 filter.add(pages, domain: domain, operation: window.operation)
             }
         }
-        if domains[index].isEmpty { active.append(domain) }
+        if !isActive[index] {
+            active.append(domain)
+            isActive[index] = true
+        }
         domains[index].open(window, pieces, firstCertain: firstCertainTag)
         return (window.order, window.map)
     }
@@ -188,7 +195,10 @@ struct StaleState {
 
     /// After the domains that were due are trimmed.
     mutating func endTrimming() {
-        active.removeAll { domains[Int($0) - 1].isEmpty }
+        if active.contains(where: { domains[Int($0) - 1].isEmpty }) {
+            for domain in active where domains[Int(domain) - 1].isEmpty { isActive[Int(domain) - 1] = false }
+            active.removeAll { domains[Int($0) - 1].isEmpty }
+        }
         filter.firstOpen = active.reduce(latestOperation.addingSaturated(1)) { min($0, domains[Int($1) - 1].firstOpenOperation) }
     }
 }

@@ -203,7 +203,7 @@ struct HazardTwin {
             open.removeAll { left.contains($0.domain) }
         case .domainFree:
             settle(upTo: operation.time)
-            if policy == .end { waiting[domain] = 0 }
+            (waiting[domain], deadline[domain]) = (0, nil)
             open.removeAll { $0.domain == domain }
         case .ioPageFault:
             settle(upTo: operation.time)

@@ -85,11 +85,11 @@ struct ScheduleTwin {
             guard operation.domain == domain else { return }
             switch policy {
             case .end: flush(operation.time, operation.id, .domainFree)
-            case .queue, .singleQueue:
+            default:
+                // Nothing is left to flush (design §4 7, 8).
                 rings = [:]
                 pending = []
                 deadline = nil
-            default: break
             }
         case .map, .ioPageFault: fireTimer(upTo: operation.time)
         case .sync, .flushAll:
