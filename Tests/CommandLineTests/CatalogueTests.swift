@@ -206,7 +206,7 @@ import Testing
     // MARK: - compare
 
     private func bundled(_ name: String) throws -> String {
-        try #require(SharedTraces.bundled.first { $0.lastPathComponent.hasPrefix(name) }).path
+        try #require(SharedTraces.log(name)).path
     }
 
     private func value(_ rows: [[String: Any]], _ measure: String, _ policy: String?, _ column: String) -> Double? {
@@ -219,7 +219,7 @@ import Testing
 
     /// A strict and a lazy recording of one workload, once as logs, once as traces of two databases.
     @Test func compareStrictAndLazy() throws {
-        let (strict, lazy) = (try bundled("nvme-strict.probes"), try bundled("nvme-lazy.probes"))
+        let (strict, lazy) = (try bundled("6.1-strict/nvme.probes"), try bundled("6.1-lazy/nvme.probes"))
         let ofLogs = try run("compare", strict, lazy, "--format", "json", "-p", "sync", "-p", "recorded", "-p", "fast")
         #expect(ofLogs.exitCode == 0)
         let rows = try ofLogs.objects()

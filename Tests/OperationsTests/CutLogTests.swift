@@ -69,16 +69,19 @@ struct CutLogTests {
         }
     }
 
-    @Test("published logs, cut at every byte", arguments: SharedTraces.found)
-    func published(file: URL) throws {
-        let bytes = [UInt8](try Data(contentsOf: file))
+    @Test(
+        "published logs, cut at every byte", .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
+        arguments: SharedTraces.found)
+    func published(log: RecordedLog) throws {
+        let bytes = [UInt8](try Data(contentsOf: log.url))
         for length in 1...max(bytes.count, 1) where bytes.count < 4096 { Self.check(Array(bytes.prefix(length))) }
     }
 
     @Test(
-        "laboratory logs, cut at every 997th byte", arguments: SharedTraces.shapes.filter { $0.pathExtension == "txt" })
-    func laboratory(file: URL) throws {
-        let bytes = [UInt8](try Data(contentsOf: file))
+        "laboratory logs, cut at every 997th byte", .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
+        arguments: SharedTraces.shapes.filter { $0.name.hasSuffix(".txt") })
+    func laboratory(log: RecordedLog) throws {
+        let bytes = [UInt8](try Data(contentsOf: log.url))
         for length in stride(from: 1, through: bytes.count, by: 997) { Self.check(Array(bytes[..<length])) }
     }
 }

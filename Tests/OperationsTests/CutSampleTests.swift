@@ -95,17 +95,16 @@ struct CutSampleTests {
     }
 
     /// Logs that are small enough, plain, recorded and compressed.
-    static let samples: [URL] =
-        (SharedTraces.found + SharedTraces.files(in: SharedTraces.folder?.appending(path: "lab/6.1-shapes"))
-        + SharedTraces.bundled.filter { $0.lastPathComponent.hasPrefix("rebind") })
-        .filter { file in
-            let size = try? FileManager.default.attributesOfItem(atPath: file.path)[.size] as? Int
-            return (1...65536).contains(size ?? 0) && !file.path.hasSuffix(".stats")
+    static let samples: [RecordedLog] =
+        (SharedTraces.found + SharedTraces.shapesAndRecordings + SharedTraces.bundled)
+        .filter { log in
+            let size = try? FileManager.default.attributesOfItem(atPath: log.path)[.size] as? Int
+            return (1...65536).contains(size ?? 0)
         }
 
     @Test("cut at every byte of its first lines, and at every 997th", arguments: samples)
-    func cuts(file: URL) throws {
-        let bytes = [UInt8](try Data(contentsOf: file))
+    func cuts(log: RecordedLog) throws {
+        let bytes = [UInt8](try Data(contentsOf: log.url))
         let folder = try TemporaryFolder()
         let whole = try Reading(bytes, in: folder)
         // A line and its neighbours: the header of an archive, an event, the one after it.
@@ -116,9 +115,9 @@ struct CutSampleTests {
     }
 
     @Test("the head of a bundled log, cut at every byte of a few lines", arguments: SharedTraces.bundled)
-    func heads(file: URL) throws {
+    func heads(log: RecordedLog) throws {
         let folder = try TemporaryFolder()
-        let text = LogTextReader.text(of: file.path, atMost: 6000)
+        let text = LogTextReader.text(of: log.path, atMost: 6000)
         let lines = text.split(separator: 10, omittingEmptySubsequences: false)
         let bytes = Array(lines.dropLast().joined(separator: [10])) + [10]
         let whole = try Reading(bytes, in: folder)
@@ -127,8 +126,8 @@ struct CutSampleTests {
     }
 
     @Test("bits flipped anywhere", arguments: samples)
-    func flips(file: URL) throws {
-        let bytes = [UInt8](try Data(contentsOf: file))
+    func flips(log: RecordedLog) throws {
+        let bytes = [UInt8](try Data(contentsOf: log.url))
         let folder = try TemporaryFolder()
         let whole = try Reading(bytes, in: folder)
         var generator = SeededGenerator(seed: UInt64(bytes.count))

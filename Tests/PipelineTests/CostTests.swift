@@ -94,9 +94,8 @@ struct CostTests {
     @Test(
         "in every log an interval is one, the parts make the total, and domains, devices and tasks the trace",
         arguments: SharedTraces.bundled)
-    func properties(log: URL) throws {
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, into: store)
+    func properties(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
         for hardware in [nil, HardwareProfile.vtd612] {
             var options = ReplayOptions()
             options.hardware = hardware.map { Hardware($0) }

@@ -167,9 +167,8 @@ struct FlushSummaryTests {
 
     /// Every policy over recorded logs, counted once more in SQL: in the operations, the timeline and the flushes one by one.
     @Test("cells of recorded logs come to what other tables say", arguments: SharedTraces.bundled)
-    func recordedLogs(log: URL) throws {
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, into: store)
+    func recordedLogs(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
         let policies = [
             "per-page", "sync", "recorded", "vfio", "batch=7", "queue=8,100us", "queue", "single-queue=16,1ms",
             "every=50us", "end",

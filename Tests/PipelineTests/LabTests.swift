@@ -29,7 +29,7 @@ struct LabFigures: Sendable {
         (amdPages, amdWaits) = amd
     }
 
-    /// The README's table: map, unmap, unmap_fast, sync, flush_all, IOTLB descriptors global, domain and page, those with
+    /// The laboratory's table: map, unmap, unmap_fast, sync, flush_all, IOTLB descriptors global, domain and page, those with
     /// a mask, cc_inv; for AMD the commands that the hypervisor executed.
     static let table: [String: LabFigures] = [
         "6.1-lazy/boot.events": LabFigures(1, 0, 0, 0, 0, inv: (1, 0, 0), masked: 0, context: 1),
@@ -81,27 +81,24 @@ struct LabFigures: Sendable {
         "6.1-amd-strict/nvme.probes": LabFigures(
             12349, 0, 6200, 6200, 0, inv: (0, 0, 0), masked: 0, context: 0, amd: (12400, 12400)),
     ]
-
-    /// The figures for a recorded log, whether it is named as in the laboratory (`6.1-lazy/nvme.probes.txt.gz`) or as it is
-    /// bundled (`nvme-lazy.probes.txt.gz`).
-    static func named(_ log: URL) -> LabFigures? {
-        let name = log.lastPathComponent.replacing(".txt.gz", with: "")
-        if let figures = table["\(log.deletingLastPathComponent().lastPathComponent)/\(name)"] { return figures }
-        guard let dash = name.firstIndex(of: "-"), let dot = name.firstIndex(of: ".") else { return nil }
-        let workload = name[..<dash]
-        let policy = name[name.index(after: dash)..<dot]
-        return ["6.1-\(policy)", "6.1-extra"].lazy.compactMap { table["\($0)/\(workload)\(name[dot...])"] }.first
-    }
 }
 
 /// Recorded logs, counted once by the laboratory's own scripts and once here.
 struct LabTests {
-    private static let logs = SharedTraces.labProbes + SharedTraces.labOthers + SharedTraces.bundled
+    /// Says so where the laboratory's logs are missing, and where one of them is.
+    @Test(
+        "each log that the laboratory counted is there",
+        .enabled(if: SharedTraces.areThere, "no ../shared/traces: only the bundled logs are tested"))
+    func complete() {
+        #expect(Set(SharedTraces.recorded.map(\.name)) == Set(LabFigures.table.keys))
+    }
 
-    @Test("a recorded log gives the operations and commands that the laboratory counted", arguments: logs)
-    func counts(log: URL) throws {
-        let store = try TraceStore(path: "", access: .create)
-        let outcome = try Pipeline.importLog(log.path, into: store)
+    @Test(
+        "a recorded log gives the operations and commands that the laboratory counted",
+        arguments: SharedTraces.recorded)
+    func counts(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
+        let outcome = try PreparedLogs.outcome(of: log)
         guard case .imported(_, let isDamaged) = outcome else {
             Issue.record("not imported: \(outcome)")
             return
@@ -111,7 +108,7 @@ struct LabTests {
         #expect(try Pipeline.number("SELECT count(*) FROM lost_events", in: store) == 0)
         #expect(try Pipeline.damage(of: store) == [])
 
-        let figures = try #require(LabFigures.named(log), "the table has no figures for \(log.lastPathComponent)")
+        let figures = try #require(LabFigures.table[log.name], "the table has no figures for \(log)")
         func count(_ kind: String) throws -> Int64 {
             try Pipeline.number(
                 "SELECT count(*) FROM operation JOIN operation_kind k ON k.id = kind WHERE k.name = '\(kind)'",
@@ -153,25 +150,26 @@ struct LabTests {
                 """, in: store) == 0)
     }
 
-    /// Imports the one log of this name; `nil` if the logs are not there.
-    private static func store(_ name: String) throws -> TraceStore? {
-        guard let log = SharedTraces.labProbes.first(where: { $0.path.hasSuffix("\(name).probes.txt.gz") }) else {
-            return nil
-        }
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, into: store)
-        return store
+    /// A database with the log of this name, recorded with function probes.
+    private static func store(_ name: String) throws -> TraceStore {
+        try PreparedLogs.copy(of: #require(SharedTraces.log("\(name).probes")))
+    }
+
+    /// Those of the cases whose log is there: all of them with the laboratory's, at least one without.
+    private static func there<Case>(_ cases: [Case], _ name: (Case) -> String) -> [Case] {
+        cases.filter { SharedTraces.log("\(name($0)).probes") != nil }
     }
 
     @Test(
         "domains did what their kernel was booted for",
-        arguments: [
-            ("6.1-strict/nvme", "strict"), ("6.1-strict/net", "strict"), ("6.1-strict/mixed", "strict"),
-            ("6.12-strict/nvme", "strict"), ("6.1-amd-strict/nvme", "strict"), ("6.1-lazy/nvme", "deferred"),
-            ("6.1-lazy/net", "deferred"), ("6.1-lazy/mixed", "deferred"), ("6.1-strict/vfiounmap", "deferred"),
-        ])
+        arguments: there(
+            [
+                ("6.1-strict/nvme", "strict"), ("6.1-strict/net", "strict"), ("6.1-strict/mixed", "strict"),
+                ("6.12-strict/nvme", "strict"), ("6.1-amd-strict/nvme", "strict"), ("6.1-lazy/nvme", "deferred"),
+                ("6.1-lazy/net", "deferred"), ("6.1-lazy/mixed", "deferred"), ("6.1-strict/vfiounmap", "deferred"),
+            ], \.0))
     func modes(name: String, mode: String) throws {
-        guard let store = try Self.store(name) else { return }
+        let store = try Self.store(name)
         let modes = try Pipeline.csv(
             "SELECT DISTINCT mode FROM domain WHERE mode_reason <> 'no unmaps' ORDER BY 1", in: store)
         #expect(modes == "mode\n\(mode)\n")
@@ -186,7 +184,7 @@ struct LabTests {
             ("6.1-extra/api", 27_648, 300_672, 43_128, 30_228),
         ] as [(String, Int64, Int64, Int64, Int64)])
     func perPage(name: String, calls: Int64, small: Int64, usual: Int64, all: Int64) throws {
-        guard let store = try Self.store(name) else { return }
+        let store = try Self.store(name)
         for (sizes, expected) in [("4K", small), ("4K,2M,1G", usual), ("all", all)] {
             let options = ReplayOptions(pageSizes: try #require(.init(parsing: sizes)))
             _ = try Replay([Replay.Request(.perPage), Replay.Request(.sync)], options: options).run(
@@ -201,7 +199,7 @@ struct LabTests {
 
     @Test("the unmaps of a killed VFIO owner are made while nothing is attached (evidence 1.1)")
     func detached() throws {
-        guard let store = try Self.store("6.1-strict/vfiokill") else { return }
+        let store = try Self.store("6.1-strict/vfiokill")
         try Pipeline.replay(in: store)
         let row = try Pipeline.csv(
             """
@@ -215,7 +213,7 @@ struct LabTests {
 
     @Test("one kernel address is three domains within five seconds (evidence 1.8)")
     func reusedPointers() throws {
-        guard let store = try Self.store("6.1-strict/rebind") else { return }
+        let store = try Self.store("6.1-strict/rebind")
         let names = try Pipeline.csv(
             "SELECT name FROM domain WHERE printf('%x', pointer) LIKE '%2ad0' ORDER BY generation", in: store)
         #expect(names == "name\n0xff1f9ec78baa2ad0\n0xff1f9ec78baa2ad0#1\n0xff1f9ec78baa2ad0#2\n")
@@ -233,8 +231,8 @@ struct LabTests {
 
     // MARK: - Windows
 
-    private static func replayed(_ name: String, _ policies: [Policy]) throws -> TraceStore? {
-        guard let store = try store(name) else { return nil }
+    private static func replayed(_ name: String, _ policies: [Policy]) throws -> TraceStore {
+        let store = try store(name)
         _ = try Replay(policies.map { .init($0) }, options: ReplayOptions(windows: .all)).run(in: store, trace: nil)
         return store
     }
@@ -252,7 +250,7 @@ struct LabTests {
 
     @Test("the windows of a lazy kernel are as long as they were: not the 10 ms that everybody quotes")
     func lazyWindows() throws {
-        guard let store = try Self.replayed("6.1-lazy/nvme", [.recorded]) else { return }
+        let store = try Self.replayed("6.1-lazy/nvme", [.recorded])
         let expected: [(String, Int64)] = [
             ("windows", 12_200), ("censored", 0), ("p50_ns", 8_060_927), ("p99_ns", 18_612_223), ("max_ns", 20_012_000),
             ("hazards_iova_reuse", 0), ("hazards_page_reuse", 0),
@@ -268,9 +266,11 @@ struct LabTests {
     }
 
     /// Evidence 1.6; the mixed log's guest was starved and is reported, not judged.
-    @Test("the model's queue leaves windows as the kernel's did", arguments: ["nvme", "net", "vblk"])
-    func predictedWindows(workload: String) throws {
-        guard let store = try Self.replayed("6.1-lazy/\(workload)", [.recorded, .kernelQueue]) else { return }
+    @Test(
+        "the model's queue leaves windows as the kernel's did",
+        arguments: there(["6.1-lazy/nvme", "6.1-lazy/net", "6.1-lazy/vblk"], \.self))
+    func predictedWindows(name: String) throws {
+        let store = try Self.replayed(name, [.recorded, .kernelQueue])
         func error(_ column: String) throws -> Double {
             let recorded: Double = try #require(try Self.windows(column, .recorded, in: store))
             let predicted: Double = try #require(try Self.windows(column, .kernelQueue, in: store))
@@ -286,7 +286,7 @@ struct LabTests {
 
     @Test("a killed VFIO owner leaves no window: its device was detached before (evidence 1.1)")
     func unreachableWindows() throws {
-        guard let store = try Self.replayed("6.1-strict/vfiokill", [.recorded, .vfio]) else { return }
+        let store = try Self.replayed("6.1-strict/vfiokill", [.recorded, .vfio])
         for policy in [Policy.recorded, .vfio] {
             #expect(try Self.windows("unreachable_pages", policy, in: store) == Int64(77_824))
         }
@@ -302,7 +302,7 @@ struct LabTests {
 
     @Test("the windows of a guest's scattered memory end at the 32 syncs of 512")
     func vfioWindows() throws {
-        guard let store = try Self.replayed("6.1-strict/vfiounmap", [.recorded, .vfio]) else { return }
+        let store = try Self.replayed("6.1-strict/vfiounmap", [.recorded, .vfio])
         let full = try Pipeline.csv(
             """
             SELECT count(DISTINCT closed_line) AS syncs, count(*) AS windows
@@ -323,12 +323,13 @@ struct LabTests {
 
     @Test(
         "a queue on a strict log: what is another domain's exposure, and what only looks like it (evidence 1.7)",
-        arguments: [
-            ("6.1-strict/nvme", 16_074, 307, false), ("6.1-strict/net", 18_903, 286, false),
-            ("6.1-strict/mixed", 13_555, 1_885, true), ("6.1-lazy/nvme", 2_582, 322, false),
-        ] as [(String, Int64, Int64, Bool)])
+        arguments: there(
+            [
+                ("6.1-strict/nvme", 16_074, 307, false), ("6.1-strict/net", 18_903, 286, false),
+                ("6.1-strict/mixed", 13_555, 1_885, true), ("6.1-lazy/nvme", 2_582, 322, false),
+            ] as [(String, Int64, Int64, Bool)], \.0))
     func queueHazards(name: String, reused: Int64, remapped: Int64, exposesOthers: Bool) throws {
-        guard let store = try Self.replayed(name, [.kernelQueue]) else { return }
+        let store = try Self.replayed(name, [.kernelQueue])
         let isLazy = name.contains("lazy")
         func count(_ column: String) throws -> Int64? { try Self.windows(column, .kernelQueue, in: store) }
         #expect(try count("deferred_reuse") == (isLazy ? 0 : reused))
@@ -343,14 +344,15 @@ struct LabTests {
 
     @Test(
         "the commands of the recorded flushes are those that the kernel sent, in number and in pages",
-        arguments: [
-            ("6.1-strict/nvme", .vtd61), ("6.1-strict/net", .vtd61), ("6.1-strict/mixed", .vtd61),
-            ("6.1-strict/vfiounmap", .vtd61), ("6.1-strict/vfiokill", .vtd61), ("6.1-strict/rebind", .vtd61),
-            ("6.1-extra/api", .vtd61), ("6.1-lazy/nvme", .vtd61), ("6.1-lazy/mixed", .vtd61),
-            ("6.12-strict/nvme", .vtd612), ("6.12-strict/net", .vtd612),
-        ] as [(String, HardwareProfile)])
+        arguments: there(
+            [
+                ("6.1-strict/nvme", .vtd61), ("6.1-strict/net", .vtd61), ("6.1-strict/mixed", .vtd61),
+                ("6.1-strict/vfiounmap", .vtd61), ("6.1-strict/vfiokill", .vtd61), ("6.1-strict/rebind", .vtd61),
+                ("6.1-extra/api", .vtd61), ("6.1-lazy/nvme", .vtd61), ("6.1-lazy/mixed", .vtd61),
+                ("6.12-strict/nvme", .vtd612), ("6.12-strict/net", .vtd612),
+            ] as [(String, HardwareProfile)], \.0))
     func commands(name: String, profile: HardwareProfile) throws {
-        guard let store = try Self.store(name) else { return }
+        let store = try Self.store(name)
         _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: Hardware(profile))).run(
             in: store, trace: nil)
         let sent = try Pipeline.csv(
@@ -368,7 +370,7 @@ struct LabTests {
     /// its own where nothing is left to sync.
     @Test("one list of unmaps under another policy costs what the kernel was seen to spend on it", arguments: 0...5)
     func policyExperiment(pattern: Int) throws {
-        guard let store = try Self.store("6.1-extra/api") else { return }
+        let store = try Self.store("6.1-extra/api")
         func commands(_ policy: Policy, phase: Int) throws -> Int64? {
             let from = "LAB_PHASE api pattern=\(pattern) policy=\(phase) n=384 batch=64 live=0"
             let options = ReplayOptions(hardware: Hardware(.vtd61), part: .markers(from, "LAB_PHASE"))
@@ -387,15 +389,17 @@ struct LabTests {
     /// Stale entries in the laboratory's table of what a perfect observer saw: how many, and the median in us where it is
     /// not that of emulated instructions.
     private static let staleEntries: [String: (count: Int64, median: Double?)] = [
-        "6.1-strict/nvme": (18405, nil), "6.1-strict/net": (20048, nil), "6.1-strict/vblk": (23200, nil),
-        "6.1-lazy/nvme": (18058, 6280.2), "6.1-lazy/net": (18022, 6073.0), "6.1-lazy/vblk": (22715, 4991.9),
-        "6.12-strict/nvme": (18402, nil), "6.12-strict/net": (20010, nil),
+        "6.1-strict/nvme.events": (18405, nil), "6.1-strict/net.events": (20048, nil),
+        "6.1-strict/vblk.events": (23200, nil),
+        "6.1-lazy/nvme.events": (18058, 6280.2), "6.1-lazy/net.events": (18022, 6073.0),
+        "6.1-lazy/vblk.events": (22715, 4991.9),
+        "6.12-strict/nvme.events": (18402, nil), "6.12-strict/net.events": (20010, nil),
     ]
 
     @Test(
         "with the emulator's cache and the entries that it loaded as accesses, as many entries are stale as it had",
-        arguments: SharedTraces.labWatched)
-    func iotlb(log: URL) throws {
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"), arguments: SharedTraces.labWatched)
+    func iotlb(log: RecordedLog) throws {
         let folder = try TemporaryFolder()
         let merged = URL(filePath: try folder.write("", to: "merged.txt"))
         let process = Process()
@@ -414,9 +418,7 @@ struct LabTests {
         let model = CacheModel(try CacheGeometry(parsing: "qemu-vtd"), accesses: .recorded)
         _ = try Replay([.init(.recorded)], options: ReplayOptions(hardware: Hardware(.vtd61), iotlb: model))
             .run(in: store, trace: nil)
-        let kernel = log.deletingLastPathComponent().lastPathComponent
-        let workload = log.lastPathComponent.prefix { $0 != "." }
-        let expected = try #require(Self.staleEntries["\(kernel)/\(workload)"])
+        let expected = try #require(Self.staleEntries[log.name])
         let found = try #require(try Pipeline.number("SELECT stale_entries FROM replay", in: store))
         #expect(abs(Double(found - expected.count)) <= 0.02 * Double(expected.count), "\(found)")
         if let median = expected.median {

@@ -74,9 +74,12 @@ struct MetadataTests {
         #expect(try rows("SELECT DISTINCT kind FROM domain WHERE was_attached") == ["unknown"])
     }
 
-    @Test("a domain that is named after its device gets its kind too, which fast then goes by")
+    @Test(
+        "a domain that is named after its device gets its kind too, which fast then goes by",
+        .enabled(if: SharedTraces.have("6.12-dma/nvme.dma"), "needs ../shared/traces: no bundled log is of the DMA API")
+    )
     func namedAfterDevice() throws {
-        let log = try #require(SharedTraces.folder).appending(path: "lab/6.12-dma/nvme.dma.txt.gz").path
+        let log = try #require(SharedTraces.log("6.12-dma/nvme.dma")).path
         try importLog(log, ["groups": "1 DMA-FQ 0000:00:03.0=nvme\n"])
         #expect(
             try rows("SELECT kind || ' ' || kind_evidence FROM domain WHERE name = '0000:00:03.0'") == ["dma recorded"])
@@ -172,9 +175,12 @@ struct MetadataTests {
         #expect(message.contains("DMAR: IOMMU batching disallowed due to virtualization"))
     }
 
-    @Test("a log of the DMA API on a machine that translates nothing")
+    @Test(
+        "a log of the DMA API on a machine that translates nothing",
+        .enabled(if: SharedTraces.have("6.12-dma/nvme.dma"), "needs ../shared/traces: no bundled log is of the DMA API")
+    )
     func identity() throws {
-        let log = try #require(SharedTraces.folder).appending(path: "lab/6.12-dma/nvme.dma.txt.gz").path
+        let log = try #require(SharedTraces.log("6.12-dma/nvme.dma")).path
         try importLog(log, ["cmdline": "iommu=pt", "uname": "6.12.95+deb12-amd64"])
         #expect(
             try rows("SELECT message FROM what_disagrees WHERE subject = 'translation'").map {
@@ -234,7 +240,7 @@ struct MetadataTests {
 
     @Test(
         "the laboratory's own sidecars agree with its logs, and crossed ones do not",
-        .enabled(if: SharedTraces.folder != nil),
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
         arguments: [
             ("6.1-lazy", "6.1-lazy"), ("6.1-strict", "6.1-strict"), ("6.1-strict", "6.1-lazy"),
             ("6.1-lazy", "6.1-strict"),
@@ -265,7 +271,9 @@ struct MetadataTests {
                 "booted \(policy) (sidecar/cmdline, sidecar/dmesg-iommu.txt), but 1 domain ran \(mode): ") == true)
     }
 
-    @Test("a recording's own kernel, clock and counters, and a sidecar that is of another")
+    @Test(
+        "a recording's own kernel, clock and counters, and a sidecar that is of another",
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"))
     func recording() throws {
         let log = try #require(SharedTraces.folder).appending(path: "lab/6.1-lazy/nvme.record-v7.dat").path
         try importLog(log, ["uname": "6.12.95", "trace_clock": "boot"])

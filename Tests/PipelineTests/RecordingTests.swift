@@ -56,17 +56,19 @@ struct RecordingTests {
         if late == 0 { #expect(recording.map(\.what) == text.map(\.what), "\(name)") }
     }
 
-    @Test("a recording's operations are those of its text", arguments: SharedTraces.labRecordings)
-    func sameAsText(recording: URL, text: URL) throws {
-        let binary = try TraceStore(path: "", access: .create)
-        let printed = try TraceStore(path: "", access: .create)
-        guard case .imported(_, isDamaged: false) = try Pipeline.importLog(recording.path, into: binary),
-            case .imported(_, isDamaged: false) = try Pipeline.importLog(text.path, into: printed)
-        else {
-            Issue.record("\(recording.lastPathComponent) is damaged")
-            return
+    @Test(
+        "a recording's operations are those of its text", .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
+        arguments: SharedTraces.labRecordings)
+    func sameAsText(recording: RecordedLog, text: RecordedLog) throws {
+        let binary = try PreparedLogs.copy(of: recording)
+        let printed = try PreparedLogs.copy(of: text)
+        for log in [recording, text] {
+            guard case .imported(_, isDamaged: false) = try PreparedLogs.outcome(of: log) else {
+                Issue.record("\(log) is damaged")
+                continue
+            }
         }
-        let name = recording.lastPathComponent
+        let name = recording.name
         Self.expectEqual(try Self.rows(Self.operations, binary), try Self.rows(Self.operations, printed), name)
         Self.expectEqual(try Self.rows(Self.layers, binary), try Self.rows(Self.layers, printed), name)
         let counts = """
@@ -77,12 +79,13 @@ struct RecordingTests {
         #expect(try Pipeline.damage(of: binary) == [])
     }
 
-    @Test("a recording cut at every 997th byte is imported in part or refused", arguments: [".dat", "v6.dat.gz"])
+    @Test(
+        "a recording cut at every 997th byte is imported in part or refused",
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"), arguments: [".dat", "v6.dat.gz"])
     func cut(ending: String) throws {
-        guard let file = SharedTraces.labRecordings.first(where: { $0.recording.path.hasSuffix(ending) })?.recording
-        else { return }
+        let log = try #require(SharedTraces.labRecordings.first { $0.recording.path.hasSuffix(ending) }).recording
         let folder = try TemporaryFolder()
-        let bytes = [UInt8](try Data(contentsOf: file))
+        let bytes = [UInt8](try Data(contentsOf: log.url))
         // Every 997th of a large file would take its time; the places move on by seven steps.
         for count in stride(from: 997, to: bytes.count, by: 997 * 7) {
             let path = try folder.write(Array(bytes[..<count]), to: "cut.dat")

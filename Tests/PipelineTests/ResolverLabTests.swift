@@ -14,15 +14,13 @@ struct ResolverLabTests {
     }
 
     private static let aims = [
-        Aim(log: "6.1-strict/mixed.probes.txt.gz", percent: 99), Aim(log: "6.1-strict/nvme.probes.txt.gz", percent: 99),
-        Aim(log: "6.1-lazy/mixed.probes.txt.gz", percent: 90),
-    ].filter { aim in SharedTraces.labProbes.contains { $0.path.hasSuffix(aim.log) } }
+        Aim(log: "6.1-strict/mixed.probes", percent: 99), Aim(log: "6.1-strict/nvme.probes", percent: 99),
+        Aim(log: "6.1-lazy/mixed.probes", percent: 90),
+    ].filter { SharedTraces.log($0.log) != nil }
 
     @Test("of probes without their pointers the resolver finds the domains", arguments: aims)
     func probes(aim: Aim) throws {
-        let log = try #require(SharedTraces.labProbes.first { $0.path.hasSuffix(aim.log) })
-        let whole = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, into: whole)
+        let whole = try PreparedLogs.copy(of: #require(SharedTraces.log(aim.log)))
         let truth = try whole.read { database in
             try Row.fetchAll(
                 database,

@@ -67,17 +67,17 @@ struct SharedLogTests {
     ]
 
     private static let logs =
-        SharedTraces.files(in: SharedTraces.folder?.appending(path: "found")).filter { $0.pathExtension != "dat" }
-        + SharedTraces.shapes
+        SharedTraces.foundFiles.filter { !$0.name.hasSuffix(".dat") } + SharedTraces.shapes
 
-    @Test("each shared log goes in or is refused as it should", arguments: logs)
-    func outcome(log: URL) throws {
-        let expected = try #require(
-            Self.outcomes[log.lastPathComponent], "\(log.lastPathComponent) is not in the table")
-        let store = try TraceStore(path: "", access: .create)
+    @Test(
+        "each shared log goes in or is refused as it should",
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
+        arguments: logs)
+    func outcome(log: RecordedLog) throws {
+        let expected = try #require(Self.outcomes[log.name], "\(log) is not in the table")
         switch expected {
         case .imported(let maps, let unmaps, let issues):
-            try Pipeline.importLog(log.path, into: store)
+            let store = try PreparedLogs.copy(of: log)
             #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE kind = 1", in: store) == maps)
             #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE kind IN (2, 3)", in: store) == unmaps)
             let found = try store.read { database in
@@ -88,7 +88,7 @@ struct SharedLogTests {
             #expect(try Pipeline.damage(of: store).isEmpty)
             try Pipeline.replay(in: store)
         case .refused(let words):
-            let error = #expect(throws: (any Error).self) { try Pipeline.importLog(log.path, into: store) }
+            let error = #expect(throws: (any Error).self) { try PreparedLogs.outcome(of: log) }
             #expect("\(error.map { "\($0)" } ?? "")".contains(words), "\(error.map { "\($0)" } ?? "")")
         }
     }
@@ -113,36 +113,37 @@ struct SharedLogTests {
         }
     }
 
-    private static func calls(_ name: String, microseconds: Bool = true) throws -> [String] {
-        let folder = try #require(SharedTraces.folder)
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(folder.appending(path: "lab/\(name)").path, into: store)
-        return try calls(of: store, microseconds: microseconds)
+    /// - Parameter shape: the file's name without its `shape.`.
+    private static func calls(_ shape: String, microseconds: Bool = true) throws -> [String] {
+        let log = try #require(SharedTraces.shapes.first { $0.name == "shape.\(shape)" })
+        return try calls(of: PreparedLogs.copy(of: log), microseconds: microseconds)
     }
 
     @Test(
         "one recording gives the same operations, however trace-cmd prints it",
-        .enabled(if: SharedTraces.folder != nil),
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
         arguments: ["R", "l", "ts2secs", "tsdiff"])
     func reports(option: String) throws {
-        let calls = try Self.calls("6.1-shapes/shape.tc-default.report.txt")
+        let calls = try Self.calls("tc-default.report.txt")
         #expect(calls.count == 403)
-        #expect(try Self.calls("6.1-shapes/shape.tc-\(option).report.txt") == calls)
+        #expect(try Self.calls("tc-\(option).report.txt") == calls)
     }
 
-    @Test("nanoseconds are the same operations with more digits", .enabled(if: SharedTraces.folder != nil))
+    @Test(
+        "nanoseconds are the same operations with more digits",
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"))
     func nanoseconds() throws {
         #expect(
-            try Self.calls("6.1-shapes/shape.tc-t.report.txt", microseconds: false)
-                == Self.calls("6.1-shapes/shape.tc-default.report.txt", microseconds: false))
+            try Self.calls("tc-t.report.txt", microseconds: false)
+                == Self.calls("tc-default.report.txt", microseconds: false))
     }
 
     @Test(
         "the kernel's text and the report of one buffer are the same operations",
-        .enabled(if: SharedTraces.folder != nil))
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"))
     func kernelAndReport() throws {
         #expect(
-            try Self.calls("6.1-shapes/shape.overrun.txt.gz") == Self.calls("6.1-shapes/shape.overrun.report.txt.gz"))
+            try Self.calls("overrun.txt.gz") == Self.calls("overrun.report.txt.gz"))
     }
 
     /// By other hands than those that are tested.
@@ -159,7 +160,8 @@ struct SharedLogTests {
     }
 
     @Test(
-        "a report has as many events as grep finds in it", .enabled(if: SharedTraces.folder != nil),
+        "a report has as many events as grep finds in it",
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
         arguments: ["6.1-strict/nvme.record-v6", "6.1-lazy/nvme.record-v7", "6.1-strict/vfiokill.record-v6"])
     func counts(name: String) throws {
         let folder = try #require(SharedTraces.folder)
@@ -177,11 +179,10 @@ struct SharedLogTests {
     }
 
     @Test(
-        "a counting clock's log goes in with its rate", .enabled(if: SharedTraces.folder != nil),
+        "a counting clock's log goes in with its rate", .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
         arguments: ["counter", "uptime", "x86-tsc"])
     func ticks(clock: String) throws {
-        let folder = try #require(SharedTraces.folder)
-        let log = folder.appending(path: "lab/6.1-shapes/shape.clock-\(clock).txt")
+        let log = try #require(SharedTraces.shapes.first { $0.name == "shape.clock-\(clock).txt" })
         let store = try TraceStore(path: "", access: .create)
         _ = try LogImport(paths: [log.path], options: LogImport.Options(ticksPerSecond: 1_000_000_000)).run { store }
         #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE kind IN (1, 2)", in: store) == 192)

@@ -10,16 +10,15 @@ import TraceStore
 /// Page sizes and churn, against computations that are written differently.
 struct WorkloadTests {
     private static let logs =
-        SharedTraces.bundled + SharedTraces.labProbes.filter { $0.path.contains("6.12") }.prefix(2)
-        + SharedTraces.labProbes.filter { $0.path.contains("amd") }.prefix(1)
+        SharedTraces.bundled + SharedTraces.labProbes.filter { $0.name.hasPrefix("6.12") }.prefix(2)
+        + SharedTraces.labProbes.filter { $0.name.contains("amd") }.prefix(1)
 
     /// An imported and replayed log. Page sizes of two kinds, so that both stand beside each other.
-    private static func store(_ log: URL) throws -> TraceStore {
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, into: store)
-        try Pipeline.replay(in: store)
-        try Pipeline.replay(in: store, options: ReplayOptions(pageSizes: .fourK))
-        return store
+    private static func store(_ log: RecordedLog) throws -> TraceStore {
+        try PreparedLogs.copy(of: log, after: "replays of two page sizes") { store in
+            try Pipeline.replay(in: store)
+            try Pipeline.replay(in: store, options: ReplayOptions(pageSizes: .fourK))
+        }
     }
 
     private static func rows(_ report: String, by grouping: String, _ store: TraceStore) throws -> [Row] {
@@ -98,8 +97,8 @@ struct WorkloadTests {
         }
     }
 
-    @Test("churn is what dictionaries of pages count", arguments: logs.filter { !$0.path.contains("amd") })
-    func churn(log: URL) throws {
+    @Test("churn is what dictionaries of pages count", arguments: logs.filter { !$0.name.contains("amd") })
+    func churn(log: RecordedLog) throws {
         let store = try Self.store(log)
         let row = try #require(try Self.rows("churn", by: "trace", store).first)
         var obvious = ObviousChurn()
@@ -121,7 +120,7 @@ struct WorkloadTests {
     }
 
     @Test("counts of calls and bytes are those of the operations", arguments: logs)
-    func sums(log: URL) throws {
+    func sums(log: RecordedLog) throws {
         let store = try Self.store(log)
         let expected = try store.read {
             try Row.fetchOne(
@@ -155,7 +154,7 @@ struct WorkloadTests {
     // MARK: - Page sizes
 
     @Test("bytes in large pages, and what would be, are what blocks of addresses say", arguments: logs)
-    func pageSizes(log: URL) throws {
+    func pageSizes(log: RecordedLog) throws {
         let store = try Self.store(log)
         let rows = try Self.rows("page-sizes", by: "trace", store).filter { $0["offered"] == "4K,2M,1G" }
         for (size, name) in [(Int64(1 << 21), "2m"), (1 << 30, "1g")] {
@@ -268,7 +267,7 @@ struct WorkloadTests {
     }
 
     /// Figures of evidence: shares of one whole, and of the operations themselves.
-    @Test("what evidence counts is there", arguments: logs) func evidence(log: URL) throws {
+    @Test("what evidence counts is there", arguments: logs) func evidence(log: RecordedLog) throws {
         let store = try Self.store(log)
         let rows = try Self.rows("evidence", by: "trace", store)
         let grades = rows.filter { $0["what"] == "domain of maps and unmaps" }

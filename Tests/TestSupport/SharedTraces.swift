@@ -1,5 +1,20 @@
 import Foundation
 
+/// A log that tests read: printed by a short name, wherever it lies.
+public struct RecordedLog: Hashable, Sendable, CustomStringConvertible {
+    /// The file.
+    public var url: URL
+    /// What the laboratory calls it, run and file without endings: `6.1-strict/nvme.probes`. Of another log the file's name.
+    public var name: String
+
+    /// Its name.
+    public var description: String { name }
+    /// The file's path.
+    public var path: String { url.path }
+    /// The file's name with its endings.
+    public var fileName: String { url.lastPathComponent }
+}
+
 /// Recorded logs: bundled ones, and the larger set that is shared beside the package and may be absent.
 public enum SharedTraces {
     /// The package's own folder.
@@ -15,46 +30,91 @@ public enum SharedTraces {
         return isFolder(candidate) ? candidate : nil
     }()
 
-    /// Logs that other people published, as text.
-    public static let found: [URL] = files(in: folder?.appending(path: "found")).filter { $0.pathExtension == "txt" }
+    /// Whether the shared folder is there: for `.enabled(if:)`.
+    public static var areThere: Bool { folder != nil }
 
-    /// One workload recorded and printed in every way there is.
-    public static let shapes: [URL] = files(in: folder?.appending(path: "lab/6.1-shapes"))
-        .filter { $0.lastPathComponent.hasSuffix(".txt") || $0.lastPathComponent.hasSuffix(".txt.gz") }
+    /// What other people published, and where it is from.
+    public static let foundFiles: [RecordedLog] = files(in: folder?.appending(path: "found")).map(named)
+    /// Their logs, as text.
+    public static let found = foundFiles.filter { $0.name.hasSuffix(".txt") }
 
-    /// The laboratory's logs with function probes, by kernel and policy.
-    public static let labProbes = lab([".probes.txt.gz"])
-    /// Its logs with tracepoints only.
-    public static let labOthers = lab([".events.txt.gz", ".dma.txt.gz"])
+    /// One workload recorded in every way there is, and printed in as many.
+    public static let shapesAndRecordings: [RecordedLog] = files(in: folder?.appending(path: "lab/6.1-shapes"))
+        .filter { $0.pathExtension != "stats" }.map(named)
+    /// The printed ones.
+    public static let shapes = shapesAndRecordings.filter { $0.name.hasSuffix(".txt") || $0.name.hasSuffix(".txt.gz") }
 
-    /// Those of them beside which there is what the hypervisor's IOTLB did meanwhile.
-    public static let labWatched = labOthers.filter { log in
+    private static func named(_ file: URL) -> RecordedLog { RecordedLog(url: file, name: file.lastPathComponent) }
+
+    // MARK: - The laboratory
+
+    /// The laboratory's kernels whose logs the tests walk: a folder `6.1-lazy` is one of 6.1. Others are left alone until
+    /// they are named here.
+    public static let labKernels = ["6.1", "6.12"]
+
+    /// The laboratory's logs that are part of the package, by their names there.
+    private static let bundledNames = [
+        "api-strict.probes": "6.1-extra/api.probes", "net-lazy.probes": "6.1-lazy/net.probes",
+        "nvme-lazy.probes": "6.1-lazy/nvme.probes", "nvme-strict.events": "6.1-strict/nvme.events",
+        "nvme-strict.probes": "6.1-strict/nvme.probes", "rebind-strict.probes": "6.1-strict/rebind.probes",
+        "vfiokill-strict.probes": "6.1-strict/vfiokill.probes",
+        "vfiounmap-strict.probes": "6.1-strict/vfiounmap.probes",
+    ]
+
+    /// The logs that are part of the package.
+    public static let bundled: [RecordedLog] = files(in: packageRoot.appending(path: "traces"))
+        .filter { $0.lastPathComponent.hasSuffix(".txt.gz") }
+        .map { file in RecordedLog(url: file, name: bundledNames[stem(file)] ?? stem(file)) }
+
+    /// The laboratory's other logs, with function probes, by kernel and policy.
+    public static let labProbes = notBundled(lab([".probes.txt.gz"]))
+    /// Its other logs with tracepoints only.
+    public static let labOthers = notBundled(lab([".events.txt.gz", ".dma.txt.gz"]))
+    /// The bundled logs and all others of the laboratory, each once.
+    public static let recorded = bundled + labProbes + labOthers
+
+    /// The log that the laboratory calls so, bundled or shared: `6.1-strict/nvme.probes`.
+    public static func log(_ name: String) -> RecordedLog? { recorded.first { $0.name == name } }
+
+    /// Whether all of these logs are there, for `.enabled(if:)`.
+    public static func have(_ names: String...) -> Bool { names.allSatisfy { log($0) != nil } }
+
+    /// Those of the laboratory's logs beside which there is what the hypervisor's IOTLB did meanwhile.
+    public static let labWatched = lab([".events.txt.gz"]).filter { log in
         FileManager.default.fileExists(atPath: watcher(of: log).path)
     }
 
     /// What the hypervisor wrote while a log was recorded, `X.events.qemu.txt.gz` beside `X.events.txt.gz`.
-    public static func watcher(of log: URL) -> URL {
-        log.deletingLastPathComponent()
-            .appending(path: log.lastPathComponent.replacing(".txt.gz", with: ".qemu.txt.gz"))
+    public static func watcher(of log: RecordedLog) -> URL {
+        log.url.deletingLastPathComponent().appending(path: log.fileName.replacing(".txt.gz", with: ".qemu.txt.gz"))
     }
 
     /// Its recordings of trace-cmd, each beside the text of the same ring buffer or of `trace-cmd report`.
-    public static let labRecordings: [(recording: URL, text: URL)] = lab([".dat", ".dat.gz"]).flatMap { recording in
-        let stem = recording.lastPathComponent.replacing(".gz", with: "").replacing(".dat", with: "")
+    public static let labRecordings: [(recording: RecordedLog, text: RecordedLog)] = lab([".dat", ".dat.gz"]).flatMap {
+        recording in
+        let folder = recording.url.deletingLastPathComponent()
+        let stem = recording.fileName.replacing(".gz", with: "").replacing(".dat", with: "")
         return [".report.txt.gz", ".txt.gz", ".report.txt", "-default.report.txt", "-t.report.txt"]
-            .map { recording.deletingLastPathComponent().appending(path: stem + $0) }
-            .filter { FileManager.default.fileExists(atPath: $0.path) }.map { (recording, $0) }
+            .map { folder.appending(path: stem + $0) }
+            .filter { FileManager.default.fileExists(atPath: $0.path) }.map { (recording, named($0)) }
     }
 
-    private static func lab(_ endings: [String]) -> [URL] {
-        guard let lab = folder?.appending(path: "lab") else { return [] }
-        return files(in: lab).filter(isFolder).flatMap { files(in: $0) }
-            .filter { log in endings.contains { log.lastPathComponent.hasSuffix($0) } }
+    private static func lab(_ endings: [String]) -> [RecordedLog] {
+        files(in: folder?.appending(path: "lab")).filter { run in
+            isFolder(run) && labKernels.contains { run.lastPathComponent.hasPrefix($0 + "-") }
+        }.flatMap { run in
+            files(in: run).filter { log in endings.contains { log.lastPathComponent.hasSuffix($0) } }
+                .map { RecordedLog(url: $0, name: "\(run.lastPathComponent)/\(stem($0))") }
+        }
     }
 
-    /// The logs that are part of the package.
-    public static let bundled: [URL] = files(in: packageRoot.appending(path: "traces"))
-        .filter { $0.lastPathComponent.hasSuffix(".txt.gz") }
+    private static func notBundled(_ logs: [RecordedLog]) -> [RecordedLog] {
+        logs.filter { log in !bundled.contains { $0.name == log.name } }
+    }
+
+    private static func stem(_ file: URL) -> String { file.lastPathComponent.replacing(".txt.gz", with: "") }
+
+    // MARK: - Files
 
     /// What a folder holds, by name; nothing if it is not there.
     public static func files(in folder: URL?) -> [URL] {

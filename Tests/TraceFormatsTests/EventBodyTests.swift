@@ -363,10 +363,12 @@ struct EventBodyTests {
         #expect(event[.order] == 1 << 63)
     }
 
-    @Test("published payloads are all read or known to be of another layout", arguments: SharedTraces.found)
-    func published(file: URL) throws {
-        guard file.lastPathComponent.hasPrefix("lkml-") else { return }
-        let text = try String(contentsOf: file, encoding: .utf8)
+    @Test(
+        "published payloads are all read or known to be of another layout",
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
+        arguments: SharedTraces.found.filter { $0.name.hasPrefix("lkml-") })
+    func published(log: RecordedLog) throws {
+        let text = try String(contentsOf: log.url, encoding: .utf8)
         for line in text.split(separator: "\n") {
             let isPayload = line.hasPrefix("map:") || line.hasPrefix("unmap:") || line.contains(" dmar")
             let log = try ReadLog(

@@ -208,11 +208,14 @@ struct FtraceLineTests {
         #expect(try Self.parse("                -12      [000] .....   714.634398: unmap: x").comm == "")
     }
 
-    @Test("published logs read the same whatever their indentation", arguments: SharedTraces.found)
-    func published(file: URL) throws {
-        let text = try String(contentsOf: file, encoding: .utf8)
+    @Test(
+        "published logs read the same whatever their indentation",
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
+        arguments: SharedTraces.found)
+    func published(log: RecordedLog) throws {
+        let text = try String(contentsOf: log.url, encoding: .utf8)
         let hasTimes = ["io-page-fault", "use-after-unmap", "high-iova", "vfio-iommu-map-unmap"]
-            .contains { file.lastPathComponent.contains($0) }
+            .contains { log.name.contains($0) }
         for line in text.split(separator: "\n") where hasTimes {
             let bare = String(line.drop { $0 == " " })
             let parsed = try Self.parse(String(line))

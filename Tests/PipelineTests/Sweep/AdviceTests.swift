@@ -78,9 +78,8 @@ import TraceStore
         #expect(answer.contains("; nothing in the grid saves more than ") == !isLast)
     }
 
-    @Test(arguments: SharedTraces.bundled.suffix(4)) func figuresAreThoseOfThePoints(log: URL) throws {
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, name: "log", into: store)
+    @Test(arguments: SharedTraces.bundled.suffix(4)) func figuresAreThoseOfThePoints(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
         _ = try Sweep(PolicyGrid(parsing: ["queue=64|512,1ms|50ms", "batch=8..64", "every=5ms"])).run(
             in: store, trace: nil)
         let whole = try Self.advice(store)

@@ -8,12 +8,6 @@ import Testing
 import TraceStore
 
 @Suite struct SweepTests {
-    private static func imported(_ log: URL) throws -> TraceStore {
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, name: "log", into: store)
-        return store
-    }
-
     @discardableResult
     private static func sweep(
         _ texts: String..., in store: TraceStore, options: ReplayOptions = ReplayOptions(), threads: Int? = nil
@@ -66,8 +60,8 @@ import TraceStore
     }
 
     /// Every point is what `replay --policy` says of the same log.
-    @Test(arguments: SharedTraces.bundled) func pointsAreThoseOfReplays(log: URL) throws {
-        let store = try Self.imported(log)
+    @Test(arguments: SharedTraces.bundled) func pointsAreThoseOfReplays(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
         let options = ReplayOptions(hardware: Hardware(.vtd612))
         try Self.sweep(
             "queue=4|1024,200us|1s", "single-queue=16,5ms", "batch=1|64", "every=10us|5ms", "vfio", "end",
@@ -108,11 +102,11 @@ import TraceStore
 
     /// Design §4 17, and of a part of a log.
     @Test func threadsChangeNothing() throws {
-        let log = try #require(SharedTraces.bundled.first { $0.lastPathComponent.hasPrefix("rebind") })
+        let log = try #require(SharedTraces.log("6.1-strict/rebind.probes"))
         let part = LogPart.times(since: LogPart.Moment(parsing: "+0.01"), until: nil)
         for options in [ReplayOptions(), ReplayOptions(part: part)] {
             let contents = try [1, 2, 3].map { threads in
-                let store = try Self.imported(log)
+                let store = try PreparedLogs.copy(of: log)
                 try Self.sweep(
                     "queue=2..16,100us..1ms", "recorded", "vfio", in: store, options: options,
                     threads: threads)
@@ -127,8 +121,8 @@ import TraceStore
 
     /// Of `every`, and of rings of one queue, more patience never costs a flush more; of batches, one that is a multiple of
     /// another flushes at a part of its times, so that nothing closes earlier.
-    @Test(arguments: SharedTraces.bundled.prefix(3)) func patienceSavesFlushes(log: URL) throws {
-        let store = try Self.imported(log)
+    @Test(arguments: SharedTraces.bundled.prefix(3)) func patienceSavesFlushes(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
         try Self.sweep("every=1us..1s/5", "batch=1|2|16|256", "single-queue=2|3|40|1024,10ms", in: store)
         for (family, order) in [("every", "wait_ns"), ("batch", "calls"), ("single-queue", "calls")] {
             let steps = try Pipeline.number(
@@ -161,8 +155,7 @@ import TraceStore
     }
 
     @Test func marksSayWhatPointsStandFor() throws {
-        let store = try Self.imported(
-            try #require(SharedTraces.bundled.first { $0.lastPathComponent.hasPrefix("vfiounmap") }))
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log("6.1-strict/vfiounmap.probes")))
         try Self.sweep("queue=256,1ms|10ms", in: store)
         #expect(
             try Self.rows(
@@ -182,8 +175,7 @@ import TraceStore
     // MARK: - Storing
 
     @Test func theSameSweepReplacesTheFormerAndReplaysStayAsTheyAre() throws {
-        let store = try Self.imported(
-            try #require(SharedTraces.bundled.first { $0.lastPathComponent.hasPrefix("api") }))
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log("6.1-extra/api.probes")))
         try Pipeline.replay(in: store)
         let before = try Pipeline.contents(of: store)
         try Self.sweep("batch=1..8", in: store)
@@ -199,7 +191,7 @@ import TraceStore
         try Self.sweep("batch=1..8", in: store, options: ReplayOptions(wheel: TimerWheel(hz: 1000)))
         #expect(try Pipeline.number("SELECT count(*) FROM sweep", in: store) == 3)
         #expect(try Pipeline.number("SELECT count(*) FROM sweep WHERE id = \(again)", in: store) == 1)
-        try store.forget(trace: "log")
+        try store.forget(trace: "api-strict.probes")
         for table in ["sweep", "sweep_point"] {
             #expect(try Pipeline.number("SELECT count(*) FROM \(table)", in: store) == 0)
         }
@@ -207,8 +199,7 @@ import TraceStore
     }
 
     @Test func anInterruptedSweepLeavesNothing() throws {
-        let store = try Self.imported(
-            try #require(SharedTraces.bundled.first { $0.lastPathComponent.hasPrefix("api") }))
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log("6.1-extra/api.probes")))
         try Self.sweep("batch=1..8", in: store)
         let before = try Pipeline.contents(of: store)
         let sweep = Sweep(try PolicyGrid(parsing: ["batch=1..8"]))
@@ -228,8 +219,7 @@ import TraceStore
 
     /// A hostile log may name as many domains as it has lines.
     @Test func tooManyDomainsForTheGridAreRefused() throws {
-        let store = try Self.imported(
-            try #require(SharedTraces.bundled.first { $0.lastPathComponent.hasPrefix("net") }))
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log("6.1-lazy/net.probes")))
         try store.write { database in
             let columns = try database.columns(in: "domain").map(\.name).filter { $0 != "id" }.joined(separator: ", ")
             try database.execute(
@@ -239,7 +229,7 @@ import TraceStore
                     """)
         }
         let domains = Int(try Pipeline.number("SELECT count(*) FROM domain", in: store) ?? 0)
-        #expect(throws: SweepError.tooManyDomains("log", domains: domains, points: 61)) {
+        #expect(throws: SweepError.tooManyDomains("net-lazy.probes", domains: domains, points: 61)) {
             try Self.sweep("queue=2..256,1us..100us", in: store)
         }
         #expect(try Pipeline.number("SELECT count(*) FROM sweep", in: store) == 0)

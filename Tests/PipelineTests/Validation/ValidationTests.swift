@@ -290,13 +290,10 @@ import TraceStore
 
     // MARK: - The laboratory
 
-    private static let labLogs = SharedTraces.bundled + SharedTraces.labProbes + SharedTraces.labOthers
-
     /// The heart of it: each descriptor that a real kernel sent is predicted or explained, and none besides.
-    @Test("the laboratory's kernels sent what the model predicts, to the last bit", arguments: labLogs.map(\.path))
-    func lab(path: String) throws {
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(path, into: store)
+    @Test("the laboratory's kernels sent what the model predicts, to the last bit", arguments: SharedTraces.recorded)
+    func lab(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
         _ = try Validation().run(in: store, trace: nil)
         #expect(
             try Pipeline.csv(
@@ -320,15 +317,12 @@ import TraceStore
     @Test(
         "VFIO's syncs follow from the unmaps alone",
         arguments: [
-            ("6.1-strict/vfiounmap", 2084), ("6.1-lazy/vfiounmap", 2084), ("6.1-strict/vfiokill", 31),
-            ("6.1-lazy/vfiokill", 29), ("6.1-strict/vfioclose", 30), ("6.1-lazy/vfioclose", 30),
-        ])
+            ("6.1-strict/vfiounmap.probes", 2084), ("6.1-lazy/vfiounmap.probes", 2084),
+            ("6.1-strict/vfiokill.probes", 31), ("6.1-lazy/vfiokill.probes", 29),
+            ("6.1-strict/vfioclose.probes", 30), ("6.1-lazy/vfioclose.probes", 30),
+        ].filter { SharedTraces.log($0.0) != nil })
     func vfio(name: String, syncs: Int) throws {
-        guard let log = SharedTraces.labProbes.first(where: { $0.path.hasSuffix("\(name).probes.txt.gz") }) else {
-            return
-        }
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, into: store)
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log(name)))
         _ = try Validation().run(in: store, trace: nil)
         #expect(
             try Pipeline.csv(

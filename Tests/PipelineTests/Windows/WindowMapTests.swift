@@ -9,9 +9,8 @@ struct WindowMapTests {
     /// A window's first page was mapped last by the call that the window names, and nothing unmapped it since; a window that
     /// names none is of a page that the log does not show being mapped.
     @Test("stale windows name the map call of what they are of", arguments: SharedTraces.bundled)
-    func maps(log: URL) throws {
-        let store = try TraceStore(path: "", access: .create)
-        try Pipeline.importLog(log.path, into: store)
+    func maps(log: RecordedLog) throws {
+        let store = try PreparedLogs.copy(of: log)
         _ = try Replay([Replay.Request(.init("queue=64,10ms")), Replay.Request(.init("batch=16"))]).run(
             in: store, trace: nil)
         let sample = """
