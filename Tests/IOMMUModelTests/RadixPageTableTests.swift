@@ -12,8 +12,10 @@ import Testing
         ArmLPAE(granule: .sixtyFourK, inputBits: 52, outputBits: 52),
         ArmLPAE(granule: .sixtyFourK, era: .refusing),
     ]
-    static let indices = Array(formats.indices)
-
+    /// The same, by name and what the name leaves open.
+    static let namedFormats = formats.map { format in
+        Named("\(format.name), \(format.geometry.startLevels) to \(format.geometry.maxLevels) levels", format)
+    }
     // MARK: - Examples
 
     private static let gigabyte: UInt64 = 1 << 30
@@ -25,8 +27,9 @@ import Testing
         return leaves
     }
 
-    struct Entries: Sendable {
+    struct Entries: Sendable, CustomTestStringConvertible {
         var format: any PageTableFormat
+        var testDescription: String { format.name }
         /// An address with index n + 1 at the n-th level from the root, if that has room for it.
         var iova: UInt64
         var indices: [Int]
@@ -66,8 +69,7 @@ import Testing
             tableEntry: 0x2_0003, page: 0x1234_0f47, superpage: 0x4000_0f45),
     ]
 
-    @Test(arguments: entries.indices) func entriesAreThoseOfTheFormat(example: Int) throws {
-        let example = Self.entries[example]
+    @Test(arguments: entries) func entriesAreThoseOfTheFormat(example: Entries) throws {
         let format = example.format
         var table = RadixPageTable(format: format)
         let root = format.geometry.startLevels - 1
@@ -94,8 +96,8 @@ import Testing
         #expect(table.mappedBytes == sizes[0] + sizes[1])
     }
 
-    @Test(arguments: indices) func decodesWhatItEncodes(format: Int) {
-        let format = Self.formats[format]
+    @Test(arguments: namedFormats) func decodesWhatItEncodes(format: Named<any PageTableFormat>) {
+        let format = format.value
         var random = SeededGenerator(seed: 7)
         let outputMask = (1 << UInt64(format.geometry.outputBits)) &- 1 as UInt64
         for bit in 0..<64 where format.pageSizes.bitmap & 1 << UInt64(bit) != 0 {
@@ -115,8 +117,8 @@ import Testing
     }
 
     /// No entry that hardware could read makes the model trap.
-    @Test(arguments: indices) func decodesAnything(format: Int) {
-        let format = Self.formats[format]
+    @Test(arguments: namedFormats) func decodesAnything(format: Named<any PageTableFormat>) {
+        let format = format.value
         var random = SeededGenerator(seed: 11)
         for _ in 0..<2000 {
             for level in 0..<format.geometry.maxLevels {
@@ -191,8 +193,9 @@ import Testing
         #expect(table.physicalAddress(of: 1 << 42 | 5) == 1 << 50 | 5)
     }
 
-    struct Partial: Sendable {
+    struct Partial: Sendable, CustomTestStringConvertible {
         var format: any PageTableFormat
+        var testDescription: String { format.name }
         var reported: UInt64
         var cleared: UInt64
         var splits = 0
@@ -209,8 +212,7 @@ import Testing
         Partial(format: ArmLPAE(era: .refusing), reported: 0, cleared: 0),
     ]
 
-    @Test(arguments: partials.indices) func partOfASuperpage(example: Int) {
-        let example = Self.partials[example]
+    @Test(arguments: partials) func partOfASuperpage(example: Partial) {
         var table = RadixPageTable(format: example.format)
         #expect(table.map(iova: Self.gigabyte, paddr: 0, pageSize: Self.megabytes2).error == nil)
         let before = table.tableCount
@@ -301,8 +303,10 @@ import Testing
     }
 
     /// Model.md §9 items 10 and 15: the kernel's choice of pages, one page a callback or a run of them.
-    @Test(arguments: indices, [false, true]) func aMappingTranslatesEachByte(format: Int, inRuns: Bool) throws {
-        let format = Self.formats[format]
+    @Test(arguments: namedFormats, [false, true]) func aMappingTranslatesEachByte(
+        format: Named<any PageTableFormat>, inRuns: Bool
+    ) throws {
+        let format = format.value
         let sizes = format.pageSizes
         var random = SeededGenerator(seed: UInt64(format.name.count))
         for _ in 0..<12 {
@@ -359,8 +363,8 @@ import Testing
         #expect(PageTableError.exists.errno == 17 && PageTableError.busy.errno == 16)
     }
 
-    @Test(arguments: indices) func anyNumbersAreTaken(format: Int) {
-        let format = Self.formats[format]
+    @Test(arguments: namedFormats) func anyNumbersAreTaken(format: Named<any PageTableFormat>) {
+        let format = format.value
         var random = SeededGenerator(seed: 3)
         var table = RadixPageTable(format: format, memoryLimit: 1 << 22)
         var successes = 0
@@ -381,8 +385,8 @@ import Testing
         #expect(leaves(table).reduce(0) { $0 &+ $1.bytes } == table.mappedBytes)
     }
 
-    @Test(arguments: indices) func memoryHasALimit(format: Int) {
-        let format = Self.formats[format]
+    @Test(arguments: namedFormats) func memoryHasALimit(format: Named<any PageTableFormat>) {
+        let format = format.value
         let granule = format.pageSizes.granule
         let levels = format.geometry.startLevels
         var table = RadixPageTable(format: format, memoryLimit: Int(granule) * levels)
@@ -421,8 +425,10 @@ import Testing
     // MARK: - The twin
 
     /// All formats against a dictionary by page: superpages, parts of them, holes, maps over live maps, tables freed.
-    @Test(arguments: indices, seeds.prefix(2)) func agreesWithADictionaryOfPages(format: Int, seed: UInt64) throws {
-        let format = Self.formats[format]
+    @Test(arguments: namedFormats, seeds.prefix(2)) func agreesWithADictionaryOfPages(
+        format: Named<any PageTableFormat>, seed: UInt64
+    ) throws {
+        let format = format.value
         var random = SeededGenerator(seed: seed)
         var both = Both(format: format)
         // Eight superpages across a border of the second level, and eight in a far corner.

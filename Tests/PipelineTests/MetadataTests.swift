@@ -74,88 +74,113 @@ struct MetadataTests {
         #expect(try rows("SELECT DISTINCT kind FROM domain WHERE was_attached") == ["unknown"])
     }
 
-    @Test(
-        "a domain that is named after its device gets its kind too, which fast then goes by",
-        .enabled(if: SharedTraces.have("6.12-dma/nvme.dma"), "needs ../shared/traces: no bundled log is of the DMA API")
-    )
+    @Test("a domain that is named after its device gets its kind too, which fast then goes by")
     func namedAfterDevice() throws {
-        let log = try #require(SharedTraces.log("6.12-dma/nvme.dma")).path
-        try importLog(log, ["groups": "1 DMA-FQ 0000:00:03.0=nvme\n"])
+        try importLog(Self.dmaLog, ["groups": "1 DMA-FQ 0000:00:03.0=nvme\n"])
         #expect(
             try rows("SELECT kind || ' ' || kind_evidence FROM domain WHERE name = '0000:00:03.0'") == ["dma recorded"])
         #expect(try rows("SELECT kind FROM domain WHERE name = '0000:00:06.0'") == ["unknown"])
         #expect(try messages() == [])
     }
 
+    /// What two devices map and unmap through the DMA API, which names them.
+    private static let dmaLog = FtraceText.expand(
+        """
+        0 7 1 map: IOMMU: iova=0x1000 - 0x2000 paddr=0x5000 size=4096
+        0 7 2 dma_map_page: 0000:00:03.0 dir=TO_DEVICE dma_addr=1010 size=16 phys_addr=5010 attrs=
+        0 7 3 map: IOMMU: iova=0x8000 - 0x9000 paddr=0x6000 size=4096
+        0 7 4 dma_map_page: 0000:00:06.0 dir=TO_DEVICE dma_addr=8000 size=16 phys_addr=6000 attrs=
+        0 7 5 unmap: IOMMU: iova=0x1000 - 0x2000 size=4096 unmapped_size=4096
+        0 7 6 dma_unmap_page: 0000:00:03.0 dir=TO_DEVICE dma_addr=1010 size=16 attrs=
+        0 7 7 unmap: IOMMU: iova=0x8000 - 0x9000 size=4096 unmapped_size=4096
+        0 7 8 dma_unmap_page: 0000:00:06.0 dir=TO_DEVICE dma_addr=8000 size=16 attrs=
+
+        """)
+
     // MARK: - Contradictions
 
-    private static let contradictions: [(isStrict: Bool, event: String, sidecar: [String: String], message: String?)] =
-        [
-            (
-                true, "", ["cmdline": "iommu.strict=0"],
-                "booted lazy (sidecar/cmdline), but 2 domains ran strict: 0xa, 0xb (of"
-            ),
-            (true, "", ["cmdline": "intel_iommu=on"], nil),
-            (true, "", ["cmdline": "iommu.strict=1"], nil),
-            (false, "", ["cmdline": "iommu.strict=0"], nil),
-            (
-                false, "", ["cmdline": "iommu.strict=1"],
-                "booted strict (sidecar/cmdline), but 2 domains ran deferred: 0xa, 0xb (of"
-            ),
-            (
-                true, "", ["groups": "1 DMA-FQ 0000:00:03.0=nvme\n"],
-                "in a group of type DMA-FQ, which is lazy (sidecar/groups), but 1 domain ran strict: 0xa"
-            ),
-            (
-                false, "", ["groups": "1 DMA 0000:00:03.0=nvme\n"],
-                "in a group of type DMA, which is strict (sidecar/groups), but 1 domain ran deferred: 0xa"
-            ),
-            // A device's own group says more than the command line.
-            (
-                true, "", ["cmdline": "iommu.strict=0", "groups": "1 DMA 0000:00:03.0=nvme 0000:00:04.0=nvme\n"],
-                "booted lazy (sidecar/cmdline), but all groups that translate are of type DMA"
-            ),
-            (
-                false, "", ["cmdline": "iommu.strict=1", "groups": "1 DMA-FQ 0000:00:03.0=nvme 0000:00:04.0=nvme\n"],
-                "booted strict (sidecar/cmdline), but there are groups of type DMA-FQ, which defers: 1 (sidecar/groups)"
-            ),
-            (true, "0 7 0 fq_flush: (fq_flush_iotlb+0x5/0x70) cookie=0x1", [:], nil),
-            (true, "", ["cmdline": "iommu=pt amd_iommu=pt"], "amd_iommu=pt is no option"),
-            (
-                true, "", ["cmdline": "intel_iommu=on,strict"],
-                "intel_iommu=strict is the deprecated spelling of iommu.strict=1 (sidecar/cmdline)"
-            ),
-            (
-                true, "",
-                [
-                    "cmdline": "iommu.strict=1",
-                    "dmesg": "[ 1.0] iommu: DMA domain TLB invalidation policy: strict mode (x)",
-                ], nil
-            ),
-            (
-                true, "", ["uname": "6.1.0", "dmesg": "[ 0.0] Linux version 6.12.1 (x)"],
-                "kernel_release is told differently: "
-            ),
-            (
-                true,
-                "0 7 0 dma_map_sg: 0000:00:03.0 dir=FROM_DEVICE nents=2/2 ents=1/1 dma_addrs={0xffe60000} sizes={0x20000} phys_addrs={0x1,0x2}",
-                ["uname": "6.1.0"],
-                "told to be recorded on Linux 6.1.0 (sidecar/uname), but the log has dma_map_sg, which Linux has since 6.12"
-            ),
-            (
-                true, "", ["trace_clock": "uptime"],
-                "told to be recorded with the clock uptime (sidecar/trace_clock), but its times are seconds"
-            ),
-            (
-                true, "", ["trace_clock": "tai"],
-                "told to be recorded with the clock tai (sidecar/trace_clock), but its times do not count from 1970"
-            ),
-            (true, "", ["trace_clock": "[mono] tai"], nil),
-        ]
+    /// What a log shows, what is told of it, and how the contradiction begins, if it is one.
+    struct Contradiction: Sendable, CustomTestStringConvertible {
+        var isStrict: Bool
+        var event: String
+        var sidecar: [String: String]
+        var message: String?
 
-    @Test("what is told and what the events show", arguments: contradictions.indices)
-    func disagrees(index: Int) throws {
-        let row = Self.contradictions[index]
+        init(_ isStrict: Bool, _ event: String, _ sidecar: [String: String], _ message: String?) {
+            (self.isStrict, self.event, self.sidecar, self.message) = (isStrict, event, sidecar, message)
+        }
+
+        var testDescription: String {
+            let told = sidecar.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.prefix(40))" }
+            return "\(isStrict ? "strict" : "deferred") \(event.prefix(30)), told \(told)"
+        }
+    }
+
+    private static let contradictions: [Contradiction] = [
+        Contradiction(
+            true, "", ["cmdline": "iommu.strict=0"],
+            "booted lazy (sidecar/cmdline), but 2 domains ran strict: 0xa, 0xb (of"
+        ),
+        Contradiction(true, "", ["cmdline": "intel_iommu=on"], nil),
+        Contradiction(true, "", ["cmdline": "iommu.strict=1"], nil),
+        Contradiction(false, "", ["cmdline": "iommu.strict=0"], nil),
+        Contradiction(
+            false, "", ["cmdline": "iommu.strict=1"],
+            "booted strict (sidecar/cmdline), but 2 domains ran deferred: 0xa, 0xb (of"
+        ),
+        Contradiction(
+            true, "", ["groups": "1 DMA-FQ 0000:00:03.0=nvme\n"],
+            "in a group of type DMA-FQ, which is lazy (sidecar/groups), but 1 domain ran strict: 0xa"
+        ),
+        Contradiction(
+            false, "", ["groups": "1 DMA 0000:00:03.0=nvme\n"],
+            "in a group of type DMA, which is strict (sidecar/groups), but 1 domain ran deferred: 0xa"
+        ),
+        // A device's own group says more than the command line.
+        Contradiction(
+            true, "", ["cmdline": "iommu.strict=0", "groups": "1 DMA 0000:00:03.0=nvme 0000:00:04.0=nvme\n"],
+            "booted lazy (sidecar/cmdline), but all groups that translate are of type DMA"
+        ),
+        Contradiction(
+            false, "", ["cmdline": "iommu.strict=1", "groups": "1 DMA-FQ 0000:00:03.0=nvme 0000:00:04.0=nvme\n"],
+            "booted strict (sidecar/cmdline), but there are groups of type DMA-FQ, which defers: 1 (sidecar/groups)"
+        ),
+        Contradiction(true, "0 7 0 fq_flush: (fq_flush_iotlb+0x5/0x70) cookie=0x1", [:], nil),
+        Contradiction(true, "", ["cmdline": "iommu=pt amd_iommu=pt"], "amd_iommu=pt is no option"),
+        Contradiction(
+            true, "", ["cmdline": "intel_iommu=on,strict"],
+            "intel_iommu=strict is the deprecated spelling of iommu.strict=1 (sidecar/cmdline)"
+        ),
+        Contradiction(
+            true, "",
+            [
+                "cmdline": "iommu.strict=1",
+                "dmesg": "[ 1.0] iommu: DMA domain TLB invalidation policy: strict mode (x)",
+            ], nil
+        ),
+        Contradiction(
+            true, "", ["uname": "6.1.0", "dmesg": "[ 0.0] Linux version 6.12.1 (x)"],
+            "kernel_release is told differently: "
+        ),
+        Contradiction(
+            true,
+            "0 7 0 dma_map_sg: 0000:00:03.0 dir=FROM_DEVICE nents=2/2 ents=1/1 dma_addrs={0xffe60000} sizes={0x20000} phys_addrs={0x1,0x2}",
+            ["uname": "6.1.0"],
+            "told to be recorded on Linux 6.1.0 (sidecar/uname), but the log has dma_map_sg, which Linux has since 6.12"
+        ),
+        Contradiction(
+            true, "", ["trace_clock": "uptime"],
+            "told to be recorded with the clock uptime (sidecar/trace_clock), but its times are seconds"
+        ),
+        Contradiction(
+            true, "", ["trace_clock": "tai"],
+            "told to be recorded with the clock tai (sidecar/trace_clock), but its times do not count from 1970"
+        ),
+        Contradiction(true, "", ["trace_clock": "[mono] tai"], nil),
+    ]
+
+    @Test("what is told and what the events show", arguments: contradictions)
+    func disagrees(_ row: Contradiction) throws {
         try importLog(Self.log(isStrict: row.isStrict, event: row.event), row.sidecar)
         let messages = try messages()
         #expect(messages.count == (row.message == nil ? 0 : 1), "\(messages)")
@@ -175,13 +200,9 @@ struct MetadataTests {
         #expect(message.contains("DMAR: IOMMU batching disallowed due to virtualization"))
     }
 
-    @Test(
-        "a log of the DMA API on a machine that translates nothing",
-        .enabled(if: SharedTraces.have("6.12-dma/nvme.dma"), "needs ../shared/traces: no bundled log is of the DMA API")
-    )
+    @Test("a log of the DMA API on a machine that translates nothing")
     func identity() throws {
-        let log = try #require(SharedTraces.log("6.12-dma/nvme.dma")).path
-        try importLog(log, ["cmdline": "iommu=pt", "uname": "6.12.95+deb12-amd64"])
+        try importLog(Self.dmaLog, ["cmdline": "iommu=pt", "uname": "6.12.95+deb12-amd64"])
         #expect(
             try rows("SELECT message FROM what_disagrees WHERE subject = 'translation'").map {
                 $0.replacing("\"", with: "")

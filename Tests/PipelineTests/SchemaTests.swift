@@ -49,8 +49,11 @@ struct SchemaTests {
 
     @Test(
         "the lists in Swift name the files of the folders, no more and no fewer",
-        arguments: [("tables", Schema.tables), ("views", Schema.views), ("reports", Schema.reports)])
-    func lists(folder: String, files: [Schema.File]) throws {
+        arguments: [
+            Named("tables", Schema.tables), Named("views", Schema.views), Named("reports", Schema.reports),
+        ])
+    func lists(folder: Named<[Schema.File]>) throws {
+        let files = folder.value
         let found = SharedTraces.files(in: SharedTraces.packageRoot.appending(path: "schema/\(folder)"))
         #expect(found.allSatisfy { $0.pathExtension == "sql" })
         #expect(files.map(\.name).sorted() == found.map { $0.deletingPathExtension().lastPathComponent }.sorted())
@@ -105,8 +108,11 @@ struct SchemaTests {
         for (flag, words) in flags { #expect(operations.contains("\(flag.rawValue) \(words)")) }
     }
 
-    @Test("every report runs on a database without a trace, in every grouping", arguments: Report.catalogue)
-    func reports(report: Report) throws {
+    @Test(
+        "every report runs on a database without a trace, in every grouping",
+        arguments: Report.catalogue.map { Named($0.name, $0) })
+    func reports(named: Named<Report>) throws {
+        let report = named.value
         let store = try Self.emptyStore()
         #expect(!report.question.isEmpty)
         #expect(report.question.hasSuffix("?"))

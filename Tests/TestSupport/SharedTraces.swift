@@ -76,9 +76,6 @@ public enum SharedTraces {
     /// The log that the laboratory calls so, bundled or shared: `6.1-strict/nvme.probes`.
     public static func log(_ name: String) -> RecordedLog? { recorded.first { $0.name == name } }
 
-    /// Whether all of these logs are there, for `.enabled(if:)`.
-    public static func have(_ names: String...) -> Bool { names.allSatisfy { log($0) != nil } }
-
     /// Those of the laboratory's logs beside which there is what the hypervisor's IOTLB did meanwhile.
     public static let labWatched = lab([".events.txt.gz"]).filter { log in
         FileManager.default.fileExists(atPath: watcher(of: log).path)
@@ -96,7 +93,8 @@ public enum SharedTraces {
         let stem = recording.fileName.replacing(".gz", with: "").replacing(".dat", with: "")
         return [".report.txt.gz", ".txt.gz", ".report.txt", "-default.report.txt", "-t.report.txt"]
             .map { folder.appending(path: stem + $0) }
-            .filter { FileManager.default.fileExists(atPath: $0.path) }.map { (recording, named($0)) }
+            .filter { FileManager.default.fileExists(atPath: $0.path) }
+            .map { (recording, log("\(folder.lastPathComponent)/\(Self.stem($0))") ?? named($0)) }
     }
 
     private static func lab(_ endings: [String]) -> [RecordedLog] {

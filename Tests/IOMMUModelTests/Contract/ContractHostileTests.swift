@@ -5,10 +5,10 @@ import Testing
 
 /// Numbers that no driver would pass: nothing traps, hangs, or takes memory without end.
 @Suite struct ContractHostileTests {
-    static let indices = Array(contractFormats.indices)
-
-    @Test(arguments: indices, InterfaceEra.allCases) func anyNumbersAreTaken(format: Int, era: InterfaceEra) throws {
-        let format = contractFormats[format]
+    @Test(arguments: namedFormats, InterfaceEra.allCases) func anyNumbersAreTaken(
+        format: Named<any PageTableFormat>, era: InterfaceEra
+    ) throws {
+        let format = format.value
         var random = SeededGenerator(seed: UInt64(format.name.count) + UInt64(era.rawValue))
         var core = IOMMUCore(era: era, pageLimit: 512)
         let unit = core.addUnit(iotlb: CacheGeometry(entries: 64))
@@ -59,8 +59,10 @@ import Testing
     }
 
     /// 2^56 bytes are refused where they would be more pages than one call takes, and mapped where they are few.
-    @Test(arguments: indices, InterfaceEra.allCases) func anEnormousMap(format: Int, era: InterfaceEra) throws {
-        let format = contractFormats[format]
+    @Test(arguments: namedFormats, InterfaceEra.allCases) func anEnormousMap(
+        format: Named<any PageTableFormat>, era: InterfaceEra
+    ) throws {
+        let format = format.value
         var machine = try ContractMachine(DriverModel(format: format), era: era)
         let error: IOMMUError? = {
             do throws(IOMMUError) {

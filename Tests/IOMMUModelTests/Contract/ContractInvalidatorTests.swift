@@ -7,10 +7,11 @@ import Testing
 /// own page tables make of them.
 @Suite struct ContractInvalidatorTests {
     /// The driver under the interface, the hardware that counts, and whether its waits are syncs.
-    struct Pair: Sendable {
+    struct Pair: Sendable, CustomTestStringConvertible {
         var driver: DriverModel
         var era: InterfaceEra
         var profile: HardwareProfile
+        var testDescription: String { "\(profile) and \(driver.format.name) of \(era)" }
     }
 
     static let pairs: [Pair] = [
@@ -22,8 +23,8 @@ import Testing
         Pair(driver: DriverModel(format: ArmLPAE(), gathering: .pages), era: .v612, profile: .smmuv3),
     ]
 
-    @Test(arguments: pairs.indices, seeds) func theyAgree(pair: Int, seed: UInt64) throws {
-        for isStrict in [false, true] { try compare(Self.pairs[pair], seed: seed, isStrict: isStrict) }
+    @Test(arguments: pairs, seeds) func theyAgree(pair: Pair, seed: UInt64) throws {
+        for isStrict in [false, true] { try compare(pair, seed: seed, isStrict: isStrict) }
     }
 
     private func compare(_ pair: Pair, seed: UInt64, isStrict: Bool) throws {

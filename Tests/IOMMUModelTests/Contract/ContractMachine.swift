@@ -72,7 +72,7 @@ func bytes(_ start: UInt64, _ size: UInt64) -> AddressRange {
 }
 
 /// Every format of page tables in every driver era: the list of the page tables' own tests.
-let contractFormats = RadixPageTableTests.formats
+let namedFormats = RadixPageTableTests.namedFormats
 
 let fourK: UInt64 = 0x1000
 let twoM: UInt64 = 0x20_0000

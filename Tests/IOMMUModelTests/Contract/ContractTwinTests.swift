@@ -5,8 +5,6 @@ import Testing
 
 /// The interface against a dictionary of pages, in all eras side by side (model.md §9 items 1, 2, 6, 10 to 13, 15, 16, 34).
 @Suite struct ContractTwinTests {
-    static let indices = Array(contractFormats.indices)
-
     private static func turns(_ format: any PageTableFormat) -> Int { format.geometry.bitsPerLevel == 9 ? 60 : 36 }
 
     private func call(_ machine: inout ContractMachine, _ call: ContractScript.Call) -> (error: IOMMUError?, UInt64) {
@@ -20,8 +18,8 @@ import Testing
         } catch { return (error, 0) }
     }
 
-    @Test(arguments: indices) func strictCallsDoWhatTheySay(format: Int) throws {
-        let format = contractFormats[format]
+    @Test(arguments: namedFormats) func strictCallsDoWhatTheySay(format: Named<any PageTableFormat>) throws {
+        let format = format.value
         let seen = try seeds.prefix(4).reduce((clashes: 0, parts: 0)) { sum, seed in
             let seen = try strictCallsDoWhatTheySay(format, seed: seed)
             return (sum.clashes + seen.clashes, sum.parts + seen.parts)
@@ -127,8 +125,10 @@ import Testing
 
     /// Item 6: unmap_fast, range_add of what it unmapped and a sync is unmap; one sync at the end leaves the same tables and no
     /// stale translation, and fewer entries never.
-    @Test(arguments: indices, seeds.prefix(2)) func fastWithASyncIsStrict(format: Int, seed: UInt64) throws {
-        let format = contractFormats[format]
+    @Test(arguments: namedFormats, seeds.prefix(2)) func fastWithASyncIsStrict(
+        format: Named<any PageTableFormat>, seed: UInt64
+    ) throws {
+        let format = format.value
         let isVTd = format.rules.unmapWalk == .range
         for era in InterfaceEra.allCases {
             var twin = ContractTwin(format)

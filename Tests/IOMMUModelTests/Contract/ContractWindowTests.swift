@@ -9,8 +9,6 @@ import Testing
 /// What the page table says before and after each call, page by page, and which commands were sent in it, give the windows: the
 /// bound. What the device is seen to get must lie in it.
 @Suite struct ContractWindowTests {
-    static let indices = Array(contractFormats.indices)
-
     /// The machine, and what is known of each page without looking into its caches.
     struct Observed {
         var machine: ContractMachine
@@ -117,8 +115,8 @@ import Testing
 
     /// Items 1, 2 and 34: when unmap returns, nothing of what was asked for is stale; and nothing at all with drivers that unmap
     /// no more than that.
-    @Test(arguments: indices) func strict(format: Int) throws {
-        let format = contractFormats[format]
+    @Test(arguments: namedFormats) func strict(format: Named<any PageTableFormat>) throws {
+        let format = format.value
         let (lost, beyond) = try InterfaceEra.allCases.reduce((0, 0)) { sum, era in
             let (lost, beyond) = try strict(format, era)
             return (sum.0 + lost, sum.1 + beyond)
@@ -157,8 +155,8 @@ import Testing
     }
 
     /// Items 3 to 5 and 7 to 9 with any order of unmap_fast, range_add, sync and flush_all.
-    @Test(arguments: indices) func fast(format: Int) throws {
-        let format = contractFormats[format]
+    @Test(arguments: namedFormats) func fast(format: Named<any PageTableFormat>) throws {
+        let format = format.value
         var (opened, staleHits) = (0, 0)
         for era in InterfaceEra.allCases {
             for iotlb in [16, 2048] {

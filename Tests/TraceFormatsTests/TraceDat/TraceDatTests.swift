@@ -11,19 +11,25 @@ struct TraceDatTests {
         return page.bytes()
     }
 
+    struct Form: Sendable, CustomTestStringConvertible {
+        var version: Int
+        var compression = TraceDatFile.Compression.none
+        var testDescription: String { "version \(version), compression \(compression)" }
+    }
+
     /// Every form of a recording that is read.
-    static let forms: [(version: Int, compression: TraceDatFile.Compression)] = [
-        (6, .none), (7, .none), (7, .zlib), (7, .zstd),
+    static let allForms: [Form] = [
+        Form(version: 6), Form(version: 7), Form(version: 7, compression: .zlib), Form(version: 7, compression: .zstd),
     ]
 
-    private static func form(_ file: TraceDatFile, _ index: Int) -> TraceDatFile {
+    private static func form(_ file: TraceDatFile, _ form: Form) -> TraceDatFile {
         var file = file
-        (file.version, file.compression) = forms[index]
+        (file.version, file.compression) = (form.version, form.compression)
         return file
     }
 
-    @Test("all versions and compressions give the same events, from all CPUs in the order of time", arguments: 0..<4)
-    func forms(index: Int) throws {
+    @Test("all versions and compressions give the same events, from all CPUs in the order of time", arguments: allForms)
+    func forms(form: Form) throws {
         let file = TraceDatFile(cpus: [
             [
                 Self.page(1000, [RecordedEvent.aMap(0x1000), RecordedEvent.anUnmap(0x1000, pid: 8)]),
@@ -32,7 +38,7 @@ struct TraceDatTests {
             [],
             [Self.page(1005, [RecordedEvent.aMap(0x2000, pid: 9), RecordedEvent.anUnmap(0x2000, pid: 0)])],
         ])
-        let log = try ReadLog(bytes: Self.form(file, index).bytes())
+        let log = try ReadLog(bytes: Self.form(file, form).bytes())
         #expect(log.issues.isEmpty)
         #expect(log.events.map(\.time) == [1010, 1015, 1020, 1025, 3010, 4010])
         #expect(log.events.map(\.cpu) == [0, 2, 0, 2, 0, 0])
@@ -53,8 +59,8 @@ struct TraceDatTests {
         #expect(try ReadLog(bytes: TraceDatFile(cpus: pages).bytes()).events.map(\.cpu) == [0, 1, 2, 3, 4])
     }
 
-    @Test("texts, descriptors and markers", arguments: 0..<4)
-    func texts(index: Int) throws {
+    @Test("texts, descriptors and markers", arguments: allForms)
+    func texts(form: Form) throws {
         let words: [RecordedEvent.Value] = [.number(0x9_00f2), .number(0xfff4_0040), .number(0), .number(0)]
         let file = TraceDatFile(cpus: [
             [
@@ -68,7 +74,7 @@ struct TraceDatTests {
                     ])
             ]
         ])
-        let log = try ReadLog(bytes: Self.form(file, index).bytes())
+        let log = try ReadLog(bytes: Self.form(file, form).bytes())
         try #require(log.events.count == 4)
         #expect(log.events[0].texts == [.device: "0000:00:02.0"])
         #expect(log.events[1].texts == [.type: "iotlb_inv", .unit: "dmar0"])
@@ -170,8 +176,8 @@ struct TraceDatTests {
         #expect(log.events.map(\.isKnown) == [true, false, false])
     }
 
-    @Test("events that a CPU lost stand before its next one", arguments: 0..<4)
-    func losses(index: Int) throws {
+    @Test("events that a CPU lost stand before its next one", arguments: allForms)
+    func losses(form: Form) throws {
         var second = RingPageBytes(time: 2000)
         second.miss(31)
         second.add(10, RecordedEvent.aMap(0x2000))
@@ -190,19 +196,19 @@ struct TraceDatTests {
             ],
             [Self.page(1500, [RecordedEvent.aMap(0x1000)])],
         ])
-        let log = try ReadLog(bytes: Self.form(file, index).bytes())
+        let log = try ReadLog(bytes: Self.form(file, form).bytes())
         #expect(log.losses.map(\.precedingEvents) == [2, 3, 4])
         #expect(log.losses.map(\.loss.cpu) == [0, 0, 0])
         #expect(log.losses.map(\.loss.count) == [31, 9, nil])
     }
 
-    @Test("several buffers are one log", arguments: 0..<4)
-    func instances(index: Int) throws {
+    @Test("several buffers are one log", arguments: allForms)
+    func instances(form: Form) throws {
         var file = TraceDatFile(cpus: [[Self.page(1000, [RecordedEvent.aMap(0x1000)])]])
         file.buffers.append(
             TraceDatFile.Buffer("flushes", cpus: [[Self.page(900, [RecordedEvent.aMap(0x2000)])], []]))
         file.buffers.append(TraceDatFile.Buffer("more", cpus: [[], [Self.page(1100, [RecordedEvent.aMap(0x3000)])]]))
-        file = Self.form(file, index)
+        file = Self.form(file, form)
         if file.version == 6 {
             file.buffers[0] = TraceDatFile.Buffer(cpus: [[Self.page(1000, [RecordedEvent.aMap(0x1000)])], []])
         }
@@ -212,25 +218,25 @@ struct TraceDatTests {
         #expect(log.events.map(\.cpu) == [0, 0, 1])
     }
 
-    @Test("offsets and a calibration of the clock; what a full buffer refused", arguments: 0..<4)
-    func options(index: Int) throws {
+    @Test("offsets and a calibration of the clock; what a full buffer refused", arguments: allForms)
+    func options(form: Form) throws {
         var file = TraceDatFile(cpus: [[Self.page(1000, [RecordedEvent.aMap(0x1000)])]])
         file.options = [
             (7, Array("-10\0".utf8)), (1, Array("0x2\0".utf8)),
             (2, Array("CPU: 0\nentries: 1\noverrun: 0\ndropped events: 12\n\0".utf8)), (77, [1, 2, 3]),
         ]
-        var log = try ReadLog(bytes: Self.form(file, index).bytes())
+        var log = try ReadLog(bytes: Self.form(file, form).bytes())
         #expect(log.events.map(\.time) == [1010 - 10 + 2000])
         #expect(log.losses.map(\.loss.count) == [12])
         file.options = [(14, [3, 0, 0, 0, 1, 0, 0, 0] + [UInt8](repeating: 0, count: 8))]
         file.clock = "x86-tsc"
-        log = try ReadLog(bytes: Self.form(file, index).bytes())
+        log = try ReadLog(bytes: Self.form(file, form).bytes())
         #expect(log.events.map(\.time) == [1515])
     }
 
-    @Test("clocks that count no nanoseconds are refused", arguments: ["counter", "uptime", "x86-tsc"], 0..<2)
-    func clocks(name: String, index: Int) throws {
-        var file = Self.form(TraceDatFile(cpus: [[Self.page(1000, [RecordedEvent.aMap(0x1000)])]]), index)
+    @Test("clocks that count no nanoseconds are refused", arguments: ["counter", "uptime", "x86-tsc"], allForms.prefix(2))
+    func clocks(name: String, form: Form) throws {
+        var file = Self.form(TraceDatFile(cpus: [[Self.page(1000, [RecordedEvent.aMap(0x1000)])]]), form)
         file.clock = name
         #expect { try ReadLog(bytes: file.bytes()) } throws: { error in
             guard case LogError.unsupported(_, let format, _) = error else { return false }
@@ -238,14 +244,14 @@ struct TraceDatTests {
         }
     }
 
-    @Test("machines of 32 bits, and larger pages", arguments: 0..<4)
-    func layouts(index: Int) throws {
+    @Test("machines of 32 bits, and larger pages", arguments: allForms)
+    func layouts(form: Form) throws {
         var page = RingPageBytes(time: 1000)
         for iova in 1...150 { page.add(10, RecordedEvent.aMap(UInt64(iova) << 12)) }
         var file = TraceDatFile(cpus: [[page.bytes(size: 16384, longSize: 4)]])
         file.longSize = 4
         file.pageSize = 16384
-        let log = try ReadLog(bytes: Self.form(file, index).bytes())
+        let log = try ReadLog(bytes: Self.form(file, form).bytes())
         #expect(log.events.count == 150)
         #expect(log.issues.isEmpty)
         #expect(log.events.last?.time == 2500)
@@ -269,12 +275,12 @@ struct TraceDatTests {
         #expect(try reason { $0.longSize = 2 }.contains("word of 2 bytes"))
     }
 
-    @Test("a recording inside an archive is the same recording", arguments: 0..<4)
-    func archives(index: Int) throws {
+    @Test("a recording inside an archive is the same recording", arguments: allForms)
+    func archives(form: Form) throws {
         let pages = (0..<20).map { page in
             Self.page(UInt64(page) * 1000 + 1, (0..<60).map { RecordedEvent.aMap(UInt64(page * 60 + $0) << 12) })
         }
-        let bytes = Self.form(TraceDatFile(cpus: [pages, pages]), index).bytes()
+        let bytes = Self.form(TraceDatFile(cpus: [pages, pages]), form).bytes()
         let plain = try ReadLog(bytes: bytes)
         #expect(plain.events.count == 2400)
         for archive in [Gzip.member(bytes), Archives.zstd(bytes), Archives.xz(bytes)] {
@@ -294,11 +300,11 @@ struct TraceDatTests {
 
     // MARK: - Damage
 
-    private static func sample(_ index: Int) -> [UInt8] {
+    private static func sample(_ form: Form) -> [UInt8] {
         let pages = (0..<6).map { page in
             Self.page(UInt64(page) * 1000 + 1, (0..<30).map { RecordedEvent.aMap(UInt64(page * 60 + $0) << 12) })
         }
-        return form(TraceDatFile(cpus: [pages, pages]), index).bytes()
+        return Self.form(TraceDatFile(cpus: [pages, pages]), form).bytes()
     }
 
     /// Reads whatever it is; what cannot be read is refused with a reason.
@@ -311,9 +317,9 @@ struct TraceDatTests {
         }
     }
 
-    @Test("cut anywhere, a recording gives what is there and says that something is missing", arguments: 0..<4)
-    func cut(index: Int) throws {
-        let bytes = Self.sample(index)
+    @Test("cut anywhere, a recording gives what is there and says that something is missing", arguments: allForms)
+    func cut(form: Form) throws {
+        let bytes = Self.sample(form)
         var kept: Set<Int> = []
         for count in stride(from: 98, to: bytes.count, by: 97) {
             guard let log = try Self.readAnything(Array(bytes[..<count])) else { continue }
@@ -323,13 +329,13 @@ struct TraceDatTests {
             #expect(log.issues.allSatisfy { $0.reason == .truncatedRecording || $0.reason == .corruptRecording })
         }
         // Version 7 says at its end where the events are.
-        #expect(index == 0 ? kept.count > 10 : true)
+        #expect(form.version == 6 ? kept.count > 10 : true)
     }
 
-    @Test("of version 7 a beginning is refused, and it is said why and what to do", arguments: 0..<4)
-    func beginning(index: Int) throws {
-        let bytes = Self.sample(index)
-        let isVersion6 = Self.form(TraceDatFile(cpus: []), index).version == 6
+    @Test("of version 7 a beginning is refused, and it is said why and what to do", arguments: allForms)
+    func beginning(form: Form) throws {
+        let bytes = Self.sample(form)
+        let isVersion6 = form.version == 6
         // Of version 6 this cuts into the head, of version 7 into what stands behind the events.
         #expect {
             try ReadLog(bytes: Array(bytes[..<(isVersion6 ? 500 : bytes.count - 60)]))
@@ -340,9 +346,9 @@ struct TraceDatTests {
         }
     }
 
-    @Test("flipped bits and wrong numbers end in events, issues or a refusal", arguments: 0..<4, seeds)
-    func mutated(index: Int, seed: UInt64) throws {
-        let bytes = Self.sample(index)
+    @Test("flipped bits and wrong numbers end in events, issues or a refusal", arguments: allForms, seeds)
+    func mutated(form: Form, seed: UInt64) throws {
+        let bytes = Self.sample(form)
         var generator = SeededGenerator(seed: seed)
         for _ in 0..<60 {
             var bytes = bytes
