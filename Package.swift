@@ -54,6 +54,9 @@ let package = Package(
             ]
         ),
 
+        .executableTarget(
+            name: "modelbench", dependencies: ["FlushSchedules", "Replay", "TraceStore"],
+            path: "tools/contribute/modelbench"),
         .target(name: "TestSupport", dependencies: ["CZlib", "CZstd", "CLzma"], path: "Tests/TestSupport"),
         .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"]),
         .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats", "TestSupport"]),

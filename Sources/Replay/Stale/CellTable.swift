@@ -48,7 +48,8 @@ struct CellTable {
         cells.append(cell)
         groups.append(
             Groups(
-                domain: group(.domain(cell.domain)), device: group(.device(cell.device)), task: group(.task(cell.task))))
+                domain: group(.domain(cell.domain)), device: group(.device(cell.device)), task: group(.task(cell.task)))
+        )
         numberOfCell[cell] = number
         return number
     }

@@ -394,7 +394,7 @@ struct WindowLedger {
     // MARK: - Hazards
 
     /// A map call uses stale translations again: counts where windows are open (design §4 13).
-    mutating func mapped(_ map: WorldEvent.Map, at time: Int64, _ batch: WorldEvents, _ stale: StaleState) {
+    mutating func mapped(_ map: WorldEvent.Map, at time: Int64, _ batch: WorldEvents.View, _ stale: StaleState) {
         for place in map.addresses {
             let use = batch.reuses[Int(place)]
             let kind: HazardKind =
@@ -420,7 +420,7 @@ struct WindowLedger {
 
     /// Adds to ``openPages`` those of the pages that are open, of the latest unmap call first.
     private mutating func collectOpen(
-        _ places: Range<Int32>, _ kind: HazardKind, _ batch: WorldEvents, _ stale: StaleState
+        _ places: Range<Int32>, _ kind: HazardKind, _ batch: WorldEvents.View, _ stale: StaleState
     ) {
         var found = openPages
         openPages = []
@@ -456,7 +456,7 @@ struct WindowLedger {
     }
 
     /// A recorded fault: counts if it lies in one open window.
-    mutating func faulted(_ fault: WorldEvent.Fault, at time: Int64, _ batch: WorldEvents, _ stale: StaleState) {
+    mutating func faulted(_ fault: WorldEvent.Fault, at time: Int64, _ batch: WorldEvents.View, _ stale: StaleState) {
         var hit: (window: Window, domain: Int32)?
         var hits = 0
         for place in fault.addresses {
@@ -488,7 +488,9 @@ struct WindowLedger {
             domains[index].pieces.forEachOpen(use.order, in: use.addresses) {
                 parts.append(OpenPieces.Closed(window: $0, range: $1, pages: 0))
             }
-            for part in parts { count(kind, part.window, domain: use.domain, part.range, reuse: reuse, at: time, stale) }
+            for part in parts {
+                count(kind, part.window, domain: use.domain, part.range, reuse: reuse, at: time, stale)
+            }
         }
     }
 

@@ -14,6 +14,8 @@ struct World {
         var staleTranslations = false
         /// The leaves that unmaps remove.
         var leaves = false
+        /// The flushes of the log.
+        var flushes = false
         /// Where runs of unmaps end.
         var runs = false
         /// When maps of one call are done.
@@ -194,7 +196,7 @@ struct World {
             event.replaced = range
             if interests.accesses != nil { event.leaves = leaves(of: range, at: index, into: &batch) }
         }
-        batch.add(.map(event), domain: operation.domain, at: operation.time)
+        batch.add(event, domain: operation.domain, at: operation.time)
         if interests.accesses == .touchOnMap, mapRuns == nil {
             touch(operation.domain, range, at: operation.time, into: &batch)
         }
@@ -260,10 +262,9 @@ struct World {
         if leaf == nil, operation.paddr == nil { fault(operation, device: domain, into: &batch) }
         guard interests.accesses == .recorded else { return }
         batch.add(
-            .access(
-                WorldEvent.Access(
-                    hardwareDomain: operation.hardwareDomain, iova: page, leaf: leaf,
-                    recorded: operation.paddr.map { $0 & ~4095 })),
+            WorldEvent.Access(
+                hardwareDomain: operation.hardwareDomain, iova: page, leaf: leaf,
+                recorded: operation.paddr.map { $0 & ~4095 }),
             domain: domain, at: operation.time)
     }
 
@@ -271,7 +272,9 @@ struct World {
     /// one that the hardware knew by that id last, else the one that stands for all that are not named; 0 if there is none.
     private func domain(ofAccess operation: StoredOperation) -> Int32 {
         if operation.domain > 0 { return operation.domain }
-        if operation.device > 0, case let domain = attachments.domain(of: operation.device), domain > 0 { return domain }
+        if operation.device > 0, case let domain = attachments.domain(of: operation.device), domain > 0 {
+            return domain
+        }
         let known = domainOfHardware[operation.hardwareDomain] ?? 0
         return known > 0 ? known : unresolved
     }
@@ -332,7 +335,7 @@ struct World {
                         losses: losses), removed, domain: operation.domain)
             }
         }
-        batch.add(.unmap(event), domain: operation.domain, at: operation.time)
+        batch.add(event, domain: operation.domain, at: operation.time)
     }
 
     /// The domain, device and task that an operation is counted for.
@@ -379,19 +382,20 @@ struct World {
     }
 
     private mutating func flush(_ operation: StoredOperation, into batch: inout WorldEvents) {
-        guard showsFlushes, operation.domain > 0, Int(operation.domain) <= tables.count else { return }
+        guard interests.flushes, showsFlushes, operation.domain > 0, Int(operation.domain) <= tables.count else {
+            return
+        }
         let occasion = Occasion(
             time: operation.time, operation: operation.id, line: operation.line, cell: cell(of: operation))
         batch.add(
-            .flush(
-                WorldEvent.LogFlush(
-                    flush: RecordedFlush(
-                        occasion: occasion, cpu: operation.cpu, pid: operation.pid,
-                        range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
-                        isEmpty: operation.kind == .sync && operation.hasRange && operation.size == 0,
-                        isSync: operation.kind == .sync, hardwareDomain: operation.hardwareDomain),
-                    completed: operation.completed, certainBefore: operation.certainBefore,
-                    order: stale.end(of: operation.domain), isFurther: operation.continuesFlush)),
+            WorldEvent.LogFlush(
+                flush: RecordedFlush(
+                    occasion: occasion, cpu: operation.cpu, pid: operation.pid,
+                    range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
+                    isEmpty: operation.kind == .sync && operation.hasRange && operation.size == 0,
+                    isSync: operation.kind == .sync, hardwareDomain: operation.hardwareDomain),
+                completed: operation.completed, certainBefore: operation.certainBefore,
+                order: stale.end(of: operation.domain), isFurther: operation.continuesFlush),
             domain: operation.domain, at: operation.time)
     }
 
