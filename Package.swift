@@ -20,6 +20,7 @@ let package = Package(
         .systemLibrary(name: "CZstd", path: "Sources/CZstd"),
         .systemLibrary(name: "CLzma", path: "Sources/CLzma"),
 
+        .target(name: "SeededTable"),
         .target(name: "IOMMUModel"),
         .target(name: "TraceFormats", dependencies: ["CZlib", "CZstd", "CLzma"]),
         .target(name: "Operations", dependencies: ["TraceFormats"]),
@@ -54,6 +55,7 @@ let package = Package(
         ),
 
         .target(name: "TestSupport", dependencies: ["CZlib", "CZstd", "CLzma"], path: "Tests/TestSupport"),
+        .testTarget(name: "SeededTableTests", dependencies: ["SeededTable", "TestSupport"]),
         .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"]),
         .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats", "TestSupport"]),
         .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats", "TestSupport"]),
