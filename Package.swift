@@ -22,8 +22,8 @@ let package = Package(
 
         .target(name: "SeededTable"),
         .target(name: "IOMMUModel"),
-        .target(name: "TraceFormats", dependencies: ["CZlib", "CZstd", "CLzma"]),
-        .target(name: "Operations", dependencies: ["TraceFormats"]),
+        .target(name: "TraceFormats", dependencies: ["SeededTable", "CZlib", "CZstd", "CLzma"]),
+        .target(name: "Operations", dependencies: ["SeededTable", "TraceFormats"]),
         .target(
             name: "Schema",
             path: "schema",
@@ -57,8 +57,9 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["CZlib", "CZstd", "CLzma"], path: "Tests/TestSupport"),
         .testTarget(name: "SeededTableTests", dependencies: ["SeededTable", "TestSupport"]),
         .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"]),
-        .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats", "TestSupport"]),
-        .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats", "TestSupport"]),
+        .testTarget(name: "TraceFormatsTests", dependencies: ["SeededTable", "TraceFormats", "TestSupport"]),
+        .testTarget(
+            name: "OperationsTests", dependencies: ["SeededTable", "Operations", "TraceFormats", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [

@@ -2,6 +2,17 @@
 public protocol SeededKey: Equatable {
     /// All of the key, as two words.
     var words: (UInt64, UInt64) { get }
+    /// Where it is looked for: such that nobody who does not know the seed can find keys that share a place.
+    func hash(_ seed: Seed) -> UInt64
+}
+
+extension SeededKey {
+    /// The hash of its words.
+    @inlinable @inline(__always)
+    public func hash(_ seed: Seed) -> UInt64 {
+        let (one, other) = words
+        return seed.hash(one, other)
+    }
 }
 
 extension UInt64: SeededKey {
@@ -133,10 +144,7 @@ public struct SeededTable<Key: SeededKey, Value> {
     }
 
     @inlinable @inline(__always)
-    func hash(of key: Key) -> UInt64 {
-        let (one, other) = key.words
-        return seed.hash(one, other)
-    }
+    func hash(of key: Key) -> UInt64 { key.hash(seed) }
 
     @inlinable @inline(__always)
     func home(of hash: UInt64) -> Int { Int(truncatingIfNeeded: hash &>> homeShift) }
