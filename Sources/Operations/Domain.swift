@@ -11,6 +11,19 @@ public struct Domain: Sendable {
         case identity
         /// Nothing passes.
         case blocked
+
+        /// Domain types by their feature bits (model.md §1.1).
+        init(type: UInt64) {
+            if type & 2 != 0 {
+                self = .dma
+            } else if type & 1 != 0 {
+                self = .unmanaged
+            } else if type & 4 != 0 {
+                self = .identity
+            } else {
+                self = type == 0 ? .blocked : .unknown
+            }
+        }
     }
 
     /// What the domain did with its flushes (design §4 2).
