@@ -35,7 +35,7 @@ let package = Package(
         .target(
             name: "TraceStore",
             dependencies: [
-                "Operations", "Schema",
+                "SeededTable", "Operations", "Schema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]

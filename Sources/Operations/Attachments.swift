@@ -15,6 +15,8 @@ struct Attachments {
     /// Whether the log shows attaches that name both the device and the domain.
     private(set) var areShown = false
     private var domainOfDevice: [Int32: Int32] = [:]
+    /// By domain, how many devices the log has shown in it.
+    private var devices: [Int32: Int] = [:]
     private var lastOfCPU = PerCPU<Attach?>(nil)
 
     /// The domain that a device is attached to; 0 if that is not known.
@@ -28,10 +30,22 @@ struct Attachments {
     }
 
     /// A device moves to a domain; 0 for one that the log does not name.
-    mutating func attach(_ device: Int32, to domain: Int32, isProbe: Bool, cpu: Int, task: Int32) {
+    ///
+    /// - Returns: the domain that has no device any more, 0 for none.
+    mutating func attach(_ device: Int32, to domain: Int32, isProbe: Bool, cpu: Int, task: Int32) -> Int32 {
         lastOfCPU[cpu] = Attach(device: device, former: self.domain(of: device), isProbe: isProbe, task: task)
-        domainOfDevice[device] = domain
         if domain > 0, device > 0 { areShown = true }
+        return move(device, to: domain)
+    }
+
+    private mutating func move(_ device: Int32, to domain: Int32) -> Int32 {
+        let former = domainOfDevice.updateValue(domain, forKey: device) ?? 0
+        // Attaches that name no device are of any number of them.
+        guard device > 0, former != domain else { return 0 }
+        if domain > 0 { devices[domain, default: 0] += 1 }
+        guard former > 0 else { return 0 }
+        devices[former, default: 0] -= 1
+        return devices[former] == 0 ? former : 0
     }
 
     /// Since 6.6 an attach first blocks the device's translation: a detach that is its first step, not its end.
@@ -44,8 +58,10 @@ struct Attachments {
     }
 
     /// A device leaves a domain.
-    mutating func detach(_ device: Int32, from domain: Int32) {
-        if domainOfDevice[device] == domain { domainOfDevice[device] = 0 }
+    ///
+    /// - Returns: the domain, if that was its last device, otherwise 0.
+    mutating func detach(_ device: Int32, from domain: Int32) -> Int32 {
+        self.domain(of: device) == domain ? move(device, to: 0) : 0
     }
 
     /// Something else happens on a CPU.

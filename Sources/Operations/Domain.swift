@@ -68,6 +68,8 @@ public struct Domain: Sendable {
     public internal(set) var wasAttachedBefore = false
 
     var isUsed = false
+    /// The line on which it was freed, or its address was another domain's; 0 if it was not.
+    var goneLine: Int64 = 0
     var census = FlushCensus()
     var probeCandidate = ProbeCandidate()
 

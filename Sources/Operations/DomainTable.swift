@@ -13,6 +13,8 @@ struct DomainTable {
     private(set) var unresolved: Int32 = 0
     /// Who is attached where.
     var attachments = Attachments()
+    /// What the hardware calls them.
+    private(set) var hardwareIDs = HardwareIDs()
     private(set) var numberOfPointer = SeededTable<UInt64, Int32>()
     private var lastPointer: (pointer: UInt64, domain: Int32) = (0, 0)
     /// Domains that are known by the name of a device only.
@@ -74,19 +76,24 @@ struct DomainTable {
         return number
     }
 
+    /// The domain that is called like a device, if there is one.
+    func number(calledLike device: Int32) -> Int32? { numberOfDevice[device] }
+
     // MARK: - Coming
 
     /// An address is allocated: a new generation, if the one before it was freed or used (its free was missed).
-    mutating func allocate(_ pointer: UInt64) -> Int32 {
+    mutating func allocate(_ pointer: UInt64, line: Int64) -> Int32 {
         lastPointer = (0, 0)
         var generation = 0
         if let old = numberOfPointer[pointer] {
             let former = self[old]
             guard former.freed != nil || former.isUsed else { return old }
             generation = former.generation + 1
+            end(old, line: line)
         }
         let number = add(pointer: pointer, generation: generation)
         numberOfPointer.set(pointer, number)
+        hardwareIDs.begin(number, line: line)
         return number
     }
 
@@ -107,9 +114,44 @@ struct DomainTable {
 
     // MARK: - What is told of them
 
+    /// A domain is freed.
+    mutating func free(_ domain: Int32, at time: Int64, line: Int64) {
+        self[domain].freed = time
+        end(domain, line: line)
+    }
+
+    private mutating func end(_ domain: Int32, line: Int64) {
+        self[domain].goneLine = line
+        hardwareIDs.release(domain, line: line)
+    }
+
+    /// A device moves to a domain; 0 for one that the log does not name.
+    mutating func attach(_ device: Int32, to domain: Int32, isProbe: Bool, cpu: Int, task: Int32, line: Int64) {
+        let emptied = attachments.attach(device, to: domain, isProbe: isProbe, cpu: cpu, task: task)
+        if emptied > 0 { hardwareIDs.release(emptied, line: line) }
+        guard domain > 0 else { return }
+        self[domain].wasAttached = true
+        self[domain].probeCandidate.anythingElse()
+    }
+
+    /// A device leaves a domain.
+    mutating func detach(_ device: Int32, from domain: Int32, line: Int64) {
+        let emptied = attachments.detach(device, from: domain)
+        if emptied > 0 { hardwareIDs.release(emptied, line: line) }
+    }
+
+    /// A command is of a domain, whose id it names.
+    mutating func learn(from layer: Layer, of domain: Int32, _ evidence: HardwareIDs.Evidence) {
+        guard let id = layer.hardwareDomain else { return }
+        self[domain].hardwareDomain = id
+        if domain != unresolved {
+            hardwareIDs.note(id, unit: layer.unit, of: domain, evidence, line: layer.line)
+        }
+    }
+
     /// A layer of a recorded flush reached the hardware.
     mutating func flushed(by layer: Layer) {
-        if let hardwareDomain = layer.hardwareDomain { self[layer.domain].hardwareDomain = hardwareDomain }
+        learn(from: layer, of: layer.domain, .certain)
         if layer.kind.invalidatesIOTLB, !self[layer.domain].wasAttached { self[layer.domain].wasAttachedBefore = true }
     }
 

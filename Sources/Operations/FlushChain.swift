@@ -39,8 +39,14 @@ struct FlushChain {
         }
     }
 
-    /// The last unmap of a CPU: its domain, first and last byte.
-    typealias Unmap = (domain: Int32, start: UInt64, last: UInt64)
+    /// The last unmap of a CPU.
+    struct Unmap {
+        var domain: Int32
+        /// First and last byte.
+        var start: UInt64
+        var last: UInt64
+        var line: Int64
+    }
 
     /// What is in progress on one CPU.
     private struct State {

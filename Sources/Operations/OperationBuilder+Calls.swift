@@ -104,6 +104,8 @@ extension OperationBuilder {
             operation.flags.insert(.attachProbe)
         }
         if isQueued { domainTable[domain].learn(.dma, .inferred) }
-        chain.unmap((domain, iova, iova &+ (max(size, 1) - 1)), cpu: cpu)
+        chain.unmap(
+            FlushChain.Unmap(domain: domain, start: iova, last: iova &+ (max(size, 1) - 1), line: operation.line),
+            cpu: cpu)
     }
 }

@@ -38,7 +38,9 @@ extension OperationBuilder {
         // unmap_sg and bounce_unmap_single follow the unmap_single of the function that they call.
         let isSingle = event.pointee.name == EventName.unmapSingle.symbol
         let last = pages.iova &+ (max(pages.size, 1) - 1)
-        if !isSingle, let former = chain.lastUnmap(onCPU: cpu), former == (domain, pages.iova, last) {
+        if !isSingle, let former = chain.lastUnmap(onCPU: cpu), former.domain == domain, former.start == pages.iova,
+            former.last == last
+        {
             chain.forgetLastUnmap(onCPU: cpu)
             return
         }

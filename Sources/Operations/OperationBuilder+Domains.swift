@@ -10,11 +10,8 @@ extension OperationBuilder {
         var operation = operation(event, .attach, task: task)
         operation.device = device
         if let pointer = event.pointee[.domain] { operation.domain = domainTable.number(of: pointer) }
-        domainTable.attachments.attach(device, to: operation.domain, isProbe: isProbe, cpu: cpu, task: task)
-        if operation.domain > 0 {
-            domainTable[operation.domain].wasAttached = true
-            domainTable[operation.domain].probeCandidate.anythingElse()
-        }
+        domainTable.attach(
+            device, to: operation.domain, isProbe: isProbe, cpu: cpu, task: task, line: operation.line)
         order.append(operation)
     }
 
@@ -30,7 +27,7 @@ extension OperationBuilder {
         } else {
             operation.domain =
                 event.pointee[.domain].map { domainTable.number(of: $0) } ?? domainTable.attachments.domain(of: device)
-            domainTable.attachments.detach(device, from: operation.domain)
+            domainTable.detach(device, from: operation.domain, line: operation.line)
         }
         enter(.attach, cpu: cpu, task: task, keepsAttach: true)
         order.append(operation)
@@ -42,7 +39,7 @@ extension OperationBuilder {
         operation.detail = event.pointee[.type].map { Int64(bitPattern: $0) }
         enter(nil, cpu: cpu, task: task)
         if pointer != 0 {
-            operation.domain = domainTable.allocate(pointer)
+            operation.domain = domainTable.allocate(pointer, line: operation.line)
             domainTable[operation.domain].allocated = event.pointee.time
             if let type = event.pointee[.type] {
                 domainTable[operation.domain].learn(Domain.Kind(type: type), .recorded)
@@ -63,7 +60,7 @@ extension OperationBuilder {
         enter(nil, cpu: cpu, task: task)
         var operation = operation(event, .domainFree, task: task)
         operation.domain = domainTable.number(of: pointer)
-        domainTable[operation.domain].freed = event.pointee.time
+        domainTable.free(operation.domain, at: operation.time, line: operation.line)
         order.append(operation)
         return true
     }

@@ -49,7 +49,7 @@ extension OperationBuilder {
     /// found.
     private mutating func credit(_ layer: inout Layer, cpu: Int) {
         if domainTable.areOpen { queue.add(layer) }
-        guard let unmap = chain.lastUnmap(onCPU: cpu) else {
+        guard let unmap = chain.lastUnmap(onCPU: cpu), unmap.line > domainTable[unmap.domain].goneLine else {
             // A flush queue's timer may fire where nobody unmaps.
             let domain = domainTable.unresolved
             if layer.granularity != .page, domain > 0, assumesSingleDomain {
@@ -59,12 +59,13 @@ extension OperationBuilder {
         }
         layer.domain = unmap.domain
         if domainTable.isUnresolved(unmap.domain) { return }
-        if layer.granularity != .page {
-            domainTable[unmap.domain].census.flush(cpu: layer.cpu, isFlushAll: true)
-        } else if layer.coverage.contains(unmap.start), layer.coverage.contains(unmap.last) {
-            domainTable[unmap.domain].census.flush(cpu: layer.cpu, isFlushAll: false)
+        let isForPages = layer.granularity == .page
+        let isForUnmap =
+            isForPages && layer.coverage.contains(unmap.start) && layer.coverage.contains(unmap.last)
+        if !isForPages || isForUnmap {
+            domainTable[unmap.domain].census.flush(cpu: layer.cpu, isFlushAll: !isForPages)
         }
-        if let hardwareDomain = layer.hardwareDomain { domainTable[unmap.domain].hardwareDomain = hardwareDomain }
+        domainTable.learn(from: layer, of: unmap.domain, isForUnmap ? .certain : .near)
     }
 }
 

@@ -190,6 +190,8 @@ public struct OperationBuilder {
 
     /// Domains by number - 1.
     public var domains: ContiguousArray<Domain> { domainTable.all }
+    /// By which ids the hardware knew the domains, and when.
+    public var hardwareIDs: [HardwareID] { domainTable.hardwareIDs.spans + queue.hardwareIDs.spans }
     /// Tasks by number - 1.
     public var tasks: ContiguousArray<Task> { names.tasks.all }
     /// Device names by number - 1.

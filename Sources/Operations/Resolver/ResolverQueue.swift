@@ -11,8 +11,10 @@ struct ResolverQueue {
 
     private(set) var resolver = Resolver()
     private var hardwareNames = HardwareNames()
-    /// Domains that are known by the hardware's id only.
-    private var domainOfHardware: [Int64: Int32] = [:]
+    /// Domains that stand for a label.
+    private var domainOfLabel: [Int: Int32] = [:]
+    /// Which domains have which ids, by what has been found out here.
+    private(set) var hardwareIDs = HardwareIDs()
     /// What tells of the domains of operations that wait.
     private var clues: ContiguousArray<Clue> = []
     private var operations: ContiguousArray<Operation> = []
@@ -129,9 +131,10 @@ struct ResolverQueue {
         switch resolver.labels[label] {
         case .device(let device): return domains.number(of: nil, ofDevice: device, names)
         case .hardware(let id):
-            if let known = domainOfHardware[id] { return known }
-            let number = domains.add(hardwareDomain: id)
-            domainOfHardware[id] = number
+            if let known = domainOfLabel[label] { return known }
+            let number = hardwareIDs.domain(of: id, unit: 0) ?? domains.add(hardwareDomain: id)
+            domainOfLabel[label] = number
+            hardwareIDs.note(id, unit: 0, of: number, .certain, line: 0)
             return number
         }
     }
@@ -139,7 +142,7 @@ struct ResolverQueue {
     private func giveDomain(to layer: inout Layer, _ domains: inout DomainTable) {
         let isOpen = layer.domain == domains.unresolved || layer.domain == 0 && layer.kind.invalidatesIOTLB
         guard isOpen, layer.flush == 0, layer.cause == nil, let id = layer.hardwareDomain else { return }
-        if let domain = domainOfHardware[id] {
+        if let domain = hardwareIDs.domain(of: id, unit: 0, line: layer.line) {
             layer.domain = domain
         } else if layer.domain > 0 {
             domains[layer.domain].hardwareDomain = id
@@ -162,6 +165,7 @@ struct ResolverQueue {
                 }
                 clue += 1
             }
+            forgetNames(at: operation, &domains)
             guard operation.grade == .dma, let iova = operation.iova else { continue }
             if operation.kind == .map {
                 hardwareNames.map(operation.domain, iova)
@@ -170,10 +174,28 @@ struct ResolverQueue {
                 lastUnmap[operation.cpu] = (operation.domain, iova, iova &+ (max(operation.size ?? 1, 1) - 1))
             }
         }
-        for name in hardwareNames.names where domainOfHardware[name.id] == nil {
-            domainOfHardware[name.id] = name.domain
+        takeNames(&domains)
+    }
+
+    private mutating func takeNames(_ domains: inout DomainTable) {
+        for name in hardwareNames.names where hardwareIDs.domain(of: name.id, unit: 0) == nil {
+            hardwareIDs.note(name.id, unit: 0, of: name.domain, .certain, line: 0)
             domains[name.domain].hardwareDomain = name.id
         }
+    }
+
+    /// Where a device moves, or a domain is freed, the hardware's id is another one from there on.
+    private mutating func forgetNames(at operation: Operation, _ domains: inout DomainTable) {
+        let domain: Int32?
+        switch operation.kind {
+        case .attach, .detach: domain = domains.number(calledLike: operation.device)
+        case .domainFree: domain = operation.domain
+        default: return
+        }
+        guard let domain, domain > 0, !operation.flags.contains(.withinAttach) else { return }
+        takeNames(&domains)
+        hardwareNames.forget(domain)
+        hardwareIDs.release(domain, line: operation.line)
     }
 
     // MARK: - Modes
@@ -211,7 +233,8 @@ struct ResolverQueue {
                 domains[Int32(index + 1)].census.flush(cpu: clue.cpu, isFlushAll: true)
             }
         case .whole(let id):
-            let domain = domainOfHardware[id] ?? unmap?.domain ?? domains.unresolved
+            let domain =
+                hardwareIDs.domain(of: id, unit: 0, line: clue.line) ?? unmap?.domain ?? domains.unresolved
             if let unmap, unmap.domain == domain, unmap.task == clue.task,
                 clue.time < unmap.time
                     || clue.time.subtractingReportingOverflow(unmap.time).partialValue < Self.soonAfter
