@@ -5,7 +5,9 @@ struct EventTally {
     private(set) var events: Int64 = 0
     private(set) var firstTime = Int64.max
     private(set) var lastTime = Int64.min
+    /// Events that stand earlier in time than the one before them in the log.
     private(set) var backwards: Int64 = 0
+    private var previousTime = Int64.min
     /// By symbol of the name, then by form and whether it was understood.
     private var counts: ContiguousArray<InlineArray<6, Int64>> = []
 
@@ -18,7 +20,8 @@ struct EventTally {
     mutating func add(_ event: UnsafePointer<TraceEvent>) {
         events += 1
         let time = event.pointee.time
-        if time < lastTime { backwards += 1 }
+        if time < previousTime { backwards += 1 }
+        previousTime = time
         firstTime = min(firstTime, time)
         lastTime = max(lastTime, time)
     }
