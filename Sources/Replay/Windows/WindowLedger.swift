@@ -307,10 +307,10 @@ struct WindowLedger {
         let isOpen = end == WindowEnd.endOfLog.rawValue
         let key = UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(end) << 1 | (isUncertain ? 1 : 0)
         let sum = sums.index(of: key)
-        sums.sums[sum].windows += 1
-        sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
-        sums.sums[sum].pageNanoseconds += Double(range.size) / 4096 * Double(length)
-        sums.sums[sum].longest = max(sums.sums[sum].longest, length)
+        sums[sum].windows += 1
+        sums[sum].pages = sums[sum].pages.addingSaturated(pages)
+        sums[sum].pageNanoseconds += Double(range.size) / 4096 * Double(length)
+        sums[sum].longest = max(sums[sum].longest, length)
         windowCount += 1
         if !isUncertain {
             if isDetailed {
@@ -319,8 +319,8 @@ struct WindowLedger {
             }
             if !isOpen {
                 let bucket = buckets.index(of: UInt64(sum) << 16 | UInt64(LengthScale.bucket(of: length)))
-                buckets.sums[bucket].windows += 1
-                buckets.sums[bucket].pages = buckets.sums[bucket].pages.addingSaturated(pages)
+                buckets[bucket].windows += 1
+                buckets[bucket].pages = buckets[bucket].pages.addingSaturated(pages)
             }
         }
         switch kept {
@@ -348,8 +348,8 @@ struct WindowLedger {
     mutating func unreachable(_ cell: Int32, pages: Int64) {
         let end = WindowEnd.unreachable.rawValue
         let sum = sums.index(of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(end) << 1)
-        sums.sums[sum].windows += 1
-        sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
+        sums[sum].windows += 1
+        sums[sum].pages = sums[sum].pages.addingSaturated(pages)
     }
 
     /// A flush of the policy, for the timeline.
@@ -528,7 +528,7 @@ struct WindowLedger {
     ) {
         let index = hazards.index(of: UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(kind.rawValue))
         let age = max(time.subtractingSaturated(window.opened), 0)
-        hazards.sums[index].add(
+        hazards[index].add(
             pages: kind == .access ? 1 : range.pages, operation: window.operation, reuse: reuse, iova: range.start,
             age: age)
         guard isDetailed, hazardRowCounts[Int(kind.rawValue)] < kind.rowLimit else { return }
@@ -579,12 +579,14 @@ struct WindowLedger {
     func statistics(_ table: CellTable) -> WindowStatistics {
         let cells = table.cells
         var statistics = WindowStatistics()
-        var histograms = [[(upTo: Int64, windows: Int64, pages: Int64)]](repeating: [], count: sums.keys.count)
-        for (key, bucket) in zip(buckets.keys, buckets.sums) {
+        var histograms = [[(upTo: Int64, windows: Int64, pages: Int64)]](repeating: [], count: sums.entries.count)
+        for entry in buckets.entries {
+            let (key, bucket) = (entry.key, entry.value)
             let upTo = LengthScale.upperBound(of: Int(key & 0xffff))
             histograms[Int(key >> 16)].append((upTo, bucket.windows, bucket.pages))
         }
-        for (index, (key, sum)) in zip(sums.keys, sums.sums).enumerated() {
+        for (index, entry) in sums.entries.enumerated() {
+            let (key, sum) = (entry.key, entry.value)
             let end = UInt8(truncatingIfNeeded: key >> 1 & 0x7f)
             statistics.summaries.append(
                 WindowStatistics.Summary(
@@ -593,7 +595,8 @@ struct WindowLedger {
                     longest: end == WindowEnd.unreachable.rawValue ? nil : sum.longest,
                     histogram: histograms[index].sorted { $0.upTo < $1.upTo }))
         }
-        for (key, sum) in zip(hazards.keys, hazards.sums) {
+        for entry in hazards.entries {
+            let (key, sum) = (entry.key, entry.value)
             guard let kind = HazardKind(rawValue: UInt8(truncatingIfNeeded: key)) else { continue }
             statistics.hazards.append(
                 WindowStatistics.Hazard(

@@ -32,8 +32,8 @@ struct World {
     private let showsFlushes: Bool
     /// Number of the domain that stands for all that the log does not name; 0 if there is none.
     private let unresolved: Int32
-    /// By the hardware's id, where it is that of one domain only.
-    private let domainOfHardware: [Int64: Int32]
+    /// By the hardware's id, where it was never that of another domain.
+    private let onlyDomainOfHardware: [Int64: Int32]
 
     /// By number of the ``Cell``.
     private(set) var unmaps: ContiguousArray<UnmapCounts> = []
@@ -74,7 +74,7 @@ struct World {
         let known = trace.domains.enumerated().compactMap { index, domain in
             domain.isUnresolved ? nil : domain.hardwareDomain.map { ($0, Int32(index + 1)) }
         }
-        domainOfHardware = Dictionary(known) { _, _ in 0 }
+        onlyDomainOfHardware = Dictionary(known) { _, _ in 0 }
         unresolved = trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0
         mapRuns = interests.mapCalls ? MapRuns(domains: trace.domains, isTold: isAsItWas) : nil
         showsFlushes = trace.flushLayer != .none
@@ -269,13 +269,14 @@ struct World {
     }
 
     /// Whose page table a recorded access went through: the domain that the log names, else that of the device, else the
-    /// one that the hardware knew by that id last, else the one that stands for all that are not named; 0 if there is none.
+    /// one that the hardware knew by that id then, or ever, else the one that stands for all that are not named; 0 if there is none.
     private func domain(ofAccess operation: StoredOperation) -> Int32 {
         if operation.domain > 0 { return operation.domain }
         if operation.device > 0, case let domain = attachments.domain(of: operation.device), domain > 0 {
             return domain
         }
-        let known = domainOfHardware[operation.hardwareDomain] ?? 0
+        let then = trace.hardwareDomains.domain(of: operation.hardwareDomain, line: operation.line)
+        let known = then > 0 ? then : onlyDomainOfHardware[operation.hardwareDomain] ?? 0
         return known > 0 ? known : unresolved
     }
 
