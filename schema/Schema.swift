@@ -40,6 +40,7 @@ public enum Schema {
 
     /// `views/`
     public static let views = [
+        File("lookup", PackageResources.lookup_sql),
         File("readable", PackageResources.readable_sql),
         File("stale", PackageResources.stale_sql),
         File("steps", PackageResources.steps_sql),
