@@ -37,7 +37,7 @@ import Testing
     }
 
     /// All that a replay writes of a policy.
-    private static func figures(_ lane: ReplayedLane) -> [String] {
+    static func figures(_ lane: ReplayedLane) -> [String] {
         let statistics = lane.statistics
         return lane.summary.map { "\($0)" } + lane.cells.map { "\($0)" } + statistics.summaries.map { "\($0)" }
             + statistics.hazards.map { "\($0)" } + statistics.timeline.map { "\($0)" }

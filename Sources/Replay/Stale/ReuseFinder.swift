@@ -94,6 +94,10 @@ struct ReuseFinder {
 
     // MARK: - What is mapped
 
+    /// Whether it is kept up to date which pages a domain has mapped.
+    @inline(__always)
+    func follows(_ domain: Int32) -> Bool { livePages[Int(domain) - 1] != nil }
+
     /// From here on it is kept up to date which pages a domain has mapped.
     private mutating func prepareLivePages(of domain: Int32, _ table: PageTable) {
         guard livePages[Int(domain) - 1] == nil else { return }

@@ -206,6 +206,9 @@ struct World {
     /// Maps in the model's page table. A mapping is tagged with its map call, which also tells whether a loss lies between.
     private mutating func changeTable(_ operation: StoredOperation, _ range: AddressRange, at index: Int) -> UInt64 {
         let tag = MappingTag.tag(of: operation, isSeveral: isSeveral(operation, range))
+        guard reuses.follows(operation.domain) else {
+            return tables[index].map(range, to: operation.paddr ?? 0, sizes: pageSizes, tag: tag)
+        }
         let changed = reuses.willChange(operation.domain, range.roundedOut(to: pageSizes.granule), tables[index])
         defer { reuses.didChange(operation.domain, changed, tables[index]) }
         return tables[index].map(range, to: operation.paddr ?? 0, sizes: pageSizes, tag: tag)
@@ -375,10 +378,11 @@ struct World {
     /// Takes what an unmap call removed out of the page table.
     private mutating func clear(_ operation: StoredOperation, _ range: AddressRange, cell: Int32, at index: Int) {
         removed?.removeAll(keepingCapacity: true)
-        let changed = reuses.willChange(operation.domain, range, tables[index])
+        let isFollowed = reuses.follows(operation.domain)
+        let changed = isFollowed ? reuses.willChange(operation.domain, range, tables[index]) : nil
         let found = tables[index].unmap(range, into: &removed)
         if found.bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
-        reuses.didChange(operation.domain, changed, tables[index])
+        if isFollowed { reuses.didChange(operation.domain, changed, tables[index]) }
         if MistakeFinder.isPart(found, removed) { mistakes.findRest(operation, cell, of: removed, tables[index]) }
     }
 
