@@ -1,6 +1,9 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
+// `tools/test` tests optimised code, but optimising the tests themselves takes longer than all of them run.
+let testSettings: [SwiftSetting] = [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 // One folder under Sources/ per target; `docs/architecture.md` draws the one direction in which they depend on each other.
 let package = Package(
     name: "iommu-trace",
@@ -59,22 +62,28 @@ let package = Package(
             name: "modelbench", dependencies: ["FlushSchedules", "Replay", "TraceStore"],
             path: "tools/contribute/modelbench"),
         .target(name: "TestSupport", dependencies: ["CZlib", "CZstd", "CLzma"], path: "Tests/TestSupport"),
-        .testTarget(name: "SeededTableTests", dependencies: ["SeededTable", "TestSupport"]),
-        .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"]),
-        .testTarget(name: "TraceFormatsTests", dependencies: ["SeededTable", "TraceFormats", "TestSupport"]),
+        .testTarget(name: "SeededTableTests", dependencies: ["SeededTable", "TestSupport"], swiftSettings: testSettings),
         .testTarget(
-            name: "OperationsTests", dependencies: ["SeededTable", "Operations", "TraceFormats", "TestSupport"]),
+            name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"], swiftSettings: testSettings),
+        .testTarget(
+            name: "TraceFormatsTests", dependencies: ["SeededTable", "TraceFormats", "TestSupport"],
+            swiftSettings: testSettings),
+        .testTarget(
+            name: "OperationsTests", dependencies: ["SeededTable", "Operations", "TraceFormats", "TestSupport"],
+            swiftSettings: testSettings),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
                 "SeededTable", "FlushSchedules", "Ingest", "Replay", "Reporting", "TraceStore", "Operations",
                 "TraceFormats", "Schema", "IOMMUModel", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            resources: [.copy("Diff")]
+            resources: [.copy("Diff")],
+            swiftSettings: testSettings
         ),
         .testTarget(
             name: "CommandLineTests",
-            dependencies: ["iommu-trace", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]
+            dependencies: ["iommu-trace", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: testSettings
         ),
     ]
 )
