@@ -1,6 +1,9 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
+// `tools/test` tests optimised code, but optimising the tests themselves takes longer than all of them run.
+let testSettings: [SwiftSetting] = [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+
 // One folder under Sources/ per target; `docs/architecture.md` draws the one direction in which they depend on each other.
 let package = Package(
     name: "iommu-trace",
@@ -20,10 +23,11 @@ let package = Package(
         .systemLibrary(name: "CZstd", path: "Sources/CZstd"),
         .systemLibrary(name: "CLzma", path: "Sources/CLzma"),
 
+        .target(name: "SeededTable"),
         .target(name: "IOMMUModel"),
         .target(name: "FlushSchedules", dependencies: ["IOMMUModel"]),
-        .target(name: "TraceFormats", dependencies: ["CZlib", "CZstd", "CLzma"]),
-        .target(name: "Operations", dependencies: ["TraceFormats"]),
+        .target(name: "TraceFormats", dependencies: ["SeededTable", "CZlib", "CZstd", "CLzma"]),
+        .target(name: "Operations", dependencies: ["SeededTable", "TraceFormats"]),
         .target(
             name: "Schema",
             path: "schema",
@@ -35,13 +39,13 @@ let package = Package(
         .target(
             name: "TraceStore",
             dependencies: [
-                "Operations", "Schema",
+                "SeededTable", "Operations", "Schema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]
         ),
         .target(name: "Ingest", dependencies: ["TraceFormats", "Operations", "TraceStore"]),
-        .target(name: "Replay", dependencies: ["IOMMUModel", "FlushSchedules", "Operations", "TraceStore"]),
+        .target(name: "Replay", dependencies: ["SeededTable", "IOMMUModel", "FlushSchedules", "Operations", "TraceStore"]),
         .target(
             name: "Reporting",
             dependencies: ["Operations", "Schema", "TraceStore", .product(name: "GRDB", package: "GRDB.swift")]
@@ -54,21 +58,32 @@ let package = Package(
             ]
         ),
 
+        .executableTarget(
+            name: "modelbench", dependencies: ["FlushSchedules", "Replay", "TraceStore"],
+            path: "tools/contribute/modelbench"),
         .target(name: "TestSupport", dependencies: ["CZlib", "CZstd", "CLzma"], path: "Tests/TestSupport"),
-        .testTarget(name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"]),
-        .testTarget(name: "TraceFormatsTests", dependencies: ["TraceFormats", "TestSupport"]),
-        .testTarget(name: "OperationsTests", dependencies: ["Operations", "TraceFormats", "TestSupport"]),
+        .testTarget(name: "SeededTableTests", dependencies: ["SeededTable", "TestSupport"], swiftSettings: testSettings),
+        .testTarget(
+            name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"], swiftSettings: testSettings),
+        .testTarget(
+            name: "TraceFormatsTests", dependencies: ["SeededTable", "TraceFormats", "TestSupport"],
+            swiftSettings: testSettings),
+        .testTarget(
+            name: "OperationsTests", dependencies: ["SeededTable", "Operations", "TraceFormats", "TestSupport"],
+            swiftSettings: testSettings),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "FlushSchedules", "Ingest", "Replay", "Reporting", "TraceStore", "Operations", "TraceFormats", "Schema",
-                "IOMMUModel", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
+                "SeededTable", "FlushSchedules", "Ingest", "Replay", "Reporting", "TraceStore", "Operations",
+                "TraceFormats", "Schema", "IOMMUModel", "TestSupport", .product(name: "GRDB", package: "GRDB.swift"),
             ],
-            resources: [.copy("Diff")]
+            resources: [.copy("Diff")],
+            swiftSettings: testSettings
         ),
         .testTarget(
             name: "CommandLineTests",
-            dependencies: ["iommu-trace", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")]
+            dependencies: ["iommu-trace", "TestSupport", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: testSettings
         ),
     ]
 )

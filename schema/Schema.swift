@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 9
+    public static let version: Int32 = 10
 
     /// A file of this folder.
     public struct File: Sendable {
@@ -40,6 +40,7 @@ public enum Schema {
 
     /// `views/`
     public static let views = [
+        File("lookup", PackageResources.lookup_sql),
         File("readable", PackageResources.readable_sql),
         File("stale", PackageResources.stale_sql),
         File("steps", PackageResources.steps_sql),

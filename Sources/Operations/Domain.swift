@@ -11,6 +11,19 @@ public struct Domain: Sendable {
         case identity
         /// Nothing passes.
         case blocked
+
+        /// Domain types by their feature bits (model.md §1.1).
+        init(type: UInt64) {
+            if type & 2 != 0 {
+                self = .dma
+            } else if type & 1 != 0 {
+                self = .unmanaged
+            } else if type & 4 != 0 {
+                self = .identity
+            } else {
+                self = type == 0 ? .blocked : .unknown
+            }
+        }
     }
 
     /// What the domain did with its flushes (design §4 2).
@@ -55,6 +68,8 @@ public struct Domain: Sendable {
     public internal(set) var wasAttachedBefore = false
 
     var isUsed = false
+    /// The line on which it was freed, or its address was another domain's; 0 if it was not.
+    var goneLine: Int64 = 0
     var census = FlushCensus()
     var probeCandidate = ProbeCandidate()
 

@@ -1,3 +1,4 @@
+import SeededTable
 import TraceFormats
 
 /// What an event tells, whatever its line calls it.
@@ -140,5 +141,25 @@ enum EventMeaning {
             case _ where function.hasSuffix("_domain_free"): .domainFree
             default: .unknown
             }
+    }
+}
+
+/// What probes mean whose owners chose their names: worked out once for each place.
+struct ProbeMeanings {
+    private(set) var meanings = SeededTable<UInt64, EventMeaning>()
+    /// A hostile log names a new place on each line.
+    private static let limit = 1 << 16
+
+    /// - Parameter names: what the event's symbols stand for.
+    mutating func meaning(of event: UnsafePointer<TraceEvent>, _ names: LogNames) -> EventMeaning {
+        let key =
+            UInt64(event.pointee.location.rawValue) << 32 | UInt64(event.pointee.name.rawValue) << 2
+            | UInt64(event.pointee.form.rawValue)
+        if let known = meanings[key] { return known }
+        let isReturn = event.pointee.form == .probeReturn
+        let meaning = EventMeaning(probeAt: names.text(event.pointee.location), isReturn: isReturn)
+        if meanings.count > Self.limit { meanings.removeAll() }
+        meanings.set(key, meaning)
+        return meaning
     }
 }

@@ -1,7 +1,7 @@
 import TraceFormats
 
 // Calls that are known by other events than those of the IOMMU's core: the old Intel driver's own DMA API, which names
-// devices, and the messages of the kernel log.
+// devices, and the messages of the kernel log; and what devices do by themselves.
 extension OperationBuilder {
     private static let pageMask: UInt64 = 4095
 
@@ -18,86 +18,102 @@ extension OperationBuilder {
         // A vendor's map_sg is a map like any other.
         guard event.pointee[.domain] == nil, let device = event.pointee.symbol(.device), let pages = pages(of: event)
         else { return mapped(event, cpu: cpu, task: task) }
-        enterContext(nil, cpu: cpu, task: task)
+        enter(nil, cpu: cpu, task: task)
         var operation = operation(event, .map, task: task)
         operation.iova = pages.iova
         operation.size = pages.size
         operation.result = pages.size
         operation.paddr = event.pointee[.paddr].map { $0 & ~Self.pageMask }
-        operation.device = self.device(device)
-        operation.domain = domain(nil, ofDevice: operation.device)
-        domains[Int(operation.domain) - 1].learn(.dma, .inferred)
-        cpus[cpu].lastMapped = (task, pages.iova)
-        mapsSeen += 1
-        append(operation)
+        operation.device = names.device(device)
+        operation.domain = domainTable.number(of: nil, ofDevice: operation.device, names)
+        domainTable[operation.domain].learn(.dma, .inferred)
+        chain.map(at: pages.iova, cpu: cpu, task: task, isNew: true)
+        order.append(operation)
     }
 
     mutating func deviceUnmap(_ event: UnsafePointer<TraceEvent>, cpu: Int, task: Int32) {
         guard let pages = pages(of: event) else { return }
-        let device = device(event.pointee.symbol(.device))
-        let domain = domain(nil, ofDevice: device)
+        let device = names.device(event.pointee.symbol(.device))
+        let domain = domainTable.number(of: nil, ofDevice: device, names)
         // unmap_sg and bounce_unmap_single follow the unmap_single of the function that they call.
         let isSingle = event.pointee.name == EventName.unmapSingle.symbol
         let last = pages.iova &+ (max(pages.size, 1) - 1)
-        if !isSingle, let former = cpus[cpu].lastUnmap, former == (domain, pages.iova, last) {
-            cpus[cpu].lastUnmap = nil
+        if !isSingle, let former = chain.lastUnmap(onCPU: cpu), former.domain == domain, former.start == pages.iova,
+            former.last == last
+        {
+            chain.forgetLastUnmap(onCPU: cpu)
             return
         }
-        enterContext(nil, cpu: cpu, task: task)
+        enter(nil, cpu: cpu, task: task)
         var operation = operation(event, .unmap, task: task)
         operation.iova = pages.iova
         operation.size = pages.size
         operation.result = pages.size
         operation.device = device
         operation.domain = domain
-        domains[Int(domain) - 1].learn(.dma, .inferred)
+        domainTable[domain].learn(.dma, .inferred)
         noteUnmap(&operation, iova: pages.iova, size: pages.size, cpu: cpu)
-        append(operation)
+        order.append(operation)
     }
-
-    // MARK: - Kernel log
 
     /// `unmap this`, at the entry of `__iommu_unmap`: what it has removed is told piece by piece in the lines below.
     mutating func unmapMessage(_ event: UnsafePointer<TraceEvent>, cpu: Int, task: Int32) {
         guard let iova = event.pointee[.iova], let size = event.pointee[.size] else { return }
-        closeMessages(onCPU: cpu)
-        enterContext(nil, cpu: cpu, task: task)
+        enter(nil, cpu: cpu, task: task)
         var operation = operation(event, .unmap, task: task)
         operation.iova = iova
         operation.size = size
         operation.result = 0
-        operation.domain = domain(nil)
+        operation.domain = domainTable.number(of: nil)
         noteUnmap(&operation, iova: iova, size: size, cpu: cpu)
-        cpus[cpu].message = MessageCall(slot: pending.end, next: iova, left: size)
-        append(operation, isOpen: true)
+        calls.enterMessage(operation, iova: iova, size: size, onCPU: cpu, &order)
     }
 
-    /// `unmapped`: one page-table callback of the unmap above it.
-    mutating func unmappedMessage(_ event: UnsafePointer<TraceEvent>, cpu: Int) -> Bool {
-        guard let iova = event.pointee[.iova], let size = event.pointee[.size], var call = cpus[cpu].message,
-            call.next == iova
-        else { return false }
-        call.next = iova &+ size
-        // Each is below 2^57, but there may be any number of them.
-        call.removed = min(call.removed &+ size, 1 << 57)
-        call.left = call.left > size ? call.left - size : 0
-        cpus[cpu].message = call
-        if call.left == 0 { closeMessages(onCPU: cpu) }
-        return true
+    // MARK: - Beside the API
+
+    mutating func changeGroup(_ event: UnsafePointer<TraceEvent>, _ kind: Operation.Kind, task: Int32) {
+        var operation = operation(event, kind, task: task)
+        operation.device = names.device(event.pointee.symbol(.device))
+        operation.detail = event.pointee[.group].map { Int64(bitPattern: $0) }
+        order.append(operation)
     }
 
-    /// Whatever is no piece of the unmap that is going on ends it.
-    mutating func endMessages(onCPU cpu: Int, before meaning: EventMeaning) {
-        switch meaning {
-        case .unmappedMessage, .repeated: break
-        default: closeMessages(onCPU: cpu)
-        }
+    mutating func fault(_ event: UnsafePointer<TraceEvent>, task: Int32) {
+        var operation = operation(event, .ioPageFault, task: task)
+        operation.device = names.device(event.pointee.symbol(.device))
+        operation.domain = domainTable.attachments.domain(of: operation.device)
+        operation.iova = event.pointee[.iova]
+        operation.detail = event.pointee[.flags].map { Int64(bitPattern: $0) }
+        order.append(operation)
     }
 
-    /// Nothing more is to come of the unmap that is going on.
-    mutating func closeMessages(onCPU cpu: Int) {
-        guard let call = cpus[cpu].message else { return }
-        cpus[cpu].message = nil
-        pending.close(call.slot) { $0.result = call.removed }
+    /// Devices work beside the CPU whose line it is: nothing of that CPU's ends here.
+    mutating func access(_ event: UnsafePointer<TraceEvent>, task: Int32) {
+        var operation = operation(event, .access, task: task)
+        operation.device = names.device(event.pointee.symbol(.device))
+        if let pointer = event.pointee[.domain] { operation.domain = domainTable.number(of: pointer) }
+        operation.iova = event.pointee[.iova]
+        operation.paddr = event.pointee[.paddr]
+        operation.detail = event.pointee[.hardwareDomain].map { Int64(bitPattern: $0) }
+        order.append(operation)
+    }
+
+    mutating func marker(_ event: UnsafePointer<TraceEvent>, texts: [String], cpu: Int, task: Int32) {
+        chain.mark(cpu: cpu)
+        let text = event.pointee[.text].map { Int(truncatingIfNeeded: $0) } ?? -1
+        if texts.indices.contains(text) { order.append(markerText: texts[text]) }
+        order.append(operation(event, .marker, task: task))
+    }
+
+    /// The DMA API mapped or unmapped for a device.
+    mutating func noteDevice(_ event: UnsafePointer<TraceEvent>, isMap: Bool, isList: Bool, task: Int32) {
+        guard domainTable.areOpen else { return }
+        let device = names.device(event.pointee.symbol(.device))
+        guard device > 0 else { return }
+        let address = isList ? nil : event.pointee[.iova]
+        queue.add(
+            Clue(
+                kind: isMap ? .mapped(device: device, address: address) : .unmapped(device: device, address: address),
+                line: event.pointee.line, time: event.pointee.time, cpu: event.pointee.cpu, task: task))
     }
 }

@@ -47,6 +47,7 @@ struct ReplayPipeline {
         var interests = World.Interests()
         interests.staleTranslations = lanes.contains { $0.opensWindows }
         interests.leaves = options.hardware != nil
+        interests.flushes = lanes.contains { $0.followsFlushes }
         interests.runs = lanes.contains { $0.usesRuns }
         interests.mapCalls = options.hardware?.cachesAbsent == true
         interests.accesses = options.iotlb?.accesses
@@ -82,8 +83,10 @@ struct ReplayPipeline {
 
     /// Takes several operations; those before `line` only prepare.
     mutating func take(_ operations: ContiguousArray<StoredOperation>, from line: Int64) {
-        for operation in operations {
-            if operation.line >= line { apply(operation) } else { prepare(operation) }
+        operations.withUnsafeBufferPointer { operations in
+            for index in operations.indices {
+                if operations[index].line >= line { apply(operations[index]) } else { prepare(operations[index]) }
+            }
         }
     }
 
@@ -101,8 +104,12 @@ struct ReplayPipeline {
     /// Hands what is in the batch to all policies, and forgets what none of them needs any more.
     mutating func drain() {
         guard !batch.events.isEmpty else { return }
-        let (batch, stale) = (batch, world.stale)
-        forEachLane { $0.take(batch, stale) }
+        let stale = world.stale
+        // Taken out, so that the lanes can change while it is read.
+        let events = batch
+        batch = WorldEvents()
+        events.withView { view in forEachLane { $0.take(view, stale) } }
+        batch = events
         forget()
     }
 

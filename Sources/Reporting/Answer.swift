@@ -241,7 +241,7 @@ public enum Answer {
         output.say("")
         for _ in 0..<faultsShown {
             guard let row = try rows.next() else { break }
-            output.say("\(row["in_words"] as String) (\(row["evidence"] as String))")
+            output.say("\(FaultWords(row).sentence()) (\(row.string("evidence")))")
         }
         if count > faultsShown {
             output.say("… and \(count - faultsShown) more: report faults, and history ADDRESS for one of them")

@@ -33,11 +33,20 @@ public struct History: Sendable {
         public var rows = 0
         /// Operations on the range that are not told: only the latest are.
         public var leftOut: Int64 = 0
+        /// Pages of memory that were mapped there and of which it was not looked up who else maps them.
+        public var pagesLeftOut: Int64 { pagesLeftOutOf.values.reduce(0) { $0.addingSaturated($1) } }
+        /// The same by trace.
+        private var pagesLeftOutOf: [String: Int64] = [:]
         /// Where nothing is about the range: the nearest mappings, in words.
         public var nearest: [String] = []
 
         /// Nothing yet.
         public init() {}
+
+        fileprivate mutating func look(at row: Row) {
+            leftOut = row.whole("left_out") ?? 0
+            pagesLeftOutOf[row.string("trace")] = row.whole("pages_left_out") ?? 0
+        }
     }
 
     /// Writes the history. A table gets a title and is made for people and mails; the other formats have the query's columns.
@@ -53,7 +62,8 @@ public struct History: Sendable {
             if format == .table {
                 try writeTable(statement, to: output, &outcome)
             } else {
-                outcome.rows = try Query.write(statement, format.renderer(output)) { outcome.leftOut = $0["left_out"] }
+                let words: [(String, ReportWords.Sentence)] = format == .markdown ? [("note", HistoryWords.note)] : []
+                outcome.rows = try Query.write(statement, words, format.renderer(output)) { outcome.look(at: $0) }
             }
             if outcome.rows == 0 { outcome.nearest = try nearest(database) }
             return outcome
@@ -108,8 +118,8 @@ public struct History: Sendable {
     private func writeTable(_ statement: Statement, to output: TextOutput, _ outcome: inout Outcome) throws {
         let rows = try Row.fetchAll(statement)
         outcome.rows = rows.count
-        guard let first = rows.first else { return }
-        outcome.leftOut = first["left_out"]
+        for row in rows { outcome.look(at: row) }
+        guard !rows.isEmpty else { return }
         output.say("History of \(title)")
         var trace = ""
         var renderer: (any RowRenderer)?
@@ -135,9 +145,13 @@ public struct History: Sendable {
         // Who: the caller, or for a fault the device that made the access.
         let who: String? = what == "io_page_fault" || what == "access" ? row["device"] ?? row["task"] : row["task"]
         let isModelled = what == "flush" && policy != "as logged"
+        // A replay of a part of the log stands beside that of the whole.
+        let part = row.string("options").isEmpty ? "" : " (part of the log)"
         return [
-            seconds(row["time_ns"]).databaseValue, (policy.map { "\(what), \($0)" } ?? what).databaseValue, row["iova"],
-            row["size"], row["paddr"], (row["since_ns"] as Int64?).map(duration)?.databaseValue ?? .null, row["note"],
+            seconds(row["time_ns"]).databaseValue, (policy.map { "\(what), \($0)\(part)" } ?? what).databaseValue,
+            row["iova"],
+            row["size"], row["paddr"], (row["since_ns"] as Int64?).map(duration)?.databaseValue ?? .null,
+            HistoryWords.note(row)?.databaseValue ?? .null,
             row["domain"], isModelled ? .null : who?.databaseValue ?? .null, row["place"], row["evidence"],
         ]
     }

@@ -10,8 +10,9 @@ import TraceStore
 /// `-- under: contradictions` what contradicts the events, and `-- note:` a sentence; `-- note by device, task:` one that is only said
 /// where rows are told apart by these.
 /// `-- needs: replay` names what another command must have made (``Need``). What is said where there are no rows although that is
-/// there: `-- nothing found:` that all is well, `-- without rows:` that there was nothing to look at, and what to do. `-- at most:
-/// 10000 of faults` says that the first grouping tells so many rows of a trace, and in which column each says how many there are.
+/// there: `-- nothing found:` that all is well, `-- without rows:` that there was nothing to look at, and what to do. `-- at most by
+/// fault: 10000 of faults` says that this grouping tells so many rows of a trace, and in which column each says how many there are.
+/// `-- tables add: in_words` names the columns of sentences (``ReportWords``), here too with `by` for some groupings.
 public struct Report: Sendable {
     /// The file's name, and the command line's.
     public let name: String
@@ -28,7 +29,7 @@ public struct Report: Sendable {
     /// Whether a table says where what was told of the recordings contradicts their events.
     let listsContradictions: Bool
     /// What a table says at its end, and for which groupings; `nil` for all.
-    let notes: [(text: String, groupings: [Substring]?)]
+    let notes: [(text: String, groupings: [String]?)]
     /// What it reads that another command makes; `nil` for what an import makes.
     public let need: Need?
     /// What no rows mean, where all is well then.
@@ -36,8 +37,10 @@ public struct Report: Sendable {
     /// Why there may be no rows although ``need`` is there, and what to do.
     public let hintWithoutRows: String?
 
-    /// How many rows of a trace the first grouping tells, and which column has how many there are; `nil` for all.
-    let limit: (rows: Int, column: String)?
+    /// How many rows of a trace a grouping tells, and which column has how many there are.
+    let limits: [(grouping: String, rows: Int, column: String)]
+    /// Columns of sentences that tables get, and for which groupings; `nil` for all.
+    let wordColumns: [(name: String, groupings: [String]?)]
 
     /// All reports, in the order in which they are listed.
     public static let catalogue = Schema.reports.map(Report.init)
@@ -81,12 +84,32 @@ public struct Report: Sendable {
         need = text("needs: ").flatMap(Need.init)
         nothingFound = text("nothing found: ")
         hintWithoutRows = text("without rows: ")
-        let limit = text("at most: ").map { $0.split(separator: " of ", maxSplits: 1) } ?? []
-        self.limit = limit.count == 2 ? Int(limit[0]).map { ($0, String(limit[1])) } : nil
-        notes = comments.compactMap { line in
-            guard line.hasPrefix("note by ") else { return line.hasPrefix("note: ") ? (String(line), nil) : nil }
-            let parts = line.dropFirst(8).split(separator: ": ", maxSplits: 1)
-            return parts.count == 2 ? ("note: \(parts[1])", parts[0].split(separator: ", ")) : nil
+        /// Lines that may be for some groupings only: `LABEL: text` and `LABEL by device, task: text`.
+        func lines(_ label: String) -> [(text: String, groupings: [String]?)] {
+            comments.compactMap { line in
+                if line.hasPrefix(label + ": ") { return (String(line.dropFirst(label.count + 2)), nil) }
+                guard line.hasPrefix(label + " by ") else { return nil }
+                let parts = line.dropFirst(label.count + 4).split(separator: ": ", maxSplits: 1)
+                guard parts.count == 2 else { return nil }
+                return (String(parts[1]), parts[0].split(separator: ",").map { String($0.trimmingPrefix(" ")) })
+            }
+        }
+        limits = lines("at most").flatMap { text, groupings in
+            let parts = text.split(separator: " of ", maxSplits: 1)
+            guard parts.count == 2, let rows = Int(parts[0]) else { return [(String, Int, String)]() }
+            return (groupings ?? []).map { ($0, rows, String(parts[1])) }
+        }
+        wordColumns = lines("tables add").flatMap { text, groupings in
+            text.split(separator: ",").map { (String($0.trimmingPrefix(" ")), groupings) }
+        }
+        notes = lines("note").map { ("note: \($0.text)", $0.groupings) }
+    }
+
+    /// What a grouping says in sentences, in tables.
+    func words(by grouping: String) -> [(column: String, sentence: ReportWords.Sentence)] {
+        wordColumns.compactMap { column in
+            guard column.groupings?.contains(grouping) ?? true else { return nil }
+            return ReportWords.sentences[name]?[column.name].map { (column.name, $0) }
         }
     }
 
@@ -112,9 +135,12 @@ public struct Report: Sendable {
             if let trace { _ = try TraceSummary(database, name: trace, path: store.path) }
             let statement = try database.makeStatement(sql: sql)
             statement.arguments = try arguments(trace: trace, by: grouping, costs, sweep: sweep)
-            try gate.begin(statement.columnNames, limit: grouping == nil || grouping == groupings.first ? limit : nil)
+            let by = grouping ?? groupings.first ?? ""
+            try gate.begin(
+                statement.columnNames, limit: limits.first { $0.grouping == by }.map { ($0.rows, $0.column) })
             guard format == .table else {
-                return try Query.write(statement, format.renderer(output)) { gate.look(at: $0) }
+                let words = format == .markdown ? words(by: by) : []
+                return try Query.write(statement, words, format.renderer(output)) { gate.look(at: $0) }
             }
             return try writeTable(statement, trace: trace, by: grouping, costs, gate, database, to: output)
         }
@@ -137,17 +163,16 @@ public struct Report: Sendable {
         _ database: Database, to output: TextOutput
     ) throws -> Int {
         var used: Set<String> = []
-        let renderer = CondensedRenderer(
-            output, leavingOut: columnsLeftOut, keeping: [grouping ?? groupings.first ?? "", "evidence"])
-        let count = try Query.write(statement, renderer) { row in
+        let by = grouping ?? groupings.first ?? ""
+        let renderer = CondensedRenderer(output, leavingOut: columnsLeftOut, keeping: [by, "evidence"])
+        let count = try Query.write(statement, words(by: by), renderer) { row in
             gate.look(at: row)
             guard listsConstants, let constants = row["constants"] as String? else { return }
             for constant in constants.split(separator: ", ") {
                 used.formUnion(constant.split(separator: " ").prefix(1).map(String.init))
             }
         }
-        let by = grouping ?? groupings.first ?? ""
-        var notes = notes.filter { $0.groupings?.contains { $0 == by } ?? true }.map(\.text)
+        var notes = notes.filter { $0.groupings?.contains(by) ?? true }.map(\.text)
         if listsContradictions {
             let id = try trace.flatMap {
                 try Int64.fetchOne(database, sql: "SELECT id FROM trace WHERE name = ?", arguments: [$0])
@@ -204,19 +229,26 @@ public enum Query {
     /// - Returns: how many rows there were.
     @discardableResult
     static func write(_ statement: Statement, format: OutputFormat, to output: TextOutput) throws -> Int {
-        try write(statement, format.renderer(output)) { _ in }
+        try write(statement, [], format.renderer(output)) { _ in }
     }
 
-    /// - Parameter look: is shown each row.
+    /// - Parameters:
+    ///   - words: columns of sentences beside those of the statement.
+    ///   - look: is shown each row.
     /// - Returns: how many rows there were.
-    static func write(_ statement: Statement, _ renderer: any RowRenderer, look: (Row) -> Void) throws -> Int {
+    static func write(
+        _ statement: Statement, _ words: [(column: String, sentence: ReportWords.Sentence)],
+        _ renderer: any RowRenderer,
+        look: (Row) -> Void
+    ) throws -> Int {
         var count = 0
         var renderer = renderer
-        renderer.begin(columns: statement.columnNames)
+        let columns = WordColumns(statement.columnNames, adding: words)
+        renderer.begin(columns: columns.names)
         let rows = try Row.fetchCursor(statement)
         while let row = try rows.next() {
             look(row)
-            renderer.row(Array(row.databaseValues))
+            renderer.row(columns.cells(row))
             count += 1
         }
         renderer.end()

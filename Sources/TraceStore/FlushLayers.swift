@@ -66,6 +66,9 @@ final class InvalidationRuns {
 
     private let layers: RawStatement
     private let firstDomain: Int64
+    private let hardwareDomains: HardwareDomains
+    /// Whose a command is if nothing tells: of the only domain that there is; 0 for several.
+    private let onlyDomain: Int32
     /// Runs read and not handed on yet, and the number of the first.
     private var runs: ContiguousArray<Run> = []
     private var head = 0
@@ -80,18 +83,18 @@ final class InvalidationRuns {
 
     init(_ database: Database, _ trace: TraceSummary, through last: Int64) throws {
         firstDomain = (trace.domains.first?.id ?? 1) - 1
-        // A run without a domain is one of the operations without a domain, or of whoever had its hardware id last.
-        let unresolved = trace.domains.first { $0.name == "unresolved" }?.id ?? 0
+        hardwareDomains = trace.hardwareDomains
+        onlyDomain = trace.domains.count == 1 ? 1 : 0
+        // A run without a domain is one of the operations without a domain, if there are any.
+        let unresolved = trace.domains.first { $0.isUnresolved }?.id ?? 0
         let kinds = Layer.Kind.allCases.filter(\.invalidatesIOTLB).map { "\($0.rawValue)" }.joined(separator: ", ")
         layers = try RawStatement(
             database,
             """
             SELECT time_ns, line, cpu, flags & 2, granularity,
-                coalesce(domain, nullif(\(unresolved), 0), (
-                    SELECT domain.id FROM domain
-                    WHERE domain.trace = layer.trace AND domain.hardware_domain = layer.hardware_domain
-                ), (SELECT min(domain.id) FROM domain WHERE domain.trace = layer.trace)),
-                address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), coalesce(hardware_domain, -1)
+                coalesce(domain, \(unresolved)),
+                address & ~((4096 << coalesce(mask, 0)) - 1), 4096 << coalesce(mask, 0), coalesce(hardware_domain, -1),
+                coalesce(unit, 0)
             FROM layer WHERE id >= ?1 AND id < ?2 AND line <= ?3 AND kind IN (\(kinds)) AND cause IS NULL ORDER BY id
             """, [trace.layerIDs.lowerBound, trace.layerIDs.upperBound, last])
         pending = try read()
@@ -172,16 +175,24 @@ final class InvalidationRuns {
     private func read() throws -> (command: StoredOperation, hardwareDomain: Int64?)? {
         guard try layers.step() else { return nil }
         let isRange = layers.integer(4) == Int64(Layer.Granularity.page.rawValue)
-        let domain = layers.integer(5)
+        let isGlobal = layers.integer(4) == Int64(Layer.Granularity.global.rawValue)
         var command = StoredOperation(
             id: 0, time: layers.integer(0), kind: isRange ? .sync : .flushAll,
-            cpu: Int32(truncatingIfNeeded: layers.integer(2)), pid: -1,
-            domain: domain > 0 ? Int32(truncatingIfNeeded: domain - firstDomain) : 0,
+            cpu: Int32(truncatingIfNeeded: layers.integer(2)), pid: -1, domain: domain(isGlobal: isGlobal),
             iova: isRange ? UInt64(bitPattern: layers.integer(6)) : 0,
             size: isRange ? UInt64(bitPattern: layers.integer(7)) : 0,
             hasRange: isRange, line: layers.integer(1), continuesFlush: layers.integer(3) == 0)
-        let isGlobal = layers.integer(4) == Int64(Layer.Granularity.global.rawValue)
         if !isGlobal { command.hardwareDomain = layers.integer(8) }
         return (command, isGlobal ? nil : layers.integer(8))
+    }
+
+    /// Whose the command is that is read: what was put down beside it, else whoever had its id then. Nobody's, 0, rather than of a
+    /// domain that it may not be of.
+    private func domain(isGlobal: Bool) -> Int32 {
+        let known = layers.integer(5)
+        if known > 0 { return Int32(truncatingIfNeeded: known - firstDomain) }
+        if isGlobal { return 1 }
+        let holder = hardwareDomains.domain(of: layers.integer(8), unit: layers.integer(9), line: layers.integer(1))
+        return holder > 0 ? holder : onlyDomain
     }
 }

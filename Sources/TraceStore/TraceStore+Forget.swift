@@ -34,7 +34,8 @@ extension TraceStore {
             for table in [
                 "log_piece", "log_part", "metadata", "buffer_counter", "probe_counter", "iommu_group",
                 "mapping_summary",
-                "page_size_summary", "churn_total", "churn_step", "domain", "task", "device", "unit", "event_count",
+                "page_size_summary", "churn_total", "churn_step", "hardware_id", "domain", "task", "device", "unit",
+                "event_count",
                 "kind_count", "parse_issue",
                 "parse_issue_count", "lost_events",
             ] {

@@ -56,6 +56,8 @@ public struct TraceSummary: Sendable {
     public let layerIDs: Range<Int64>
     /// In order of their ids, which have no gaps.
     public let domains: [Domain]
+    /// Which of them the hardware knew by which id, and when.
+    public var hardwareDomains = HardwareDomains()
     /// Thread ids by task id - ``firstTaskID``.
     public let pids: [Int32]
     /// The lowest id of the trace's tasks.
@@ -112,6 +114,7 @@ extension TraceSummary {
                     evidence: Operations.Domain.Evidence(rawValue: row["evidence"]) ?? .assumed,
                     isAssumedAttached: row["assumed_attached"], hardwareDomain: row["hardware_domain"])
             }
+        hardwareDomains = try HardwareDomains(database, trace: id, firstDomain: (domains.first?.id ?? 1) - 1)
         let tasks = try Row.fetchAll(
             database, sql: "SELECT id, pid FROM task WHERE trace = ? ORDER BY id", arguments: [id])
         firstTaskID = tasks.first?["id"] ?? 1

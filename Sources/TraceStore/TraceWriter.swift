@@ -390,6 +390,17 @@ public struct TraceWriter {
                 ])
             }
         }
+        let ids = try database.makeStatement(
+            sql: """
+                INSERT INTO hardware_id (trace, hardware_domain, unit, domain, first_line, end_line)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """)
+        for id in builder.hardwareIDs {
+            try ids.execute(arguments: [
+                trace, id.id, id.unit > 0 ? Int64(id.unit) + unitBase : nil, Int64(id.domain) + domainBase,
+                id.firstLine, id.endLine == .max ? nil : id.endLine,
+            ])
+        }
         for pair in attachments.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
             try database.execute(
                 sql: "INSERT INTO attachment VALUES (?, ?)",

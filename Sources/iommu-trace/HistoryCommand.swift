@@ -65,6 +65,11 @@ struct HistoryCommand: ParsableCommand {
             for line in outcome.nearest { Message.note(line) }
             if outcome.nearest.isEmpty { Message.note("no address was mapped there at all") }
         }
+        if outcome.pagesLeftOut > 0 {
+            Message.note(
+                "who else maps them was not looked up for \(outcome.pagesLeftOut) more pages of memory that were mapped there: "
+                    + "ask for a smaller range, or fewer operations (--limit)")
+        }
         if outcome.leftOut > 0 { Message.note("\(outcome.leftOut) earlier operations are left out (--limit)") }
     }
 

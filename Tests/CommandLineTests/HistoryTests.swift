@@ -39,8 +39,8 @@ import Testing
         #expect(rows.map { $0["what"] } == ["map", "unmap_fast", "flush", "flush", "io_page_fault", "map", "flush"])
         #expect(rows.map { $0["policy"] } == ["", "", "sync", "as logged", "", "", "queue=256,10ms"])
         #expect(rows.map { $0["since_ns"] } == ["", "14000", "0", "7000", "14000", "21000", rows.last?["since_ns"]])
-        #expect(rows[5]["note"] == "another page than before")
-        #expect(rows[4]["note"] == "write, after the unmap")
+        #expect(rows[5]["page"] == "other" && rows[5]["before"] == "unmapped")
+        #expect(rows[4]["access"] == "write" && rows[4]["before"] == "unmapped")
         #expect(rows.last?["note"] == "timer")
         #expect(try #require(Int64(rows.last?["since_ns"] ?? "")) > 10_000_000)
         #expect(rows.allSatisfy { $0["evidence"] != "" })
@@ -53,6 +53,7 @@ import Testing
         #expect(result.output.hasPrefix("History of 0xfe980000-0xfe981fff\n\nin log:\n\n"))
         for words in [
             "25.241840000", "14 us", "flush, as logged", "0x10ec80000", "log.txt:", "another page than before",
+            "write, after the unmap",
         ] {
             #expect(result.output.contains(words), "\(words)")
         }

@@ -11,6 +11,7 @@ struct BuiltLog {
     var losses: [LostEvents]
     var issues: [ParseIssue]
     var domains: Rows<Domain>
+    var hardwareIDs: [HardwareID]
     var tasks: [OperationBuilder.Task]
     var devices: [String]
     var units: [String]
@@ -45,6 +46,7 @@ struct BuiltLog {
         losses = builder.losses
         self.issues = issues + builder.takeIssues()
         domains = Rows(Array(builder.domains), missing: Domain(pointer: 0, generation: -1))
+        hardwareIDs = builder.hardwareIDs
         tasks = Array(builder.tasks)
         devices = Array(builder.devices)
         units = Array(builder.units)

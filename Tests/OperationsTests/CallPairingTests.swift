@@ -449,4 +449,14 @@ struct CallPairingTests {
         #expect(log.totals[Operation.Kind.map] == 2)
         #expect(log.eventCounts.filter { $0.name == "map" }.map(\.isUnderstood) == [false, true])
     }
+
+    @Test(
+        "an event is backwards if it is earlier than the one before it, not if it has yet to catch up",
+        arguments: [
+            ([1, 2, 9, 4, 5, 6], 1), ([6, 5, 4, 3, 2, 1], 5), ([1, 1, 1], 0), ([3, 1, 2, 0, 9], 2), ([7], 0),
+        ])
+    func backwards(times: [Int], expected: Int) throws {
+        let log = try BuiltLog(times.map { "0 7 \($0) map: IOMMU: iova=0x1000 paddr=0x2000 size=4096\n" }.joined())
+        #expect(log.totals.backwards == Int64(expected))
+    }
 }

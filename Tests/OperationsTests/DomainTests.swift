@@ -105,12 +105,12 @@ struct DomainTests {
     @Test("domains are bounded: what comes after the bound shares one")
     func bounded() throws {
         var text = ""
-        for index in 1...OperationBuilder.domainLimit + 5 {
+        for index in 1...DomainTable.limit + 5 {
             text += "0 7 \(index) \(Self.map("0x" + String(index, radix: 16)))\n"
         }
         let log = try BuiltLog(text)
-        #expect(log.domains.count == OperationBuilder.domainLimit)
-        #expect(log.operations.suffix(6).allSatisfy { Int($0.domain) == OperationBuilder.domainLimit })
+        #expect(log.domains.count == DomainTable.limit)
+        #expect(log.operations.suffix(6).allSatisfy { Int($0.domain) == DomainTable.limit })
     }
 
     // MARK: - Kinds

@@ -173,26 +173,4 @@ struct ResolverPropertyTests {
             """)
         #expect(log.all(.map, .unmap).map { log.domainName($0) } == ["hw:9", "hw:9", "hw:9", "hw:4", "hw:4"])
     }
-
-    @Test("a flat table is a dictionary", arguments: [1, 2, 3])
-    func table(seed: UInt64) {
-        var random = SeededGenerator(seed: seed)
-        var table = FlatTable<Int>(none: -1)
-        var dictionary: [UInt64: Int] = [:]
-        for step in 0..<20_000 {
-            let key = UInt64.random(in: 0..<300, using: &random) << 12
-            switch Int.random(in: 0..<5, using: &random) {
-            case 0, 1:
-                table.set(key, step)
-                dictionary[key] = step
-            case 2, 3: #expect(table.remove(key) == dictionary.removeValue(forKey: key))
-            default: #expect(table[key] == dictionary[key])
-            }
-            if step % 7000 == 6999 {
-                table.removeAll()
-                dictionary.removeAll()
-            }
-            #expect(table.count == dictionary.count)
-        }
-    }
 }

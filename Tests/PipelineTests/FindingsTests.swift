@@ -2,10 +2,11 @@ import Foundation
 import GRDB
 import Ingest
 import Replay
-import Reporting
 import TestSupport
 import Testing
 import TraceStore
+
+@testable import Reporting
 
 /// Reports faults, mistakes and leaks against plain SQL over the operations, written differently (design §4 28-30).
 struct FindingsTests {
@@ -162,7 +163,7 @@ struct FindingsTests {
         #expect(map.isEmpty ? row["map_place"] == "" : row["map_place"]?.hasSuffix(name + map) == true)
     }
 
-    /// One log's only fault, and what report faults says of it.
+    /// One log's only fault, and what report faults says of it; `in_words` and `because` as people read it.
     private static func fault(_ lines: String, config: String? = nil) throws -> [String: String] {
         let folder = try TemporaryFolder()
         let store = try TraceStore(path: "", access: .create)
@@ -171,7 +172,16 @@ struct FindingsTests {
         _ = try LogImport(paths: [log], options: LogImport.Options(metadata: metadata)).run { store }
         let rows = try rows("faults", by: "fault", in: store)
         #expect(rows.count == 1)
-        return try #require(rows.first)
+        return try words(of: #require(rows.first), in: store)
+    }
+
+    /// A fault's row with what is said of it.
+    private static func words(of row: [String: String], in store: TraceStore) throws -> [String: String] {
+        let report = try #require(Report.named("faults"))
+        let arguments = try report.arguments(trace: nil, by: "fault", nil)
+        let facts = try #require(try store.read { try Row.fetchOne($0, sql: report.sql, arguments: arguments) })
+        let words = FaultWords(facts)
+        return row.merging(["in_words": words.sentence(), "because": words.hiddenBecause ?? ""]) { $1 }
     }
 
     @Test("what nothing unmapped is still mapped, also where no event names a domain")
@@ -234,7 +244,7 @@ struct FindingsTests {
             """)
         #expect(row["finding"] == "use after unmap")
         #expect(row["hidden"] == "not known" && row["hidden_evidence"] == "assumed")
-        #expect(row["unmapped_ns_ago"] == "" && row["flushed"] == "the log has no times")
+        #expect(row["unmapped_ns_ago"] == "" && row["flushed"] == "no times")
         #expect(row["in_words"]?.contains(" ms ") == false)
     }
 
@@ -255,7 +265,8 @@ struct FindingsTests {
 
             """, config: hz.map { "CONFIG_HZ=\($0)\n" })
         #expect(row["hidden"] == hidden)
-        #expect(row["hidden_because"]?.contains(because) == true)
+        #expect(row["hidden_because"] == "age" && row["hz_evidence"] == (hz == nil ? "assumed" : "recorded"))
+        #expect(row["because"]?.contains(because) == true)
         #expect(row["hidden_evidence"] == "assumed")
     }
 
@@ -279,16 +290,21 @@ struct FindingsTests {
         let store = try TraceStore(path: "", access: .create)
         try Pipeline.importLog(folder.write(FtraceText.expand(log), to: "log.txt"), into: store)
         try store.write { try $0.execute(sql: "UPDATE domain SET kind = 'unmanaged', kind_evidence = 'recorded'") }
-        let before = try #require(try Self.rows("faults", by: "fault", in: store).first)
+        let before = try Self.words(of: #require(try Self.rows("faults", by: "fault", in: store).first), in: store)
         #expect(before["hidden"] == "no")
         #expect(before["hidden_evidence"] == "inferred")
-        #expect(before["hidden_because"]?.contains("unmanaged") == true)
+        #expect(before["hidden_because"] == "unmanaged" && before["schedule"] == "vfio")
+        #expect(before["because"]?.contains("VFIO flushes in its own calls") == true)
+        #expect(before["in_words"]?.hasSuffix("; no flush queue could have hidden it, its domain has none") == true)
         var options = ReplayOptions()
         options.windows = .all
         _ = try Replay([Replay.Request(.init("vfio"))], options: options).run(in: store, trace: nil)
         let after = try #require(try Self.rows("faults", by: "fault", in: store).first)
         #expect(after["hidden"] == "could have been")
         #expect(after["hidden_evidence"] == "modelled")
+        #expect(
+            try Self.words(of: after, in: store)["in_words"]?.hasSuffix("; VFIO's own batches could have hidden it")
+                == true)
     }
 
     @Test("faults are counted by trace, domain, device and task; the sums are those of the faults", arguments: 1...3)

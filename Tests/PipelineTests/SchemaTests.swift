@@ -91,7 +91,7 @@ struct SchemaTests {
         let layers = try #require(Schema.tables.first { $0.name == "layer" }).sql
         #expect(layers.contains("\(Layer.Cause.attach.rawValue) an attach or detach"))
         #expect(layers.contains("\(Layer.Cause.map.rawValue) a map"))
-        let readable = Schema.views[0].sql
+        let readable = try #require(Schema.views.first { $0.name == "readable" }).sql
         for cause in [Layer.Cause.attach, .map] {
             #expect(readable.contains("layer.cause = \(cause.rawValue) THEN '\(cause.text)'"))
         }

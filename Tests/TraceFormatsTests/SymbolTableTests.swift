@@ -1,3 +1,5 @@
+import SeededTable
+import TestSupport
 import Testing
 
 @testable import TraceFormats
@@ -67,5 +69,47 @@ struct SymbolTableTests {
         #expect(intern("text 0", &table) == first)
         #expect(intern("text \(SymbolTable.capacity - 3)", &table) == last)
         #expect(table.takeAdded().count == SymbolTable.capacity)
+    }
+
+    // MARK: - Hashing
+
+    private func seed(_ number: UInt64) -> Seed {
+        var generator = SeededGenerator(seed: number)
+        return Seed(using: &generator)
+    }
+
+    /// Eight bytes for which a hash without a seed is the number that is wanted: multiplications, and shifts over itself, can be
+    /// taken back.
+    private static func text(hash wanted: UInt64) -> [UInt8] {
+        var value = wanted ^ wanted >> 29 ^ wanted >> 58
+        value ^= value >> 32
+        // What 0xff51afd7ed558ccd times is 1.
+        value = value &* 0x4f74_430c_22a5_4005
+        value ^= 8 &* 0x9e37_79b9_7f4a_7c15
+        return withUnsafeBytes(of: value.littleEndian, Array.init)
+    }
+
+    @Test("texts that are chosen to have one hash cost no more than others")
+    func crafted() {
+        var table = SymbolTable()
+        let texts = (0..<4096 as Range<UInt64>).map { Self.text(hash: $0 << 20) }
+        #expect(0xff51_afd7_ed55_8ccd &* 0x4f74_430c_22a5_4005 as UInt64 == 1)
+        #expect(Set(texts).count == texts.count)
+        for text in texts { text.withUnsafeBytes { _ = table.intern($0) } }
+        let costs = texts.map { text in text.withUnsafeBytes { table.probes(of: $0) } }
+        #expect(costs.reduce(0, +) < costs.count * 5 / 4)
+        #expect(costs.max() ?? 0 < 24)
+    }
+
+    @Test("symbols are numbered as their texts come, whatever the seed")
+    func order() {
+        var texts = (0..<2000).map { "text \($0 % 700) \($0 % 3)" }
+        texts.append("")
+        var numbers: [[UInt32]] = []
+        for number in 1...3 as ClosedRange<UInt64> {
+            var table = SymbolTable(seed: seed(number))
+            numbers.append(texts.map { intern($0, &table).rawValue })
+        }
+        #expect(numbers[0] == numbers[1] && numbers[1] == numbers[2])
     }
 }

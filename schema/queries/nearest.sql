@@ -10,7 +10,8 @@ map AS (
         (operation.iova >> 12 & 4503599627370495) + ((operation.iova & 4095) + max(operation.size, 1) - 1 >> 12) AS last
     FROM operation
     LEFT JOIN domain ON domain.id = operation.domain
-    WHERE operation.kind = 1 AND (:trace IS NULL OR operation.trace = (SELECT id FROM trace WHERE name = :trace))
+    -- A map that failed mapped nothing.
+    WHERE operation.kind = 1 AND operation.flags & 32 = 0 AND (:trace IS NULL OR operation.trace = (SELECT id FROM trace WHERE name = :trace))
         AND (:domain IS NULL OR domain.name = :domain)
 ),
 nearest AS MATERIALIZED (

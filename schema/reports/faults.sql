@@ -1,23 +1,21 @@
 -- What did each fault hit: which unmap and which map of its address came last, and could a flush queue have hidden it?
 -- by: fault, trace, domain, device, task
 -- nothing found: no fault: the log records none, neither as an event nor in the kernel log
--- tables leave out: fault_task, unmap_iova, unmap_size, map_size, flushed_ns, meaning, hidden_because, unmapped_ns_ago, mapped_ns_ago, unmap_task, map_task
--- at most: 10000 of faults
+-- tables leave out: fault_task, unmap_iova, unmap_size, map_size, flushed_ns, schedule, hidden_because, replay_flushed_ns, queue_longest_ns, hz, hz_evidence, unmapped_ns_ago, mapped_ns_ago, unmap_task, map_task
+-- tables add by fault: in_words
+-- at most by fault: 10000 of faults
 -- note: hidden: with the kernel's flush queue of 256 entries and 10 ms (queue=256,10ms) the access might have gone through unnoticed; unmanaged domains (VFIO's) have none.
--- note by trace, domain, device, task: fault_place and in_words are those of the first fault; a task is whoever unmapped the address, or mapped it where nothing was unmapped.
+-- note by trace, domain, device, task: fault_place is that of the first fault; a task is whoever unmapped the address, or mapped it where nothing was unmapped.
 -- Parameters: :trace a trace's name, NULL for all; :by 'fault' (the default: the first 10000 of a trace, each by itself), or 'trace',
 -- 'domain', 'device', 'task' (all of them, counted).
 -- The last unmap and map are looked for in the domain of the device where that is known and had the address, otherwise in any domain
 -- of the trace (design §4 28). One pass over the operations before the last of those faults.
+-- domain_is: whose the unmap and the map are: 'recorded', of the domain that the device was in; 'only known', of the one that the log
+-- shows it in or that is named after it; 'any', of whichever domain had the address. flushed_ns: from the unmap to the flush.
+-- hidden, a use after unmap, under schedule, the kernel's for such a domain; hidden_because: 'replay', its window is known
+-- (replay_flushed_ns: from the unmap to its end, NULL if that is not in the log); 'unmanaged', its owner's flushes are not a queue's; 'age', by
+-- the time since the unmap and the longest that such a queue waits (queue_longest_ns, at a timer of hz ticks a second); 'no times'.
 WITH
-attached AS MATERIALIZED (
-    SELECT device, CASE WHEN count(*) = 1 THEN min(domain) END AS domain FROM attachment GROUP BY device
-),
-named AS MATERIALIZED (
-    SELECT device.id AS device, min(domain.id) AS domain
-    FROM device JOIN domain ON domain.name = device.name AND domain.trace = device.trace
-    GROUP BY device.id
-),
 counted AS (
     SELECT
         operation.id, operation.trace, operation.time_ns, operation.line, operation.task, operation.device, operation.iova,
@@ -30,10 +28,9 @@ counted AS (
     WHERE :trace IS NULL OR trace.name = :trace
 ),
 hit AS MATERIALIZED (
-    SELECT counted.*, coalesce(counted.recorded, attached.domain, named.domain) AS domain
+    SELECT counted.*, coalesce(counted.recorded, where_a_device_is.domain) AS domain
     FROM counted
-    LEFT JOIN attached ON attached.device = counted.device
-    LEFT JOIN named ON named.device = counted.device
+    LEFT JOIN where_a_device_is ON where_a_device_is.device = counted.device
     WHERE counted.number <= CASE WHEN :by = 'fault' THEN 10000 ELSE 9223372036854775807 END
 ),
 page AS MATERIALIZED (SELECT DISTINCT trace, page FROM hit WHERE page IS NOT NULL),
@@ -61,13 +58,13 @@ touched AS MATERIALIZED (
             CASE WHEN kind = 1 THEN min(size, coalesce(result, size)) ELSE coalesce(result, size) END AS size
         FROM operation
     ) AS operation ON operation.id BETWEEN trace.first_operation AND last.id - 1
-    CROSS JOIN block ON block.block = CASE
-        WHEN operation.size <= 4096 THEN operation.iova >> 9 & -8
-        WHEN operation.size <= 8192 THEN operation.iova >> 10 & -8 | 1
-        WHEN operation.size <= 32768 THEN operation.iova >> 12 & -8 | 2
-        WHEN operation.size <= 131072 THEN operation.iova >> 14 & -8 | 3
-        WHEN operation.size <= 2097152 THEN operation.iova >> 18 & -8 | 4
-        WHEN operation.size <= 1073741824 THEN operation.iova >> 27 & -8 | 5
+    CROSS JOIN block ON block.block = CASE -- by the pages that it touches: one of 4096 bytes may touch two
+        WHEN (operation.iova & 4095) + operation.size <= 4096 THEN operation.iova >> 9 & -8
+        WHEN (operation.iova & 4095) + operation.size <= 8192 THEN operation.iova >> 10 & -8 | 1
+        WHEN (operation.iova & 4095) + operation.size <= 32768 THEN operation.iova >> 12 & -8 | 2
+        WHEN (operation.iova & 4095) + operation.size <= 131072 THEN operation.iova >> 14 & -8 | 3
+        WHEN (operation.iova & 4095) + operation.size <= 2097152 THEN operation.iova >> 18 & -8 | 4
+        WHEN (operation.iova & 4095) + operation.size <= 1073741824 THEN operation.iova >> 27 & -8 | 5
         ELSE 6 END
     -- A size-0 unmap, an unmap of nothing and a map that failed change nothing.
     WHERE operation.kind < 4 AND +block.trace = trace.id AND operation.flags & 32 = 0 AND operation.size > 0
@@ -147,17 +144,23 @@ known AS MATERIALIZED (
         WHERE trace.id IN (SELECT trace FROM hit)
     )
 ),
--- When those unmaps were flushed under the policies of the replays.
+-- When those unmaps were flushed under the policies of the replays of the whole log: one of a part knows no flush that comes after it.
 stale AS MATERIALIZED (
     SELECT
         told.id,
         max(coalesce(stale_window.closed_ns, 9223372036854775807)) FILTER (WHERE replay_domain.policy = 'recorded') AS recorded_ns,
         max(coalesce(stale_window.closed_ns, 9223372036854775807)) FILTER (WHERE replay_domain.policy = 'queue=256,10ms') AS queue_ns,
         max(coalesce(stale_window.closed_ns, 9223372036854775807)) FILTER (WHERE replay_domain.policy = 'vfio') AS vfio_ns
-    FROM stale_window
+    FROM (
+        -- There may be many windows; few of them are of these unmaps.
+        SELECT operation, replay, domain, iova, size, closed_ns
+        FROM stale_window
+        WHERE EXISTS (SELECT 1 FROM fault) AND operation IN (SELECT unmap FROM told)
+    ) AS stale_window
     CROSS JOIN told ON told.unmap = stale_window.operation
+    JOIN replay ON replay.id = stale_window.replay AND instr(replay.options, 'from=') = 0
     JOIN replay_domain ON replay_domain.replay = stale_window.replay AND replay_domain.domain = stale_window.domain
-    WHERE EXISTS (SELECT 1 FROM fault) AND replay_domain.policy IN ('recorded', 'queue=256,10ms', 'vfio')
+    WHERE replay_domain.policy IN ('recorded', 'queue=256,10ms', 'vfio')
         AND told.page BETWEEN stale_window.iova >> 12 AND (stale_window.iova + stale_window.size - 1) >> 12
     GROUP BY told.id
 ),
@@ -179,32 +182,19 @@ judged AS MATERIALIZED (
         -- Its window under the schedule that the kernel has for such a domain.
         CASE WHEN owner.kind = 'unmanaged' THEN 'vfio' ELSE 'queue=256,10ms' END AS schedule,
         CASE WHEN owner.kind = 'unmanaged' THEN stale.vfio_ns ELSE stale.queue_ns END - told.time_ns AS queued_left_ns,
-        CASE WHEN known.has_times THEN coalesce(
-            CASE WHEN stale.recorded_ns < 9223372036854775807 THEN stale.recorded_ns - unmap.time_ns END,
-            (
-                -- A sync or flush_all of the log that covers it, at most 20,000 operations later.
-                SELECT flush.time_ns - unmap.time_ns
+        CASE WHEN owner.kind = 'unmanaged' THEN stale.vfio_ns ELSE stale.queue_ns END AS queued_until_ns,
+        -- Where the log shows flushes of the API theirs, whatever was replayed.
+        CASE
+            WHEN NOT known.has_times THEN NULL
+            WHEN trace.flush_layer = 'api' THEN (
+                SELECT flush.time_ns
                 FROM operation AS flush
-                WHERE flush.id BETWEEN unmap.id - 16 AND unmap.id + 20000 AND flush.trace = unmap.trace
-                    AND flush.kind IN (4, 5) AND flush.domain = unmap.domain
-                    AND EXISTS (
-                        SELECT 1
-                        FROM kind_count
-                        WHERE kind_count.trace = unmap.trace AND kind_count.stage = 'operation' AND kind_count.kind IN (4, 5)
-                    )
-                    AND (
-                        flush.id > unmap.id
-                        OR flush.cpu = unmap.cpu AND flush.task = unmap.task
-                        AND flush.time_ns >= unmap.time_ns - unmap.since_entry_ns
-                    )
-                    AND (
-                        flush.kind = 5 OR flush.size IS NULL
-                        OR told.page BETWEEN flush.iova >> 12 AND (flush.iova + flush.size - 1) >> 12
-                    )
-                ORDER BY flush.id
-                LIMIT 1
-            )
-        ) END AS flushed_ns,
+                WHERE flush.id = (
+                    SELECT flush FROM which_flush_covered WHERE which_flush_covered.operation = told.unmap AND page = told.page
+                )
+            ) - unmap.time_ns
+            WHEN stale.recorded_ns < 9223372036854775807 THEN stale.recorded_ns - unmap.time_ns
+        END AS flushed_ns,
         EXISTS (
             SELECT 1
             FROM lost_events
@@ -231,7 +221,14 @@ answered AS MATERIALIZED (
             WHEN age_ns IS NULL THEN 'not known'
             WHEN age_ns < latest_ns THEN 'could have been'
             ELSE 'no'
-        END AS hidden
+        END AS hidden,
+        CASE
+            WHEN finding <> 'use after unmap' THEN NULL
+            WHEN queued_left_ns IS NOT NULL THEN 'replay'
+            WHEN is_unmanaged THEN 'unmanaged'
+            WHEN age_ns IS NULL THEN 'no times'
+            ELSE 'age'
+        END AS hidden_because
     FROM judged
 ),
 -- What is said of them, each once: SQLite takes a CTE apart anew wherever it is named.
@@ -266,25 +263,21 @@ row AS MATERIALIZED (
         judged.flushed_ns AS flushed_ns,
         CASE
             WHEN judged.unmap IS NULL THEN NULL
-            WHEN judged.age_ns IS NULL THEN 'the log has no times'
+            WHEN judged.age_ns IS NULL THEN 'no times'
             WHEN judged.flushed_ns <= judged.age_ns THEN 'before the fault'
             WHEN judged.flushed_ns IS NOT NULL THEN 'after the fault'
-            WHEN trace.flush_layer = 'none' THEN 'the log shows no flush'
-            WHEN trace.flush_layer = 'hardware' THEN 'not known: replay --policy recorded'
+            WHEN trace.flush_layer = 'none' THEN 'none logged'
+            WHEN trace.flush_layer = 'hardware' THEN 'not known'
             ELSE 'not seen'
         END AS flushed,
         judged.hidden,
-        CASE
-            WHEN judged.hidden IS NULL THEN NULL
-            WHEN judged.queued_left_ns > 0 THEN 'the replay of ' || judged.schedule || ' flushes it after the fault'
-            WHEN judged.queued_left_ns IS NOT NULL THEN 'the replay of ' || judged.schedule || ' flushes it before the fault'
-            WHEN judged.is_unmanaged THEN 'the domain is unmanaged, and VFIO flushes in its own calls: replay --policy vfio --windows all'
-            WHEN judged.age_ns IS NULL THEN 'the log has no times'
-            ELSE printf(
-                'a queue of 10 ms holds an unmap for up to %.4g ms (HZ %d, %s)', judged.latest_ns / 1e6, judged.hz,
-                CASE WHEN judged.hz_is_recorded THEN 'recorded' ELSE 'assumed' END
-            )
-        END AS hidden_because,
+        CASE WHEN judged.hidden IS NOT NULL THEN judged.schedule END AS schedule,
+        judged.hidden_because,
+        CASE WHEN judged.hidden_because = 'replay' AND judged.queued_until_ns < 9223372036854775807
+            THEN judged.queued_until_ns - unmap.time_ns END AS replay_flushed_ns,
+        CASE WHEN judged.hidden_because = 'age' THEN judged.latest_ns END AS queue_longest_ns,
+        CASE WHEN judged.hidden_because = 'age' THEN judged.hz END AS hz,
+        CASE WHEN judged.hidden_because = 'age' THEN CASE WHEN judged.hz_is_recorded THEN 'recorded' ELSE 'assumed' END END AS hz_evidence,
         CASE
             WHEN judged.hidden IS NULL THEN NULL
             WHEN judged.queued_left_ns IS NOT NULL THEN 'modelled'
@@ -294,9 +287,9 @@ row AS MATERIALIZED (
         coalesce(unmapped.domain, mapped.domain, domain.name) AS domain,
         CASE
             WHEN NOT judged.in_own AND judged.unmap IS NULL AND judged.map IS NULL THEN NULL
-            WHEN NOT judged.in_own THEN 'some domain that had the address'
-            WHEN judged.recorded IS NOT NULL THEN 'the domain of the device'
-            ELSE 'the one domain known of the device'
+            WHEN NOT judged.in_own THEN 'any'
+            WHEN judged.recorded IS NOT NULL THEN 'recorded'
+            ELSE 'only known'
         END AS domain_is,
         what.task AS fault_task,
         unmapped.task AS unmap_task,
@@ -312,47 +305,14 @@ row AS MATERIALIZED (
             WHEN judged.uncertain OR NOT judged.in_own AND coalesce(judged.unmap, judged.map) IS NOT NULL THEN 'assumed'
             WHEN judged.recorded IS NULL THEN 'inferred'
             ELSE 'recorded'
-        END AS evidence,
-        CASE judged.finding
-            WHEN 'not known' THEN 'the log has no maps and unmaps that could tell'
-            WHEN 'never mapped' THEN 'the log shows no map and no unmap of this address before the fault'
-            WHEN 'use after unmap' THEN 'the device still used what the driver had unmapped'
-            WHEN 'still mapped' THEN 'nothing unmapped it: the permissions forbid the access, or the IOMMU looks at another table'
-            ELSE 'it was unmapped and is mapped again: the permissions forbid the access, or the IOMMU looks at another table'
-        END AS meaning,
-        CASE
-            WHEN what.device IS NULL THEN 'a device'
-            -- The driver of an IOMMU that cannot tell its devices apart names itself.
-            WHEN what.device LIKE '%.iommu' OR what.device LIKE '%.smmu' OR what.device LIKE 'dmar_' OR what.device LIKE '%.m4u'
-                THEN 'a device behind ' || what.device
-            ELSE what.device
-        END || CASE hit.detail & 1 WHEN 0 THEN ' reads ' WHEN 1 THEN ' writes ' ELSE ' accesses ' END || what.iova || ', '
-            || CASE judged.finding WHEN 'not known' THEN 'with no map or unmap in the log' ELSE judged.finding END
-            || CASE
-                WHEN judged.unmap IS NULL THEN ''
-                WHEN judged.age_ns IS NULL THEN ', after ' || unmapped.task || ' unmapped it'
-                WHEN judged.age_ns < 1000000000 THEN printf(', %.3f ms after %s unmapped it', judged.age_ns / 1e6, unmapped.task)
-                ELSE printf(', %.3f s after %s unmapped it', judged.age_ns / 1e9, unmapped.task)
-            END
-            || CASE
-                WHEN judged.map IS NULL THEN ''
-                WHEN judged.mapped_ns_ago IS NULL THEN ', after ' || mapped.task || ' mapped it'
-                WHEN judged.mapped_ns_ago < 1000000000 THEN printf(', %.3f ms after %s mapped it', judged.mapped_ns_ago / 1e6, mapped.task)
-                ELSE printf(', %.3f s after %s mapped it', judged.mapped_ns_ago / 1e9, mapped.task)
-            END
-            || CASE
-                WHEN judged.hidden = 'could have been' AND judged.is_unmanaged THEN '; VFIO''s own batches could have hidden it'
-                WHEN judged.hidden = 'could have been' THEN '; a flush queue of 10 ms could have hidden it'
-                WHEN judged.hidden = 'no' AND judged.is_unmanaged THEN '; no flush queue could have hidden it, its domain has none'
-                WHEN judged.hidden = 'no' THEN '; a flush queue of 10 ms would not have hidden it'
-                ELSE ''
-            END AS in_words
+        END AS evidence
     FROM answered AS judged
     JOIN hit ON hit.id = judged.id
     JOIN trace ON trace.id = hit.trace
     JOIN shown AS what ON what.id = judged.id
     LEFT JOIN shown AS unmapped ON unmapped.id = judged.unmap
     LEFT JOIN shown AS mapped ON mapped.id = judged.map
+    LEFT JOIN operation AS unmap ON unmap.id = judged.unmap
     LEFT JOIN domain ON domain.id = judged.domain
 ),
 -- Of a group the first fault, with what all of it amounts to and the weakest evidence of all; one by one each fault is a group.
@@ -370,7 +330,12 @@ grouped AS (
         CASE :by WHEN 'fault' THEN flushed_ns END AS flushed_ns,
         CASE :by WHEN 'fault' THEN flushed END AS flushed,
         CASE :by WHEN 'fault' THEN hidden END AS hidden,
+        CASE :by WHEN 'fault' THEN schedule END AS schedule,
         CASE :by WHEN 'fault' THEN hidden_because END AS hidden_because,
+        CASE :by WHEN 'fault' THEN replay_flushed_ns END AS replay_flushed_ns,
+        CASE :by WHEN 'fault' THEN queue_longest_ns END AS queue_longest_ns,
+        CASE :by WHEN 'fault' THEN hz END AS hz,
+        CASE :by WHEN 'fault' THEN hz_evidence END AS hz_evidence,
         CASE max(CASE hidden_evidence WHEN 'inferred' THEN 1 WHEN 'modelled' THEN 2 WHEN 'assumed' THEN 3 END) OVER own
             WHEN 1 THEN 'inferred' WHEN 2 THEN 'modelled' WHEN 3 THEN 'assumed' END AS hidden_evidence,
         CASE :by WHEN 'fault' THEN domain WHEN 'domain' THEN member END AS domain,
@@ -396,18 +361,16 @@ grouped AS (
         sum(uncertain) OVER own AS uncertain,
         CASE max(CASE evidence WHEN 'recorded' THEN 0 WHEN 'inferred' THEN 1 ELSE 2 END) OVER own
             WHEN 0 THEN 'recorded' WHEN 1 THEN 'inferred' ELSE 'assumed' END AS evidence,
-        CASE :by WHEN 'fault' THEN meaning END AS meaning,
-        in_words,
         id,
         row_number() OVER (PARTITION BY trace_id, member ORDER BY id) AS place
     FROM row
     WINDOW own AS (PARTITION BY trace_id, member)
 )
 SELECT
-    trace, faults, time_ns, device, access, iova, finding, unmapped_ns_ago, mapped_ns_ago, flushed_ns, flushed, hidden,
-    hidden_because, hidden_evidence, domain, domain_is, task, fault_task, unmap_task, map_task, unmap_iova, unmap_size,
+    trace, faults, time_ns, device, access, iova, finding, unmapped_ns_ago, mapped_ns_ago, flushed_ns, flushed, hidden, schedule,
+    hidden_because, hidden_evidence, replay_flushed_ns, queue_longest_ns, hz, hz_evidence, domain, domain_is, task, fault_task, unmap_task, map_task, unmap_iova, unmap_size,
     map_size, used_after_unmap, could_have_been_hidden, mapped_again, still_mapped, never_mapped, not_known, shortest_ns,
-    per_second, fault_place, unmap_place, map_place, uncertain, evidence, meaning, in_words
+    per_second, fault_place, unmap_place, map_place, uncertain, evidence
 FROM grouped
 WHERE place = 1
 ORDER BY id;

@@ -5,17 +5,7 @@
 -- count is the number of all issues of that reason, of which at most 10,000 are kept as rows.
 SELECT
     trace.name AS trace,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + parse_issue.line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= parse_issue.line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || parse_issue.line
-    ) AS place,
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = parse_issue.line) AS place,
     parse_issue.byte_offset,
     parse_issue.reason,
     parse_issue_count.count,
@@ -28,17 +18,7 @@ WHERE :trace IS NULL OR trace.name = :trace
 UNION ALL
 SELECT
     trace.name,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + lost_events.line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= lost_events.line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || lost_events.line
-    ),
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = lost_events.line),
     NULL,
     'events lost' || coalesce(' on CPU ' || lost_events.cpu, ''),
     lost_events.count,

@@ -10,19 +10,7 @@ WITH found AS (
         what_is_missing.trace AS id,
         what_is_missing.what,
         what_is_missing.line,
-        CASE WHEN what_is_missing.line IS NOT NULL THEN
-            coalesce(
-                (
-                    SELECT log_part.source || ':' || (log_piece.part_line + what_is_missing.line - log_piece.line)
-                    FROM log_piece
-                    JOIN log_part ON log_part.id = log_piece.part
-                    WHERE log_piece.trace = trace.id AND log_piece.line <= what_is_missing.line
-                    ORDER BY log_piece.line DESC
-                    LIMIT 1
-                ),
-                trace.source || ':' || what_is_missing.line
-            )
-        END AS place,
+        (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = what_is_missing.line) AS place,
         what_is_missing.cpu,
         what_is_missing.probe,
         what_is_missing.events,

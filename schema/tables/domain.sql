@@ -25,6 +25,17 @@ CREATE TABLE domain_grade (
     PRIMARY KEY (domain, grade)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE hardware_id (
+    -- From where to where in a log an IOMMU knew a domain by an id: ids are given out again when a domain is gone.
+    id              INTEGER PRIMARY KEY,                -- number over all traces
+    trace           INTEGER NOT NULL REFERENCES trace,  -- the log
+    hardware_domain INTEGER NOT NULL,                   -- the id, as in layer.hardware_domain
+    unit            INTEGER REFERENCES unit,            -- the IOMMU, each of which has ids of its own; NULL if the log does not tell
+    domain          INTEGER NOT NULL REFERENCES domain, -- the domain
+    first_line      INTEGER NOT NULL,                   -- first line on which the id may have been this domain's
+    end_line        INTEGER                             -- the line on which it was no longer; NULL if it was to the end of the log
+) STRICT;
+
 CREATE TABLE attachment (
     -- A device that a log shows being attached to a domain.
     domain INTEGER NOT NULL REFERENCES domain, -- the domain

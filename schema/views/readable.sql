@@ -16,17 +16,7 @@ SELECT
     CASE WHEN operation.paddr IS NOT NULL THEN printf('0x%x', operation.paddr) END AS paddr,
     operation.detail,
     marker.text,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + operation.line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= operation.line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || operation.line
-    ) AS place
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = operation.line) AS place
 FROM operation
 JOIN trace ON trace.id = operation.trace
 JOIN operation_kind ON operation_kind.id = operation.kind
@@ -57,17 +47,7 @@ SELECT
     layer.mask,
     layer.flags & 1 AS hint,
     layer.flags & 2 <> 0 AS starts_run,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + layer.line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= layer.line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || layer.line
-    ) AS place
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = layer.line) AS place
 FROM layer
 JOIN trace ON trace.id = layer.trace
 JOIN layer_kind ON layer_kind.id = layer.kind

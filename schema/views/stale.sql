@@ -18,28 +18,8 @@ SELECT
     window_end.name AS ended,
     stale_window.uncertain,
     (SELECT place FROM what_happened WHERE what_happened.id = stale_window.map) AS map_place,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + operation.line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= operation.line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || operation.line
-    ) AS unmap_place,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + stale_window.closed_line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= stale_window.closed_line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || stale_window.closed_line
-    ) AS closed_place,
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = operation.line) AS unmap_place,
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = stale_window.closed_line) AS closed_place,
     replay_domain.evidence
 FROM stale_window
 JOIN replay ON replay.id = stale_window.replay
@@ -70,28 +50,8 @@ SELECT
     printf('0x%x', hazard.iova) AS iova,
     hazard.size,
     hazard.age_ns,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + operation.line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= operation.line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || operation.line
-    ) AS unmap_place,
-    coalesce(
-        (
-            SELECT log_part.source || ':' || (log_piece.part_line + reuse.line - log_piece.line)
-            FROM log_piece
-            JOIN log_part ON log_part.id = log_piece.part
-            WHERE log_piece.trace = trace.id AND log_piece.line <= reuse.line
-            ORDER BY log_piece.line DESC
-            LIMIT 1
-        ),
-        trace.source || ':' || reuse.line
-    ) AS reuse_place,
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = operation.line) AS unmap_place,
+    (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = reuse.line) AS reuse_place,
     replay_domain.evidence
 FROM hazard
 JOIN replay ON replay.id = hazard.replay

@@ -1,3 +1,5 @@
+import SeededTable
+
 /// Bursts and labels, and what speaks for or against two of them being of one domain. Joins the two for which most speaks,
 /// again and again, while anything does (greedy additive edge contraction).
 ///
@@ -29,7 +31,7 @@ struct BurstGraph {
     private var degrees: ContiguousArray<Int32> = []
     private var parents: ContiguousArray<Int32> = []
     /// The edge between two nodes.
-    private var edgeOfPair = FlatTable<Int32>(none: -1)
+    private(set) var edgeOfPair = SeededTable<UInt64, Int32>()
     private var heap: ContiguousArray<Candidate> = []
 
     /// Forgets everything: as many nodes, and nothing between them.

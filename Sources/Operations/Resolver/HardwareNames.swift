@@ -17,23 +17,35 @@ struct HardwareNames {
     }
 
     private var lastFlush: [Int64: Int64] = [:]
-    private var freed: [Address: Int64] = [:]
+    private var freed: [Address: (time: Int64, epoch: Int)] = [:]
     private var reuses: [Int32: Int] = [:]
     private var counts: [Int32: [Int64: Count]] = [:]
+    /// How often a domain has got another id.
+    private var epochs: [Int32: Int] = [:]
 
     mutating func map(_ domain: Int32, _ iova: UInt64) {
         guard reuses[domain] != nil || reuses.count < Self.domainLimit else { return }
         reuses[domain, default: 0] += 0
-        guard let time = freed.removeValue(forKey: Address(domain: domain, iova: iova)) else { return }
+        guard let freed = freed.removeValue(forKey: Address(domain: domain, iova: iova)),
+            freed.epoch == epochs[domain, default: 0]
+        else { return }
         reuses[domain, default: 0] += 1
-        for (id, flush) in lastFlush where flush <= time {
+        for (id, flush) in lastFlush where flush <= freed.time {
             counts[domain, default: [:]][id, default: Count()].withoutFlush += 1
         }
     }
 
     mutating func unmap(_ domain: Int32, _ iova: UInt64, time: Int64) {
         if freed.count >= Self.memoryLimit { freed.removeAll() }
-        freed[Address(domain: domain, iova: iova)] = time
+        freed[Address(domain: domain, iova: iova)] = (time, epochs[domain, default: 0])
+    }
+
+    /// A domain has another id from now on: what was told of it is of no use any more.
+    mutating func forget(_ domain: Int32) {
+        guard reuses[domain] != nil else { return }
+        reuses[domain] = 0
+        counts[domain] = nil
+        epochs[domain, default: 0] += 1
     }
 
     mutating func flush(_ id: Int64, time: Int64) {

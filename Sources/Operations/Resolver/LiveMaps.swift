@@ -1,3 +1,5 @@
+import SeededTable
+
 /// A map or unmap in the resolver's window, or a map of an earlier window that may still be live.
 struct Entry {
     var iova: UInt64 = 0
@@ -73,7 +75,7 @@ struct LiveMaps {
 
 /// Which labels have something mapped on each page, as far as it is known.
 struct Occupancy {
-    private var labelsOfPage = FlatTable<UInt32>(none: 0)
+    private(set) var labelsOfPage = SeededTable<UInt64, UInt32>()
 
     /// Larger operations do not count: they would cost too much, and flush queues hand out small ones.
     private static let pageLimit: UInt64 = 64
@@ -102,13 +104,16 @@ struct Occupancy {
     }
 }
 
-/// Which pages a log has mapped so far: never forgets one, and takes some for mapped that were not. An unmap of what was not
-/// mapped is of something from before the recording, of whichever domain.
-struct MappedPages {
+/// What a log has mapped so far: a filter that never forgets a page, and takes some for mapped that were not. An unmap of what
+/// was not mapped is of something from before the recording, of whichever domain.
+///
+/// Its hash has no seed: which pages share a bit must not differ from run to run, since a verdict may rest on it. No page costs
+/// more than another whatever bits they share.
+struct EverMapped {
     private static let bits = 1 << 22
     private static let pageLimit: UInt64 = 64
 
-    private var words = ContiguousArray<UInt64>(repeating: 0, count: MappedPages.bits / 64)
+    private var words = ContiguousArray<UInt64>(repeating: 0, count: EverMapped.bits / 64)
     /// From the first to the last byte of larger maps.
     private var large: ClosedRange<UInt64>?
 

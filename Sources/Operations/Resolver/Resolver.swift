@@ -1,4 +1,4 @@
-import Foundation
+import SeededTable
 
 /// Finds the domains of maps and unmaps whose events name none (design §4 23, model.md §8.4).
 ///
@@ -48,11 +48,11 @@ struct Resolver {
     /// When each label was last flushed as a whole, in ns.
     var lastFlush: ContiguousArray<Int64> = []
     /// The last unmap of an address, while nothing was mapped there since.
-    var freed = FlatTable<Freed>(none: Freed())
+    var freed = SeededTable<UInt64, Freed>()
     /// Its memory, for the next window.
     var graph = BurstGraph()
-    /// Which pages the log has mapped so far.
-    var mapped = MappedPages()
+    /// What the log has mapped so far.
+    var mapped = EverMapped()
     var reuse: [ReuseKey: Reuse] = [:]
     var windowNumber = 0
 

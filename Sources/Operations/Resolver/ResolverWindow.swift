@@ -1,4 +1,5 @@
 import Foundation
+import SeededTable
 
 /// The part of a log on which the resolver decides at one time.
 struct ResolverWindow {
@@ -8,8 +9,8 @@ struct ResolverWindow {
     let count: Int
     /// As they were when the window began.
     private var carried: ContiguousArray<Entry> = []
-    private var slotOfAddress = FlatTable<Int>(none: -1)
-    private(set) var addresses: ContiguousArray<UInt64> = []
+    /// The addresses of operations, by slot, and of what parts of maps have left.
+    private(set) var addresses = SeededTable<UInt64, Void>()
     /// For each burst the neighbour before it, -1 for none.
     var neighbours: ContiguousArray<Int> = []
     /// For each burst its first entry.
@@ -85,8 +86,8 @@ struct ResolverWindow {
         labelCount = resolver.labels.count
         ownAddresses = addresses.count
         if !resolver.carried.isEmpty {
-            for (slot, address) in addresses.enumerated() {
-                guard let live = resolver.carried[address] else { continue }
+            for (slot, address) in addresses.entries.enumerated() {
+                guard let live = resolver.carried[address.key] else { continue }
                 for var entry in live {
                     entry.slot = slot
                     carried.append(entry)
@@ -102,10 +103,7 @@ struct ResolverWindow {
     }
 
     private mutating func slot(of address: UInt64) -> Int {
-        if let slot = slotOfAddress[address] { return slot }
-        slotOfAddress.set(address, addresses.count)
-        addresses.append(address)
-        return addresses.count - 1
+        addresses.index(of: address, adding: ())
     }
 
     /// ns; a clock that runs backwards makes no pause.
@@ -177,7 +175,7 @@ struct ResolverWindow {
         // Pieces one behind the other: of each address the one of the same burst, otherwise the oldest.
         var (left, address) = (size, entries[unmap].iova)
         var former = -1
-        while left > 0, pieces.count < Self.pieceLimit, let slot = slotOfAddress[address] {
+        while left > 0, pieces.count < Self.pieceLimit, let slot = addresses.find(address) {
             var best = -1
             var next = live.heads[slot]
             while next >= 0 {
@@ -370,7 +368,7 @@ struct ResolverWindow {
 
     private var live = LiveMaps(slots: 0)
     private var occupancy = Occupancy()
-    private var mapped = MappedPages()
+    private var mapped = EverMapped()
 
     private mutating func finishMap(_ index: Int) {
         let entry = entries[index]
@@ -405,7 +403,7 @@ struct ResolverWindow {
         var address = entry.iova > reach ? entry.iova - reach : 0
         let end = entry.iova &+ min(entry.size, reach)
         while address < end {
-            var other = slotOfAddress[address].map { live.heads[$0] } ?? -1
+            var other = addresses.find(address).map { live.heads[$0] } ?? -1
             while other >= 0 {
                 let (next, former) = (entries[other].next, entries[other])
                 if former.label == label, former.iova &+ former.size > entry.iova || former.iova >= entry.iova {
@@ -537,7 +535,8 @@ struct ResolverWindow {
 
     /// Hands the maps that are live at the window's end on to the next one.
     mutating func carry(into resolver: inout Resolver) {
-        for (slot, address) in addresses.enumerated() {
+        for (slot, entry) in addresses.entries.enumerated() {
+            let address = entry.key
             var maps: ContiguousArray<Entry> = []
             var index = live.heads[slot]
             while index >= 0 {

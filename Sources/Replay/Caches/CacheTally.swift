@@ -73,7 +73,7 @@ struct CacheTally {
         counts[index].ended[end.rawValue] += 1
         counts[index].longest = max(counts[index].longest, length)
         let bucket = lengths.index(of: UInt64(index) << 16 | UInt64(LengthScale.bucket(of: length)))
-        lengths.sums[bucket] += 1
+        lengths[bucket] += 1
     }
 
     /// What it all came to in a domain.
@@ -88,7 +88,8 @@ struct CacheTally {
     /// How long entries were stale, altogether and by domain.
     var staleEntries: [StaleEntryRow] {
         var ofDomain: [Int: [(upTo: Int64, windows: Int64, pages: Int64)]] = [:]
-        for (key, count) in zip(lengths.keys, lengths.sums) {
+        for entry in lengths.entries {
+            let (key, count) = (entry.key, entry.value)
             let bucket = (upTo: LengthScale.upperBound(of: Int(key & 0xffff)), windows: count, pages: Int64(0))
             ofDomain[Int(key >> 16), default: []].append(bucket)
         }

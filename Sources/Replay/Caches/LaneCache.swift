@@ -55,7 +55,6 @@ struct LaneCache {
         return tag
     }
 
-
     /// Calls `body` with the tags that entries of a domain may have.
     ///
     /// - Parameter hardwareDomain: only those of this one, and those of which the hardware's id is not known; -1 for all.

@@ -43,7 +43,8 @@ struct Lane {
     /// - Parameters:
     ///   - choices: the policy of each domain, `nil` where none applies; left out, what `policy` means in each.
     init(
-        requested: String, policy: Policy, options: ReplayOptions, trace: TraceSummary, span: (first: Int64, last: Int64),
+        requested: String, policy: Policy, options: ReplayOptions, trace: TraceSummary,
+        span: (first: Int64, last: Int64),
         choices chosen: [PolicyChoice?]? = nil, observer: FlushObserver? = nil
     ) {
         self.requested = requested
@@ -94,22 +95,22 @@ struct Lane {
     // MARK: - Events
 
     /// Takes what happened next.
-    mutating func take(_ batch: WorldEvents, _ stale: StaleState) {
+    mutating func take(_ batch: WorldEvents.View, _ stale: StaleState) {
         for index in batch.events.indices { take(batch.events[index], batch, stale) }
     }
 
     @inline(__always)
-    private mutating func take(_ event: WorldEvent, _ batch: WorldEvents, _ stale: StaleState) {
+    private mutating func take(_ event: WorldEvent, _ batch: WorldEvents.View, _ stale: StaleState) {
         if usesRuns { windows.now = event.now }
         let domain = event.domain
         switch event.what {
-        case .unmap(let unmap):
+        case .unmap(let place):
             if waits { fireTimers(upTo: event.now, stale) }
-            take(unmap, domain, batch, stale)
-        case .map(let map):
+            if let first = batch.unmaps.baseAddress { take(first + Int(place), domain, batch, stale) }
+        case .map(let place):
             if waits { fireTimers(upTo: event.now, stale) }
-            take(map, domain, at: event.now, batch, stale)
-        case .flush(let flush): if followsFlushes { take(flush, domain, stale) }
+            if let first = batch.maps.baseAddress { take(first + Int(place), domain, at: event.now, batch, stale) }
+        case .flush(let place): if followsFlushes { take(batch.flushes[Int(place)], domain, stale) }
         case .free(let occasion): free(domain, occasion, stale)
         case .attachment(let attachment): attachments[Int(domain) - 1] = attachment
         case .detached(let line):
@@ -121,7 +122,8 @@ struct Lane {
             if waits { fireTimers(upTo: due, stale) }
             windows.losses &+= 1
         case .fault(let fault): take(fault, at: event.now, batch, stale)
-        case .access(let access):
+        case .access(let place):
+            let access = batch.accesses[Int(place)]
             commands?.cache?.access(
                 domain, hardwareDomain: access.hardwareDomain, iova: access.iova, leaf: access.leaf,
                 recorded: access.recorded, at: event.now)
@@ -132,45 +134,55 @@ struct Lane {
         }
     }
 
-    @inline(__always)
     private mutating func take(
-        _ unmap: WorldEvent.Unmap, _ domain: Int32, _ batch: WorldEvents, _ stale: StaleState
+        _ unmap: UnsafePointer<WorldEvent.Unmap>, _ domain: Int32, _ batch: WorldEvents.View, _ stale: StaleState
     ) {
-        let call = unmap.call
-        if !call.isAttached, let range = unmap.range { windows.unreachable(call.occasion.cell, pages: range.pages) }
-        let leaves = commands == nil && observer == nil ? [] : batch.leaves(unmap.leaves)
-        var isCached = false
-        if let range = unmap.range { isCached = commands?.cache?.clearing(domain, range, leaves) ?? false }
-        if isInRuns[Int(domain) - 1] { ask(.unmapping(call), domain, stale, unmap: unmap) }
-        if let range = unmap.range {
-            if call.isAttached {
-                commands?.unmapped(
-                    range, leaves: leaves, collecting[Int(domain) - 1], domain: domain, at: call.occasion)
-            }
-            // Where the policy says nothing, nobody gathers.
-            if schedules[Int(domain) - 1] != nil {
-                observer?.unmapped(
-                    range, leaves: leaves, collecting[Int(domain) - 1], domain: domain, isAttached: call.isAttached)
-            }
+        let index = Int(domain) - 1
+        if !unmap.pointee.call.isAttached, let range = unmap.pointee.range {
+            windows.unreachable(unmap.pointee.call.occasion.cell, pages: range.pages)
         }
-        ask(.unmapped(call), domain, stale, unmap: unmap)
-        if isCached, let range = unmap.range {
+        let reachesHardware = commands != nil || observer != nil
+        var isCached = false
+        if reachesHardware, let range = unmap.pointee.range {
+            isCached = commands?.cache?.clearing(domain, range, batch.leaves(unmap.pointee.leaves)) ?? false
+        }
+        if isInRuns[index] { ask(.unmapping(unmap.pointee.call), domain, stale, unmap: unmap) }
+        if reachesHardware { tellHardware(unmap.pointee, domain, batch) }
+        ask(.unmapped(unmap.pointee.call), domain, stale, unmap: unmap)
+        if isCached, let range = unmap.pointee.range {
+            let call = unmap.pointee.call
             commands?.cache?.cleared(domain, range, at: call.occasion.time, isAttached: call.isAttached)
         }
     }
 
+    /// The hardware side sees each unmap, whatever the schedule makes of it.
+    private mutating func tellHardware(_ unmap: WorldEvent.Unmap, _ domain: Int32, _ batch: WorldEvents.View) {
+        let (index, call) = (Int(domain) - 1, unmap.call)
+        guard let range = unmap.range else { return }
+        let leaves = batch.leaves(unmap.leaves)
+        if call.isAttached {
+            commands?.unmapped(range, leaves: leaves, collecting[index], domain: domain, at: call.occasion)
+        }
+        // Where the policy says nothing, nobody gathers.
+        if schedules[index] != nil {
+            observer?.unmapped(
+                range, leaves: leaves, collecting[index], domain: domain, isAttached: call.isAttached)
+        }
+    }
+
     @inline(__always)
     private mutating func take(
-        _ map: WorldEvent.Map, _ domain: Int32, at time: Int64, _ batch: WorldEvents, _ stale: StaleState
+        _ map: UnsafePointer<WorldEvent.Map>, _ domain: Int32, at time: Int64, _ batch: WorldEvents.View,
+        _ stale: StaleState
     ) {
-        if opensWindows, !map.addresses.isEmpty || !map.pagesOfOthers.isEmpty || !map.ownPages.isEmpty {
-            windows.mapped(map, at: time, batch, stale)
+        if opensWindows, map.pointee.usesStale { windows.mapped(map.pointee, at: time, batch, stale) }
+        if let replaced = map.pointee.replaced {
+            commands?.cache?.replaced(domain, replaced, batch.leaves(map.pointee.leaves))
         }
-        if let replaced = map.replaced { commands?.cache?.replaced(domain, replaced, batch.leaves(map.leaves)) }
     }
 
     private mutating func take(
-        _ fault: WorldEvent.Fault, at time: Int64, _ batch: WorldEvents, _ stale: StaleState
+        _ fault: WorldEvent.Fault, at time: Int64, _ batch: WorldEvents.View, _ stale: StaleState
     ) {
         if opensWindows { windows.faulted(fault, at: time, batch, stale) }
     }
@@ -209,14 +221,15 @@ struct Lane {
     ///   - flush: the flush of the log that it is about.
     @inline(__always)
     private mutating func ask(
-        _ event: DomainEvent, _ domain: Int32, _ stale: StaleState, unmap: WorldEvent.Unmap? = nil,
+        _ event: DomainEvent, _ domain: Int32, _ stale: StaleState, unmap: UnsafePointer<WorldEvent.Unmap>? = nil,
         flush: WorldEvent.LogFlush? = nil
     ) {
         actions.removeAll()
         schedules[Int(domain) - 1]?.on(event, into: &actions)
         for index in 0..<actions.count {
             switch actions[index] {
-            case .open(let part): if let unmap, unmap.order >= 0 { windows.open(unmap, domain, part, stale) }
+            case .open(let part):
+                if let unmap, unmap.pointee.order >= 0 { windows.open(unmap.pointee, domain, part, stale) }
             case .flush(let flush): record(flush, domain, stale)
             case .takeRecorded(let calls): if let flush { record(flush, domain, calls: calls, stale) }
             case .takeFurther:
@@ -228,9 +241,9 @@ struct Lane {
                 }
                 windows.extend(flush, domain, stale)
             case .syncedInside(let range, let hardwareDomain):
-                guard let unmap, unmap.order >= 0 else { continue }
+                guard let unmap, unmap.pointee.order >= 0 else { continue }
                 commands?.invalidate(
-                    range, domain: domain, hardwareDomain: hardwareDomain, at: unmap.call.occasion.time)
+                    range, domain: domain, hardwareDomain: hardwareDomain, at: unmap.pointee.call.occasion.time)
             case .runGoesOn:
                 windows.runGoesOn(in: domain, stale)
                 commands?.cache?.runGoesOn(in: domain)

@@ -123,7 +123,8 @@ extension Lane {
 
     /// The same by domain, device and task (design §4 32), for the domains of these rows.
     func cellSummary(
-        _ unmaps: ContiguousArray<UnmapCounts>, _ cells: CellTable, of domains: [ReplayDomainRow]) -> [FlushSummaryRow] {
+        _ unmaps: ContiguousArray<UnmapCounts>, _ cells: CellTable, of domains: [ReplayDomainRow]
+    ) -> [FlushSummaryRow] {
         let cells = cells.cells
         let shown = Set(domains.map(\.domain))
         // Cells are numbered as they come, other policies' among them: the order must not depend on those.

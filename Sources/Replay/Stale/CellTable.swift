@@ -1,3 +1,4 @@
+import SeededTable
 import TraceStore
 
 /// The cells of a replay, by number: whose windows, hazards and flushes are told apart.
@@ -12,7 +13,7 @@ struct CellTable {
     private(set) var groups: ContiguousArray<Groups> = []
     /// What figures are told apart by, by number.
     private(set) var members: ContiguousArray<Member> = [.trace]
-    private var numberOfCell: [Cell: Int32] = [:]
+    private var numberOfCell = SeededTable<KeyPair, Int32>()
     private var numberOfMember: [Member: Int32] = [:]
     /// Interrupts of several CPUs alternate between a few cells.
     private var recent = ContiguousArray(
@@ -40,7 +41,7 @@ struct CellTable {
     }
 
     private mutating func slowNumber(of cell: Cell) -> Int32 {
-        if let number = numberOfCell[cell] { return number }
+        if let number = numberOfCell[Self.key(cell)] { return number }
         if cells.count >= Self.limit, cell.device != 0 || cell.task != 0 {
             return slowNumber(of: Cell(domain: cell.domain, device: 0, task: 0))
         }
@@ -48,10 +49,19 @@ struct CellTable {
         cells.append(cell)
         groups.append(
             Groups(
-                domain: group(.domain(cell.domain)), device: group(.device(cell.device)), task: group(.task(cell.task))))
-        numberOfCell[cell] = number
+                domain: group(.domain(cell.domain)), device: group(.device(cell.device)), task: group(.task(cell.task)))
+        )
+        numberOfCell.set(Self.key(cell), number)
         return number
     }
+
+    private static func key(_ cell: Cell) -> KeyPair {
+        let (domain, device) = (UInt32(bitPattern: cell.domain), UInt32(bitPattern: cell.device))
+        return KeyPair(UInt64(domain) << 32 | UInt64(device), UInt64(UInt32(bitPattern: cell.task)))
+    }
+
+    /// How many slots are looked at to find a cell.
+    func probes(of cell: Cell) -> Int { numberOfCell.probes(of: Self.key(cell)) }
 
     private mutating func group(_ member: Member) -> Int32 {
         if let known = numberOfMember[member] { return known }

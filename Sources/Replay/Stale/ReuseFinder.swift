@@ -51,9 +51,9 @@ struct ReuseFinder {
         _ operation: StoredOperation, _ range: AddressRange, _ stale: StaleState, _ batch: inout WorldEvents
     ) {
         let domain = operation.domain
-        let own = stale.domains[Int(domain) - 1]
-        own.byAddress.forEachRun(overlapping: range, limit: Self.runLimit) { run in
-            guard own.mayBeOpen(run.tag), let run = run.clipped(to: range) else { return }
+        let firstOpen = stale.domains[Int(domain) - 1].firstMaybeOpen
+        stale.domains[Int(domain) - 1].byAddress.forEachRun(overlapping: range, limit: Self.runLimit) { run in
+            guard run.tag >= firstOpen, let run = run.clipped(to: range) else { return }
             let page = operation.paddr.map { ($0 & ~4095) &+ (run.range.start - range.start) }
             batch.add(
                 StaleUse(
@@ -67,9 +67,9 @@ struct ReuseFinder {
     private static func forEachStale(
         _ domain: Int32, _ pages: AddressRange, _ stale: StaleState, _ body: (StaleUse) -> Void
     ) {
-        let own = stale.domains[Int(domain) - 1]
-        own.byPage.forEachRun(overlapping: pages, limit: runLimit) { run in
-            guard own.mayBeOpen(run.tag), let run = run.clipped(to: pages),
+        let firstOpen = stale.domains[Int(domain) - 1].firstMaybeOpen
+        stale.domains[Int(domain) - 1].byPage.forEachRun(overlapping: pages, limit: runLimit) { run in
+            guard run.tag >= firstOpen, let run = run.clipped(to: pages),
                 let addresses = AddressRange(start: run.target, size: run.range.size)
             else { return }
             body(StaleUse(domain: domain, order: run.tag, addresses: addresses, paddr: run.range.start))
@@ -93,6 +93,10 @@ struct ReuseFinder {
     }
 
     // MARK: - What is mapped
+
+    /// Whether it is kept up to date which pages a domain has mapped.
+    @inline(__always)
+    func follows(_ domain: Int32) -> Bool { livePages[Int(domain) - 1] != nil }
 
     /// From here on it is kept up to date which pages a domain has mapped.
     private mutating func prepareLivePages(of domain: Int32, _ table: PageTable) {

@@ -12,29 +12,25 @@ struct StaleDomain {
     private(set) var byAddress = TranslationMap()
     /// For each such page the IOVA that pointed to it, likewise.
     private(set) var byPage = TranslationMap()
-    /// No policy has a window of a lower order open, unless ``hasOlderOnes``.
-    private(set) var firstOpen: Int64 = 0
-    /// Whether windows of lower orders may be open all the same.
-    private(set) var hasOlderOnes = true
+    /// No policy has a window of a lower order open.
+    private(set) var firstMaybeOpen: Int64 = 0
     /// Id of the first unmap call whose window may be open; `Int64.max` if none is.
     private(set) var firstOpenOperation = Int64.max
     /// How much there has to be before it is worth a look whether policies still need it.
     private(set) var trimSize = minimumTrimSize
 
     private static let minimumTrimSize = 64
+    /// Translations that may be kept although their windows have closed.
+    private static let runsKept = 4096
 
     /// Whether no policy has a window open.
-    var isEmpty: Bool { windows.isEmpty && byAddress.runCount == 0 }
+    var isEmpty: Bool { firstMaybeOpen == end }
 
-    /// What it holds.
-    var size: Int { max(windows.count, byAddress.runCount, byPage.runCount) }
+    /// What it holds beyond what it may keep anyway.
+    var size: Int { max(windows.count, max(byAddress.runCount, byPage.runCount) - Self.runsKept) }
 
     /// The order that the next window will have.
     var end: Int64 { firstOrder + Int64(windows.count) }
-
-    /// Whether a policy may have the window of this order open. One that none has may be told as such, never the other way round.
-    @inline(__always)
-    func mayBeOpen(_ order: Int64) -> Bool { order >= firstOpen || hasOlderOnes }
 
     /// A window by its order; `nil` if no policy needs it any more.
     @inline(__always)
@@ -93,11 +89,11 @@ struct StaleDomain {
             windows.removeSubrange(..<closed)
             firstOrder = first
         }
-        (firstOpen, hasOlderOnes) = (first, !needs.orders.isEmpty)
-        if windows.isEmpty, needs.orders.isEmpty {
-            byAddress.removeAll()
-            byPage.removeAll()
-        } else if max(byAddress.runCount, byPage.runCount) > 2 * (Int(end - first) + needs.orders.count) {
+        firstMaybeOpen = min(first, needs.orders.first ?? first)
+        // What is mapped again is mostly unmapped again as it was: a few more than are open do not matter.
+        let runs = max(byAddress.runCount, byPage.runCount)
+        let open = Int(end - first) + needs.orders.count
+        if runs > 2 * open + Self.runsKept {
             byAddress.filter { needs.contains($0.tag) }
             byPage.filter { needs.contains($0.tag) }
         }
@@ -199,7 +195,9 @@ struct StaleState {
             for domain in active where domains[Int(domain) - 1].isEmpty { isActive[Int(domain) - 1] = false }
             active.removeAll { domains[Int($0) - 1].isEmpty }
         }
-        filter.firstOpen = active.reduce(latestOperation.addingSaturated(1)) { min($0, domains[Int($1) - 1].firstOpenOperation) }
+        filter.firstOpen = active.reduce(latestOperation.addingSaturated(1)) {
+            min($0, domains[Int($1) - 1].firstOpenOperation)
+        }
     }
 }
 

@@ -30,49 +30,49 @@ struct Timeline {
 
     mutating func opened(_ cell: Int32, at time: Int64, pages: Int64) {
         let sum = index(cell, clock.step(at: time))
-        sums.sums[sum].windows += 1
-        sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
+        sums[sum].windows += 1
+        sums[sum].pages = sums[sum].pages.addingSaturated(pages)
     }
 
     mutating func flushed(_ cell: Int32, at time: Int64, flushes: Int64) {
         let sum = index(cell, clock.step(at: time))
-        sums.sums[sum].flushes = sums.sums[sum].flushes.addingSaturated(flushes)
+        sums[sum].flushes = sums[sum].flushes.addingSaturated(flushes)
     }
 
     mutating func stale(_ cell: Int32, from opened: Int64, to closed: Int64, pages: Int64) {
         let (begin, end) = (clock.step(at: opened), clock.step(at: closed))
         let sum = index(cell, begin)
         guard begin < end else {
-            sums.sums[sum].partial += Double(pages) * Double(closed.subtractingSaturated(opened))
+            sums[sum].partial += Double(pages) * Double(closed.subtractingSaturated(opened))
             return
         }
-        sums.sums[sum].partial += Double(pages) * Double(clock.start(of: begin + 1).subtractingSaturated(opened))
+        sums[sum].partial += Double(pages) * Double(clock.start(of: begin + 1).subtractingSaturated(opened))
         if begin + 1 < end {
             let next = index(cell, begin + 1)
-            sums.sums[next].change &+= pages
+            sums[next].change &+= pages
         }
         let last = index(cell, end)
-        if begin + 1 < end { sums.sums[last].change &-= pages }
-        sums.sums[last].partial += Double(pages) * Double(closed.subtractingSaturated(clock.start(of: end)))
+        if begin + 1 < end { sums[last].change &-= pages }
+        sums[last].partial += Double(pages) * Double(closed.subtractingSaturated(clock.start(of: end)))
     }
 
     /// All steps in which anything is or happens, by cell, then time.
     func steps(_ cells: ContiguousArray<Cell>) -> [WindowStatistics.Step] {
         var steps: [WindowStatistics.Step] = []
-        let order = sums.keys.indices.sorted { sums.keys[$0] < sums.keys[$1] }
+        let order = sums.entries.sorted { $0.key < $1.key }
         var position = 0
         while position < order.count {
-            let cell = sums.keys[order[position]] >> 8
+            let cell = order[position].key >> 8
             var level: Int64 = 0
-            var step = Int64(sums.keys[order[position]] & 0xff)
-            while position < order.count, sums.keys[order[position]] >> 8 == cell {
-                let key = Int64(sums.keys[order[position]] & 0xff)
+            var step = Int64(order[position].key & 0xff)
+            while position < order.count, order[position].key >> 8 == cell {
+                let key = Int64(order[position].key & 0xff)
                 while level > 0, step < key {
                     steps.append(row(cells[Int(cell)], step, level, Sum()))
                     step += 1
                 }
                 step = key
-                let sum = sums.sums[order[position]]
+                let sum = order[position].value
                 level &+= sum.change
                 // A window that ends where a step begins is not in that step.
                 let isEmpty = level == 0 && sum.partial == 0 && sum.windows == 0 && sum.flushes == 0

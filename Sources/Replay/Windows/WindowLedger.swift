@@ -307,10 +307,10 @@ struct WindowLedger {
         let isOpen = end == WindowEnd.endOfLog.rawValue
         let key = UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(end) << 1 | (isUncertain ? 1 : 0)
         let sum = sums.index(of: key)
-        sums.sums[sum].windows += 1
-        sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
-        sums.sums[sum].pageNanoseconds += Double(range.size) / 4096 * Double(length)
-        sums.sums[sum].longest = max(sums.sums[sum].longest, length)
+        sums[sum].windows += 1
+        sums[sum].pages = sums[sum].pages.addingSaturated(pages)
+        sums[sum].pageNanoseconds += Double(range.size) / 4096 * Double(length)
+        sums[sum].longest = max(sums[sum].longest, length)
         windowCount += 1
         if !isUncertain {
             if isDetailed {
@@ -319,8 +319,8 @@ struct WindowLedger {
             }
             if !isOpen {
                 let bucket = buckets.index(of: UInt64(sum) << 16 | UInt64(LengthScale.bucket(of: length)))
-                buckets.sums[bucket].windows += 1
-                buckets.sums[bucket].pages = buckets.sums[bucket].pages.addingSaturated(pages)
+                buckets[bucket].windows += 1
+                buckets[bucket].pages = buckets[bucket].pages.addingSaturated(pages)
             }
         }
         switch kept {
@@ -348,8 +348,8 @@ struct WindowLedger {
     mutating func unreachable(_ cell: Int32, pages: Int64) {
         let end = WindowEnd.unreachable.rawValue
         let sum = sums.index(of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(end) << 1)
-        sums.sums[sum].windows += 1
-        sums.sums[sum].pages = sums.sums[sum].pages.addingSaturated(pages)
+        sums[sum].windows += 1
+        sums[sum].pages = sums[sum].pages.addingSaturated(pages)
     }
 
     /// A flush of the policy, for the timeline.
@@ -394,7 +394,7 @@ struct WindowLedger {
     // MARK: - Hazards
 
     /// A map call uses stale translations again: counts where windows are open (design §4 13).
-    mutating func mapped(_ map: WorldEvent.Map, at time: Int64, _ batch: WorldEvents, _ stale: StaleState) {
+    mutating func mapped(_ map: WorldEvent.Map, at time: Int64, _ batch: WorldEvents.View, _ stale: StaleState) {
         for place in map.addresses {
             let use = batch.reuses[Int(place)]
             let kind: HazardKind =
@@ -420,7 +420,7 @@ struct WindowLedger {
 
     /// Adds to ``openPages`` those of the pages that are open, of the latest unmap call first.
     private mutating func collectOpen(
-        _ places: Range<Int32>, _ kind: HazardKind, _ batch: WorldEvents, _ stale: StaleState
+        _ places: Range<Int32>, _ kind: HazardKind, _ batch: WorldEvents.View, _ stale: StaleState
     ) {
         var found = openPages
         openPages = []
@@ -456,7 +456,7 @@ struct WindowLedger {
     }
 
     /// A recorded fault: counts if it lies in one open window.
-    mutating func faulted(_ fault: WorldEvent.Fault, at time: Int64, _ batch: WorldEvents, _ stale: StaleState) {
+    mutating func faulted(_ fault: WorldEvent.Fault, at time: Int64, _ batch: WorldEvents.View, _ stale: StaleState) {
         var hit: (window: Window, domain: Int32)?
         var hits = 0
         for place in fault.addresses {
@@ -488,7 +488,9 @@ struct WindowLedger {
             domains[index].pieces.forEachOpen(use.order, in: use.addresses) {
                 parts.append(OpenPieces.Closed(window: $0, range: $1, pages: 0))
             }
-            for part in parts { count(kind, part.window, domain: use.domain, part.range, reuse: reuse, at: time, stale) }
+            for part in parts {
+                count(kind, part.window, domain: use.domain, part.range, reuse: reuse, at: time, stale)
+            }
         }
     }
 
@@ -526,7 +528,7 @@ struct WindowLedger {
     ) {
         let index = hazards.index(of: UInt64(UInt32(bitPattern: window.cell)) << 8 | UInt64(kind.rawValue))
         let age = max(time.subtractingSaturated(window.opened), 0)
-        hazards.sums[index].add(
+        hazards[index].add(
             pages: kind == .access ? 1 : range.pages, operation: window.operation, reuse: reuse, iova: range.start,
             age: age)
         guard isDetailed, hazardRowCounts[Int(kind.rawValue)] < kind.rowLimit else { return }
@@ -577,12 +579,14 @@ struct WindowLedger {
     func statistics(_ table: CellTable) -> WindowStatistics {
         let cells = table.cells
         var statistics = WindowStatistics()
-        var histograms = [[(upTo: Int64, windows: Int64, pages: Int64)]](repeating: [], count: sums.keys.count)
-        for (key, bucket) in zip(buckets.keys, buckets.sums) {
+        var histograms = [[(upTo: Int64, windows: Int64, pages: Int64)]](repeating: [], count: sums.entries.count)
+        for entry in buckets.entries {
+            let (key, bucket) = (entry.key, entry.value)
             let upTo = LengthScale.upperBound(of: Int(key & 0xffff))
             histograms[Int(key >> 16)].append((upTo, bucket.windows, bucket.pages))
         }
-        for (index, (key, sum)) in zip(sums.keys, sums.sums).enumerated() {
+        for (index, entry) in sums.entries.enumerated() {
+            let (key, sum) = (entry.key, entry.value)
             let end = UInt8(truncatingIfNeeded: key >> 1 & 0x7f)
             statistics.summaries.append(
                 WindowStatistics.Summary(
@@ -591,7 +595,8 @@ struct WindowLedger {
                     longest: end == WindowEnd.unreachable.rawValue ? nil : sum.longest,
                     histogram: histograms[index].sorted { $0.upTo < $1.upTo }))
         }
-        for (key, sum) in zip(hazards.keys, hazards.sums) {
+        for entry in hazards.entries {
+            let (key, sum) = (entry.key, entry.value)
             guard let kind = HazardKind(rawValue: UInt8(truncatingIfNeeded: key)) else { continue }
             statistics.hazards.append(
                 WindowStatistics.Hazard(

@@ -55,7 +55,7 @@ struct ChurnTally {
     /// By cell and step.
     private var steps = SummingTable(zero: Step())
     /// By cell, distance and bucket.
-    private var histogram = CountTable()
+    private var histogram = SummingTable(zero: Int64(0))
 
     init(domains: Int, first: Int64, last: Int64) {
         clock = TimeSteps(first: first, last: last)
@@ -91,9 +91,9 @@ struct ChurnTally {
                 range: range, target: paddr ?? 0, pageSize: paddr == nil ? 0 : 4096, tag: Self.tag(cell, range.start)))
         let bytes = Int64(clamping: range.size)
         let step = step(cell, at: time)
-        steps.sums[step].maps &+= 1
-        steps.sums[step].mappedBytes = steps.sums[step].mappedBytes.addingSaturated(bytes)
-        steps.sums[step].change(mappings: 1, bytes: bytes)
+        steps[step].maps &+= 1
+        steps[step].mappedBytes = steps[step].mappedBytes.addingSaturated(bytes)
+        steps[step].change(mappings: 1, bytes: bytes)
         changeLevels(of: cell, mappings: 1, bytes: bytes, cells)
     }
 
@@ -108,8 +108,8 @@ struct ChurnTally {
         prepare(cell, cells)
         calls += 1
         let step = step(cell, at: time)
-        steps.sums[step].unmaps &+= 1
-        steps.sums[step].unmappedBytes = steps.sums[step].unmappedBytes.addingSaturated(Int64(clamping: size))
+        steps[step].unmaps &+= 1
+        steps[step].unmappedBytes = steps[step].unmappedBytes.addingSaturated(Int64(clamping: size))
         guard let range else { return }
         let index = Int(domain) - 1
         remove(range, index, at: time, cells, isUnmapped: true)
@@ -128,7 +128,7 @@ struct ChurnTally {
             let owner = Int32(truncatingIfNeeded: piece.tag & 0xf_ffff)
             let isWhole = Self.tag(owner, piece.range.start) == piece.tag
             let (mappings, bytes): (Int64, Int64) = (isWhole ? -1 : 0, -Int64(clamping: piece.range.size))
-            steps.sums[step(owner, at: time)].change(mappings: mappings, bytes: bytes)
+            steps[step(owner, at: time)].change(mappings: mappings, bytes: bytes)
             changeLevels(of: owner, mappings: mappings, bytes: bytes, cells)
             guard isUnmapped, piece.pageSize > 0,
                 let target = AddressRange(start: piece.target, size: piece.range.size)
@@ -173,7 +173,7 @@ struct ChurnTally {
     }
 
     private mutating func add(_ length: Int64, _ distance: Distance, _ cell: Int32) {
-        histogram.add(Self.histogramKey(cell, distance, LengthScale.bucket(of: length)))
+        histogram[histogram.index(of: Self.histogramKey(cell, distance, LengthScale.bucket(of: length)))] += 1
         let place = Int(distance.rawValue)
         longest[Int(cell)][place] = max(longest[Int(cell)][place], length)
     }
@@ -193,7 +193,7 @@ struct ChurnTally {
         }
         let sums = sumsByCell()
         var counts: [[(key: UInt64, count: Int64)]] = Array(repeating: [], count: longest.count)
-        histogram.forEach { counts[Int($0 >> 18)].append(($0, $1)) }
+        for entry in histogram.entries { counts[Int(entry.key >> 18)].append((entry.key, entry.value)) }
         var merged = MergedHistogram()
         return cellsOf.indices.map { member in
             var row = ChurnTotalRow(of: cells.members[member])
@@ -232,7 +232,8 @@ struct ChurnTally {
     /// What all steps of each cell come to.
     private func sumsByCell() -> ContiguousArray<Step> {
         var sums = ContiguousArray(repeating: Step(), count: longest.count)
-        for (key, step) in zip(steps.keys, steps.sums) {
+        for entry in steps.entries {
+            let (key, step) = (entry.key, entry.value)
             let cell = Int(key >> 8)
             sums[cell].maps &+= step.maps
             sums[cell].unmaps &+= step.unmaps
@@ -244,8 +245,8 @@ struct ChurnTally {
 
     /// In the course of time, by cell, then time; steps in which nothing happens are missing.
     func stepRows(_ cells: ContiguousArray<Cell>) -> [ChurnStepRow] {
-        steps.keys.indices.sorted { steps.keys[$0] < steps.keys[$1] }.map { index in
-            let (key, step) = (steps.keys[index], steps.sums[index])
+        steps.entries.sorted { $0.key < $1.key }.map { entry in
+            let (key, step) = (entry.key, entry.value)
             return ChurnStepRow(
                 cell: cells[Int(key >> 8)], start: clock.start(of: Int64(key & 0xff)), maps: step.maps,
                 unmaps: step.unmaps, mappedBytes: step.mappedBytes, unmappedBytes: step.unmappedBytes,

@@ -20,8 +20,8 @@ struct PageSizeTally {
     mutating func map(_ range: AddressRange, to paddr: UInt64?, cell: Int32) {
         guard let paddr else {
             let index = sums.index(of: Self.key(cell, 0, []))
-            sums.sums[index].callbacks += 1
-            sums.sums[index].bytes = sums.sums[index].bytes.addingSaturated(Int64(clamping: range.size))
+            sums[index].callbacks += 1
+            sums[index].bytes = sums[index].bytes.addingSaturated(Int64(clamping: range.size))
             return
         }
         // Like PageTable.map: what is no multiple of the granule the kernel would have refused.
@@ -34,12 +34,12 @@ struct PageSizeTally {
             guard let callback = sizes.callback(iova: iova, paddr: target, size: left) else { return }
             let limits = sizes.limits(of: callback.pageSize, iova: iova, paddr: target, size: left)
             let index = sums.index(of: Self.key(cell, callback.pageSize.trailingZeroBitCount, limits))
-            sums.sums[index].callbacks += 1
-            sums.sums[index].pages = sums.sums[index].pages.addingSaturated(Int64(clamping: callback.count))
-            sums.sums[index].bytes = sums.sums[index].bytes.addingSaturated(Int64(clamping: callback.size))
+            sums[index].callbacks += 1
+            sums[index].pages = sums[index].pages.addingSaturated(Int64(clamping: callback.count))
+            sums[index].bytes = sums[index].bytes.addingSaturated(Int64(clamping: callback.size))
             let part = offset..<(offset &+ callback.size)
             if let lifted = lifted(part, callback.pageSize, whole.start, physical, length) {
-                sums.sums[index].lifted.add(lifted)
+                sums[index].lifted.add(lifted)
             }
             offset &+= callback.size
         }
@@ -77,8 +77,8 @@ struct PageSizeTally {
 
     /// What there was, by cell, page size and limits.
     func rows(_ cells: ContiguousArray<Cell>) -> [PageSizeRow] {
-        sums.keys.indices.sorted { sums.keys[$0] < sums.keys[$1] }.map { index in
-            let (key, sum) = (sums.keys[index], sums.sums[index])
+        sums.entries.sorted { $0.key < $1.key }.map { entry in
+            let (key, sum) = (entry.key, entry.value)
             let logarithm = key >> 8 & 0xff
             return PageSizeRow(
                 cell: cells[Int(key >> 16)], pageSize: logarithm == 0 ? nil : 1 << logarithm,

@@ -125,8 +125,8 @@ struct MistakeFinder {
             operation.domain == unresolved ? .ambiguous : other > 0 && other < firstCertain ? .uncertain : .certain
         let index = sums.index(
             of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(kind.rawValue) << 4 | UInt64(certainty.rawValue))
-        sums.sums[index].calls += 1
-        sums.sums[index].bytes = sums.sums[index].bytes &+ min(bytes, 1 << 57)
+        sums[index].calls += 1
+        sums[index].bytes = sums[index].bytes &+ min(bytes, 1 << 57)
         guard certainty != .ambiguous, rowCounts[Int(kind.rawValue)] < MistakeKind.rowLimit else { return }
         rowCounts[Int(kind.rawValue)] += 1
         rows.append(
@@ -157,14 +157,14 @@ struct MistakeFinder {
         var found = MistakeRows()
         found.mistakes = rows
         found.samples = samples
-        found.summaries = sums.keys.indices.compactMap { index in
-            let key = sums.keys[index]
+        found.summaries = sums.entries.compactMap { entry in
+            let key = entry.key
             guard let kind = MistakeKind(rawValue: UInt8(key >> 4 & 15)),
                 let certainty = MistakeCertainty(rawValue: UInt8(key & 15))
             else { return nil }
             return MistakeSummaryRow(
-                cell: cells.cells[Int(key >> 8)], kind: kind, certainty: certainty, calls: sums.sums[index].calls,
-                bytes: sums.sums[index].bytes)
+                cell: cells.cells[Int(key >> 8)], kind: kind, certainty: certainty, calls: entry.value.calls,
+                bytes: entry.value.bytes)
         }
         var runs: [(operation: Int64, bytes: UInt64)] = []
         for table in tables {

@@ -14,6 +14,8 @@ struct World {
         var staleTranslations = false
         /// The leaves that unmaps remove.
         var leaves = false
+        /// The flushes of the log.
+        var flushes = false
         /// Where runs of unmaps end.
         var runs = false
         /// When maps of one call are done.
@@ -30,8 +32,8 @@ struct World {
     private let showsFlushes: Bool
     /// Number of the domain that stands for all that the log does not name; 0 if there is none.
     private let unresolved: Int32
-    /// By the hardware's id, where it is that of one domain only.
-    private let domainOfHardware: [Int64: Int32]
+    /// By the hardware's id, where it was never that of another domain.
+    private let onlyDomainOfHardware: [Int64: Int32]
 
     /// By number of the ``Cell``.
     private(set) var unmaps: ContiguousArray<UnmapCounts> = []
@@ -72,7 +74,7 @@ struct World {
         let known = trace.domains.enumerated().compactMap { index, domain in
             domain.isUnresolved ? nil : domain.hardwareDomain.map { ($0, Int32(index + 1)) }
         }
-        domainOfHardware = Dictionary(known) { _, _ in 0 }
+        onlyDomainOfHardware = Dictionary(known) { _, _ in 0 }
         unresolved = trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0
         mapRuns = interests.mapCalls ? MapRuns(domains: trace.domains, isTold: isAsItWas) : nil
         showsFlushes = trace.flushLayer != .none
@@ -194,7 +196,7 @@ struct World {
             event.replaced = range
             if interests.accesses != nil { event.leaves = leaves(of: range, at: index, into: &batch) }
         }
-        batch.add(.map(event), domain: operation.domain, at: operation.time)
+        batch.add(event, domain: operation.domain, at: operation.time)
         if interests.accesses == .touchOnMap, mapRuns == nil {
             touch(operation.domain, range, at: operation.time, into: &batch)
         }
@@ -204,6 +206,9 @@ struct World {
     /// Maps in the model's page table. A mapping is tagged with its map call, which also tells whether a loss lies between.
     private mutating func changeTable(_ operation: StoredOperation, _ range: AddressRange, at index: Int) -> UInt64 {
         let tag = MappingTag.tag(of: operation, isSeveral: isSeveral(operation, range))
+        guard reuses.follows(operation.domain) else {
+            return tables[index].map(range, to: operation.paddr ?? 0, sizes: pageSizes, tag: tag)
+        }
         let changed = reuses.willChange(operation.domain, range.roundedOut(to: pageSizes.granule), tables[index])
         defer { reuses.didChange(operation.domain, changed, tables[index]) }
         return tables[index].map(range, to: operation.paddr ?? 0, sizes: pageSizes, tag: tag)
@@ -260,19 +265,21 @@ struct World {
         if leaf == nil, operation.paddr == nil { fault(operation, device: domain, into: &batch) }
         guard interests.accesses == .recorded else { return }
         batch.add(
-            .access(
-                WorldEvent.Access(
-                    hardwareDomain: operation.hardwareDomain, iova: page, leaf: leaf,
-                    recorded: operation.paddr.map { $0 & ~4095 })),
+            WorldEvent.Access(
+                hardwareDomain: operation.hardwareDomain, iova: page, leaf: leaf,
+                recorded: operation.paddr.map { $0 & ~4095 }),
             domain: domain, at: operation.time)
     }
 
     /// Whose page table a recorded access went through: the domain that the log names, else that of the device, else the
-    /// one that the hardware knew by that id last, else the one that stands for all that are not named; 0 if there is none.
+    /// one that the hardware knew by that id then, or ever, else the one that stands for all that are not named; 0 if there is none.
     private func domain(ofAccess operation: StoredOperation) -> Int32 {
         if operation.domain > 0 { return operation.domain }
-        if operation.device > 0, case let domain = attachments.domain(of: operation.device), domain > 0 { return domain }
-        let known = domainOfHardware[operation.hardwareDomain] ?? 0
+        if operation.device > 0, case let domain = attachments.domain(of: operation.device), domain > 0 {
+            return domain
+        }
+        let then = trace.hardwareDomains.domain(of: operation.hardwareDomain, line: operation.line)
+        let known = then > 0 ? then : onlyDomainOfHardware[operation.hardwareDomain] ?? 0
         return known > 0 ? known : unresolved
     }
 
@@ -332,7 +339,7 @@ struct World {
                         losses: losses), removed, domain: operation.domain)
             }
         }
-        batch.add(.unmap(event), domain: operation.domain, at: operation.time)
+        batch.add(event, domain: operation.domain, at: operation.time)
     }
 
     /// The domain, device and task that an operation is counted for.
@@ -371,27 +378,29 @@ struct World {
     /// Takes what an unmap call removed out of the page table.
     private mutating func clear(_ operation: StoredOperation, _ range: AddressRange, cell: Int32, at index: Int) {
         removed?.removeAll(keepingCapacity: true)
-        let changed = reuses.willChange(operation.domain, range, tables[index])
+        let isFollowed = reuses.follows(operation.domain)
+        let changed = isFollowed ? reuses.willChange(operation.domain, range, tables[index]) : nil
         let found = tables[index].unmap(range, into: &removed)
         if found.bytes == 0 { mappings[index].unmapsWithoutMap += 1 }
-        reuses.didChange(operation.domain, changed, tables[index])
+        if isFollowed { reuses.didChange(operation.domain, changed, tables[index]) }
         if MistakeFinder.isPart(found, removed) { mistakes.findRest(operation, cell, of: removed, tables[index]) }
     }
 
     private mutating func flush(_ operation: StoredOperation, into batch: inout WorldEvents) {
-        guard showsFlushes, operation.domain > 0, Int(operation.domain) <= tables.count else { return }
+        guard interests.flushes, showsFlushes, operation.domain > 0, Int(operation.domain) <= tables.count else {
+            return
+        }
         let occasion = Occasion(
             time: operation.time, operation: operation.id, line: operation.line, cell: cell(of: operation))
         batch.add(
-            .flush(
-                WorldEvent.LogFlush(
-                    flush: RecordedFlush(
-                        occasion: occasion, cpu: operation.cpu, pid: operation.pid,
-                        range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
-                        isEmpty: operation.kind == .sync && operation.hasRange && operation.size == 0,
-                        isSync: operation.kind == .sync, hardwareDomain: operation.hardwareDomain),
-                    completed: operation.completed, certainBefore: operation.certainBefore,
-                    order: stale.end(of: operation.domain), isFurther: operation.continuesFlush)),
+            WorldEvent.LogFlush(
+                flush: RecordedFlush(
+                    occasion: occasion, cpu: operation.cpu, pid: operation.pid,
+                    range: operation.hasRange ? AddressRange(start: operation.iova, size: operation.size) : nil,
+                    isEmpty: operation.kind == .sync && operation.hasRange && operation.size == 0,
+                    isSync: operation.kind == .sync, hardwareDomain: operation.hardwareDomain),
+                completed: operation.completed, certainBefore: operation.certainBefore,
+                order: stale.end(of: operation.domain), isFurther: operation.continuesFlush),
             domain: operation.domain, at: operation.time)
     }
 

@@ -9,11 +9,12 @@ struct WorldEvent {
     var domain: Int32
     var what: What
 
+    /// What is large stands in ``WorldEvents``, and here its place there.
     enum What {
-        case unmap(Unmap)
-        case map(Map)
+        case unmap(Int32)
+        case map(Int32)
         /// A flush of the log.
-        case flush(LogFlush)
+        case flush(Int32)
         /// The domain is freed.
         case free(Occasion)
         /// A device came or went.
@@ -27,7 +28,7 @@ struct WorldEvent {
         /// Events were lost; what was due by this time in ns was before.
         case loss(due: Int64)
         case fault(Fault)
-        case access(Access)
+        case access(Int32)
         /// All maps of one call are done: hardware that caches absent translations is told.
         case mapsDone(AddressRange, cell: Int32)
         /// A device reads each page of a range; the leaves that the page table has there.
@@ -59,6 +60,8 @@ struct WorldEvent {
         var pagesOfOthers: Range<Int32> = 0..<0
         /// Stale pages of its own domain, likewise.
         var ownPages: Range<Int32> = 0..<0
+        /// Whether it uses anything again that is stale.
+        var usesStale: Bool { !addresses.isEmpty || !pagesOfOthers.isEmpty || !ownPages.isEmpty }
         /// Where it replaced what was mapped; `nil` where nothing was.
         var replaced: AddressRange?
         /// The leaves that are there now, if that matters to a cache.
@@ -132,20 +135,48 @@ struct StaleUse {
 /// What a batch of operations came to, in order. Policies read it, and change nothing in it.
 struct WorldEvents {
     private(set) var events: ContiguousArray<WorldEvent> = []
-    /// Leaves of page tables that events name by their place here.
+    private(set) var unmaps: ContiguousArray<WorldEvent.Unmap> = []
+    private var maps: ContiguousArray<WorldEvent.Map> = []
+    private var flushes: ContiguousArray<WorldEvent.LogFlush> = []
+    private var accesses: ContiguousArray<WorldEvent.Access> = []
+    /// Leaves of page tables.
     private(set) var leaves: ContiguousArray<PageTable.Run> = []
-    /// Stale translations that events name likewise.
+    /// Stale translations that are used again.
     private(set) var reuses: ContiguousArray<StaleUse> = []
+
+    private static func place<Element>(in array: ContiguousArray<Element>) -> Int32 {
+        Int32(truncatingIfNeeded: array.count)
+    }
 
     mutating func add(_ what: WorldEvent.What, domain: Int32 = 0, at now: Int64) {
         events.append(WorldEvent(now: now, domain: domain, what: what))
     }
 
+    mutating func add(_ unmap: WorldEvent.Unmap, domain: Int32, at now: Int64) {
+        add(.unmap(Self.place(in: unmaps)), domain: domain, at: now)
+        unmaps.append(unmap)
+    }
+
+    mutating func add(_ map: WorldEvent.Map, domain: Int32, at now: Int64) {
+        add(.map(Self.place(in: maps)), domain: domain, at: now)
+        maps.append(map)
+    }
+
+    mutating func add(_ flush: WorldEvent.LogFlush, domain: Int32, at now: Int64) {
+        add(.flush(Self.place(in: flushes)), domain: domain, at: now)
+        flushes.append(flush)
+    }
+
+    mutating func add(_ access: WorldEvent.Access, domain: Int32, at now: Int64) {
+        add(.access(Self.place(in: accesses)), domain: domain, at: now)
+        accesses.append(access)
+    }
+
     /// - Returns: the place of the leaves.
     mutating func add(_ runs: ContiguousArray<PageTable.Run>) -> Range<Int32> {
-        let first = leaves.count
+        let first = Self.place(in: leaves)
         leaves.append(contentsOf: runs)
-        return Int32(truncatingIfNeeded: first)..<Int32(truncatingIfNeeded: leaves.count)
+        return first..<Self.place(in: leaves)
     }
 
     mutating func add(_ use: StaleUse) { reuses.append(use) }
@@ -153,15 +184,56 @@ struct WorldEvents {
     /// What was added since ``reuseCount`` was this.
     func reuses(since first: Int32) -> Range<Int32> { first..<reuseCount }
 
-    var reuseCount: Int32 { Int32(truncatingIfNeeded: reuses.count) }
-
-    func leaves(_ place: Range<Int32>) -> ArraySlice<PageTable.Run> {
-        leaves[Int(place.lowerBound)..<Int(place.upperBound)]
-    }
+    var reuseCount: Int32 { Self.place(in: reuses) }
 
     mutating func removeAll() {
         events.removeAll(keepingCapacity: true)
+        unmaps.removeAll(keepingCapacity: true)
+        maps.removeAll(keepingCapacity: true)
+        flushes.removeAll(keepingCapacity: true)
+        accesses.removeAll(keepingCapacity: true)
         leaves.removeAll(keepingCapacity: true)
         reuses.removeAll(keepingCapacity: true)
+    }
+
+    /// The same as it lies in memory, so that reading it copies nothing and counts no references. Valid inside ``withView(_:)``.
+    struct View {
+        let events: UnsafeBufferPointer<WorldEvent>
+        let unmaps: UnsafeBufferPointer<WorldEvent.Unmap>
+        let maps: UnsafeBufferPointer<WorldEvent.Map>
+        let flushes: UnsafeBufferPointer<WorldEvent.LogFlush>
+        let accesses: UnsafeBufferPointer<WorldEvent.Access>
+        let reuses: UnsafeBufferPointer<StaleUse>
+        private let allLeaves: ContiguousArray<PageTable.Run>
+
+        fileprivate init(
+            _ events: UnsafeBufferPointer<WorldEvent>, _ unmaps: UnsafeBufferPointer<WorldEvent.Unmap>,
+            _ maps: UnsafeBufferPointer<WorldEvent.Map>, _ flushes: UnsafeBufferPointer<WorldEvent.LogFlush>,
+            _ accesses: UnsafeBufferPointer<WorldEvent.Access>, _ reuses: UnsafeBufferPointer<StaleUse>,
+            _ leaves: ContiguousArray<PageTable.Run>
+        ) {
+            (self.events, self.unmaps, self.maps) = (events, unmaps, maps)
+            (self.flushes, self.accesses, self.reuses, allLeaves) = (flushes, accesses, reuses, leaves)
+        }
+
+        func leaves(_ place: Range<Int32>) -> ArraySlice<PageTable.Run> {
+            allLeaves[Int(place.lowerBound)..<Int(place.upperBound)]
+        }
+    }
+
+    func withView(_ body: (View) -> Void) {
+        events.withUnsafeBufferPointer { events in
+            unmaps.withUnsafeBufferPointer { unmaps in
+                maps.withUnsafeBufferPointer { maps in
+                    flushes.withUnsafeBufferPointer { flushes in
+                        accesses.withUnsafeBufferPointer { accesses in
+                            reuses.withUnsafeBufferPointer { reuses in
+                                body(View(events, unmaps, maps, flushes, accesses, reuses, leaves))
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -26,14 +26,16 @@ struct Replayed {
 
     /// - Parameters:
     ///   - before: what comes before the part that is replayed.
-    ///   - batchSize: nothing depends on it.
+    ///   - batchSize: nothing depends on it, nor on `threads`.
     ///   - each: after each operation.
     init(
         _ trace: TraceSummary, _ requests: [Replay.Request], options: ReplayOptions = ReplayOptions(),
-        before: [StoredOperation] = [], _ operations: [StoredOperation], batchSize: Int = ReplayPipeline.defaultBatchSize,
-        watchesCaches: Bool = false, each: (ReplayPipeline) -> Void = { _ in }
+        before: [StoredOperation] = [], _ operations: [StoredOperation],
+        batchSize: Int = ReplayPipeline.defaultBatchSize,
+        threads: Int = 1, watchesCaches: Bool = false, each: (ReplayPipeline) -> Void = { _ in }
     ) {
         var pipeline = ReplayPipeline(trace, requests, options: options, batchSize: batchSize)
+        pipeline.threads = threads
         if watchesCaches { pipeline.watchCaches() }
         for operation in before { pipeline.prepare(operation) }
         for operation in operations {

@@ -52,15 +52,8 @@ struct PageFaults {
         return " (\(of)\(findings.map { "\(Number.whole($0.count)) \($0.finding)" }.joined(separator: ", ")))"
     }
 
-    /// A fault in the report's words without its last map, which seldom is the cause: the item below has it.
-    static func short(_ fault: Row) -> String {
-        let (words, task) = (fault.string("in_words"), fault.string("map_task"))
-        guard !fault.string("unmap_task").isEmpty, !task.isEmpty,
-            let end = words.range(of: " after \(task) mapped it", options: .backwards),
-            let start = words.range(of: ", ", options: .backwards, range: words.startIndex..<end.lowerBound)
-        else { return words.visible(atMost: longest) }
-        return words.replacingCharacters(in: start.lowerBound..<end.upperBound, with: "").visible(atMost: longest)
-    }
+    /// A fault in a sentence without its last map: the item below has it.
+    static func short(_ fault: Row) -> String { FaultWords(fault).sentence(withMap: false).visible(atMost: longest) }
 
     private static let longest = 220
 
@@ -90,7 +83,7 @@ struct PageFaults {
     private func item(_ fault: Row, _ data: PageData) -> Markup {
         .element("li") {
             Markup.element("p", [.class("fault")]) {
-                fault.string("in_words") + " "
+                FaultWords(fault).sentence() + " "
                 PageTable.grade(fault.string("evidence"))
             }
             Markup.element("ul", [.class("led")]) {
@@ -102,19 +95,18 @@ struct PageFaults {
     /// What the report has beside the sentence.
     private func lines(_ fault: Row, _ data: PageData) -> [Markup] {
         var lines: [Markup] = []
-        let domain = fault.string("domain")
+        let words = FaultWords(fault)
         lines.append(
             .text(
                 "Fault: \(data.place(fault.string("fault_place"))), task \(fault.string("fault_task"))"
-                    + (domain.isEmpty ? "" : ", domain \(domain) (\(fault.string("domain_is")))")))
+                    + (words.domain.map { ", \($0)" } ?? "")))
         if !fault.string("unmap_place").isEmpty {
-            let flushed = fault.string("flushed")
             lines.append(
                 .text(
                     "Last unmap: \(data.place(fault.string("unmap_place"))), task \(fault.string("unmap_task"))"
                         + size(fault.whole("unmap_size"), from: fault.string("unmap_iova"))
                         + since(fault.whole("unmapped_ns_ago"), data)
-                        + (flushed.isEmpty ? "" : "; flushed: \(flushed)")))
+                        + (words.flushed.map { "; flushed: \($0)" } ?? "")))
         }
         if !fault.string("map_place").isEmpty {
             lines.append(
@@ -122,13 +114,12 @@ struct PageFaults {
                     "Last map: \(data.place(fault.string("map_place"))), task \(fault.string("map_task"))"
                         + size(fault.whole("map_size"), from: "") + since(fault.whole("mapped_ns_ago"), data)))
         }
-        let hidden = fault.string("hidden")
-        if !hidden.isEmpty {
+        if let because = words.hiddenBecause {
             lines.append(
-                .text("Hidden by deferred flushes: \(hidden), since \(fault.string("hidden_because")) ")
+                .text("Hidden by deferred flushes: \(fault.string("hidden")), since \(because) ")
                     + PageTable.grade(fault.string("hidden_evidence")))
         }
-        lines.append(.text("That is: \(fault.string("meaning"))."))
+        lines.append(.text("That is: \(words.meaning)."))
         if fault.whole("uncertain") == 1 {
             lines.append(.text("Events were lost before it: there may have been a later map or unmap."))
         }
