@@ -234,7 +234,8 @@ struct TraceDatTests {
         #expect(log.events.map(\.time) == [1515])
     }
 
-    @Test("clocks that count no nanoseconds are refused", arguments: ["counter", "uptime", "x86-tsc"], allForms.prefix(2))
+    @Test(
+        "clocks that count no nanoseconds are refused", arguments: ["counter", "uptime", "x86-tsc"], allForms.prefix(2))
     func clocks(name: String, form: Form) throws {
         var file = Self.form(TraceDatFile(cpus: [[Self.page(1000, [RecordedEvent.aMap(0x1000)])]]), form)
         file.clock = name
