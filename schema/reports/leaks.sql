@@ -2,10 +2,12 @@
 -- by: trace, domain, device, task, mapping
 -- needs: whole replay
 -- nothing found: no leak: nothing that the log maps was still mapped at its end, or when its domain was freed
--- tables leave out: oldest_iova, oldest_bytes, largest_iova
+-- at most by mapping: 100 of live_mappings
+-- note by mapping: the 100 largest map calls of each trace; by domain, device and task all are counted
+-- tables leave out: live_mappings, oldest_iova, oldest_bytes, largest_iova
 -- tables add: pattern
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mapping' (the 100 largest
--- map calls of a trace).
+-- map calls of a trace; live_mappings: how many there are).
 -- made_by: how many of these mappings had been made by each tenth of the log; made_per_second: those of after the first tenth.
 -- live_bytes_at: all that was mapped then, by trace and domain; bytes_more_per_second: from the first tenth to the end. before: unmap calls of what was mapped before the recording, which is never counted here (design §4 30).
 -- state: 'freed with its domain' is no leak. pattern: 'none', freed; 'in flight', all made in the last tenth of the log; 'set up', all in the
@@ -55,7 +57,10 @@ member AS (
 chosen AS MATERIALIZED (
     SELECT
         *, CAST(substr(oldest, 22) AS INTEGER) AS oldest_id, 9223372036854775807 - CAST(substr(largest, 22) AS INTEGER) AS largest_id
-    FROM (SELECT *, row_number() OVER (PARTITION BY trace ORDER BY bytes DESC, member) AS rank FROM member)
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY trace ORDER BY bytes DESC, member) AS rank, count(*) OVER (PARTITION BY trace) AS members
+        FROM member
+    )
     WHERE coalesce(:by, 'trace') <> 'mapping' OR rank <= 100
 ),
 sampled AS (
@@ -84,6 +89,7 @@ SELECT
     CASE WHEN :by IN ('task', 'mapping') THEN task.comm || '-' || task.pid END AS task,
     CASE WHEN chosen.freed THEN 'freed with its domain' ELSE 'still mapped' END AS state,
     chosen.mappings,
+    CASE WHEN :by = 'mapping' THEN chosen.members END AS live_mappings,
     chosen.bytes,
     trace.last_ns - oldest.time_ns AS oldest_ns,
     printf('0x%x', oldest.iova) AS oldest_iova,
