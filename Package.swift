@@ -45,7 +45,8 @@ let package = Package(
             ]
         ),
         .target(name: "Ingest", dependencies: ["TraceFormats", "Operations", "TraceStore"]),
-        .target(name: "Replay", dependencies: ["SeededTable", "IOMMUModel", "FlushSchedules", "Operations", "TraceStore"]),
+        .target(
+            name: "Replay", dependencies: ["SeededTable", "IOMMUModel", "FlushSchedules", "Operations", "TraceStore"]),
         .target(
             name: "Reporting",
             dependencies: ["Operations", "Schema", "TraceStore", .product(name: "GRDB", package: "GRDB.swift")]
@@ -62,7 +63,8 @@ let package = Package(
             name: "modelbench", dependencies: ["FlushSchedules", "Replay", "TraceStore"],
             path: "tools/contribute/modelbench"),
         .target(name: "TestSupport", dependencies: ["CZlib", "CZstd", "CLzma"], path: "Tests/TestSupport"),
-        .testTarget(name: "SeededTableTests", dependencies: ["SeededTable", "TestSupport"], swiftSettings: testSettings),
+        .testTarget(
+            name: "SeededTableTests", dependencies: ["SeededTable", "TestSupport"], swiftSettings: testSettings),
         .testTarget(
             name: "IOMMUModelTests", dependencies: ["IOMMUModel", "TestSupport"], swiftSettings: testSettings),
         .testTarget(

@@ -27,7 +27,7 @@ public struct Calibration: Sendable {
             let trace = try TraceSummary(database, name: name, path: store.path)
             let rows = try Row.fetchAll(
                 database, sql: report.sql, arguments: report.arguments(trace: trace.name, by: nil, nil))
-            guard rows.contains(where: { ($0["bound"] as String).hasPrefix("lower bound ") }) else {
+            guard rows.contains(where: { $0.string("bound") == "lower" }) else {
                 throw CalibrationError.withoutFlushTimes(trace: trace.name)
             }
             let isCoarse = try Bool.fetchOne(
@@ -46,6 +46,12 @@ public struct Calibration: Sendable {
         left = CostConstant.Name.allCases.filter { !replaced.contains($0) }
     }
 
+    /// What a row of the report bounds.
+    static func bound(_ row: Row) -> String {
+        let bounds = row.string("bounds").replacing(", ", with: " with its ")
+        return "\(row.string("bound")) bound of \(bounds)"
+    }
+
     /// The constants that a row of the report bounds.
     private static func constants(of row: Row, in trace: String) -> [CostConstant] {
         guard let names = row["constants"] as String?, (row["n"] as Int64) >= fewest else { return [] }
@@ -53,7 +59,7 @@ public struct Calibration: Sendable {
         let (low, typical, high): (Double, Double, Double) = (row["p10_ns"], row["p50_ns"], row["p90_ns"])
         let source =
             "calibrated from \(trace): n = \(row["n"] as Int64), p10, p50, p90 of '\(row["measure"] as String)', an "
-            + "\(row["bound"] as String)"
+            + bound(row)
         return names.split(separator: ", ").compactMap { CostConstant.Name(rawValue: String($0)) }.map {
             CostConstant(
                 $0, low: min(low, CostFile.longest), typical: min(typical, CostFile.longest),

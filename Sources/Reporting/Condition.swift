@@ -223,7 +223,7 @@ public final class Gate {
     public var leftOut: String? {
         guard let limit, mostOfTrace > limit.rows else { return nil }
         return
-            "these are the first \(limit.rows) \(limit.column) of a trace that has \(mostOfTrace); --by trace counts all of them"
+            "only \(limit.rows) of \(mostOfTrace) \(limit.column.replacing("_", with: " ")) of a trace are told one by one; --by trace counts all of them"
     }
 
     func begin(_ columns: [String], limit: (rows: Int, column: String)? = nil) throws(ConditionError) {

@@ -18,14 +18,10 @@ struct MetadataDescription {
 
     /// The contradictions of a trace, of all traces for `nil`; the rest beyond some is counted.
     static func contradictions(_ trace: Int64?, _ database: Database) throws -> [String] {
-        let rows = try Row.fetchAll(
-            database,
-            sql:
-                "SELECT message, evidence FROM what_disagrees WHERE trace = ?1 OR ?1 IS NULL ORDER BY trace, subject, message",
-            arguments: [trace])
-        var lines = rows.prefix(mostContradictions).map { "\($0[0] as String) (\($0[1] as String))" }
-        if rows.count > mostContradictions {
-            lines.append("… and \(rows.count - mostContradictions) more: report contradictions")
+        let all = try Contradiction.all(of: trace, database)
+        var lines = all.prefix(mostContradictions).map { "\($0.text) (\($0.evidence))" }
+        if all.count > mostContradictions {
+            lines.append("… and \(all.count - mostContradictions) more: report contradictions")
         }
         return lines
     }

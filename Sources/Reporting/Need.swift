@@ -7,6 +7,8 @@ public enum Need: String, CaseIterable, Sendable {
     case replay
     /// A replay of all of the trace: what the model saw of its mappings.
     case wholeReplay = "whole replay"
+    /// Replays that kept closed windows one by one, where there were any.
+    case windows
     /// A replay with a simulated IOTLB.
     case iotlb
     /// A sweep of the trace.
@@ -19,6 +21,14 @@ public enum Need: String, CaseIterable, Sendable {
         switch self {
         case .replay: "EXISTS (SELECT 1 FROM replay WHERE replay.trace = trace.id)"
         case .wholeReplay: "EXISTS (SELECT 1 FROM mapping_summary WHERE mapping_summary.trace = trace.id)"
+        case .windows:
+            """
+            EXISTS (SELECT 1 FROM replay WHERE replay.trace = trace.id) AND NOT EXISTS (
+                SELECT 1 FROM replay JOIN stale_total ON stale_total.replay = replay.id AND stale_total.told_by = 'trace'
+                WHERE replay.trace = trace.id AND stale_total.windows > 0
+                    AND NOT EXISTS (SELECT 1 FROM stale_window WHERE stale_window.replay = replay.id)
+            )
+            """
         case .iotlb: "EXISTS (SELECT 1 FROM replay WHERE replay.trace = trace.id AND iotlb IS NOT NULL)"
         case .sweep: "EXISTS (SELECT 1 FROM sweep WHERE sweep.trace = trace.id)"
         case .validation: "EXISTS (SELECT 1 FROM validation WHERE validation.trace = trace.id)"
@@ -30,6 +40,7 @@ public enum Need: String, CaseIterable, Sendable {
         switch self {
         case .replay: "replayed"
         case .wholeReplay: "replayed as a whole"
+        case .windows: "replayed with its windows kept"
         case .iotlb: "replayed with an IOTLB"
         case .sweep: "swept"
         case .validation: "validated"
@@ -40,6 +51,7 @@ public enum Need: String, CaseIterable, Sendable {
     public var command: [String] {
         switch self {
         case .replay, .wholeReplay: ["replay"]
+        case .windows: ["replay", "--windows", "all"]
         case .iotlb: ["replay", "--hardware", "vtd-6.12", "--iotlb", "64x8"]
         case .sweep: ["sweep"]
         case .validation: ["validate"]
@@ -84,7 +96,7 @@ extension Report {
             guard let need else { return nil }
             let traces = try String.fetchAll(
                 database,
-                sql: "SELECT name FROM trace WHERE (name = ?1 OR ?1 IS NULL) AND NOT \(need.condition) ORDER BY id",
+                sql: "SELECT name FROM trace WHERE (name = ?1 OR ?1 IS NULL) AND NOT (\(need.condition)) ORDER BY id",
                 arguments: [trace])
             if traces.isEmpty { return nil }
             return Unmet(need: need, traces: traces, isAll: traces.count == all, isNamed: trace != nil)

@@ -37,12 +37,12 @@ public enum SweepAnswer {
         output.say("")
         for answer in answers.prefix(shown) {
             let domain = (answer["domain"] as String?).map { "domain \($0): " } ?? ""
-            output.say("\(domain)\(answer["answer"] as String) (\(answer["evidence"] as String))")
+            output.say("\(domain)\(AdviceWords(answer).answer) (\(answer.string("evidence")))")
         }
         if answers.count > shown {
             output.say("… and \(answers.count - shown) more domains: report advice --by domain")
         }
-        for note in Set(answers.map { $0["rests_on"] as String }).sorted() { output.say("note: \(note)") }
+        for note in Set(answers.map { AdviceWords($0).restsOn }).sorted() { output.say("note: \(note)") }
     }
 
     // MARK: - Plot
@@ -66,15 +66,12 @@ public enum SweepAnswer {
     }
 
     private static func glyph(of row: Row) -> Character {
-        switch row["mark"] as String {
-        case "kernel default, lazy": "K"
-        case "kernel default, strict": "S"
-        case "kernel default, lazy with one queue (s390)": "Q"
-        case "as recorded": "R"
-        case "kernel default, VFIO", "as VFIO unmaps a guest": "V"
-        case "before the interface": "P"
-        default: row["front"] == "*" ? "*" : "."
-        }
+        let letters: [String: Character] = [
+            "queue=256,10ms": "K", "sync": "S", "single-queue=32768,1s": "Q", "recorded": "R", "vfio": "V",
+            "per-page": "P",
+        ]
+        let isMarked = !row.string("mark").isEmpty
+        return (isMarked ? letters[row.string("policy")] : nil) ?? (row.string("front") == "*" ? "*" : ".")
     }
 
     private static func rank(_ glyph: Character) -> Int { glyph == "." ? 3 : glyph == "*" ? 2 : glyph == "P" ? 1 : 0 }

@@ -23,7 +23,7 @@ import Testing
     static let needy = [
         Needy(report: "savings", condition: "flushes > 1000", made: ["replay"], words: "replayed"),
         Needy(report: "windows", condition: "p99_ns > 1000s", made: ["replay"], words: "replayed"),
-        Needy(report: "top", condition: "length_ns > 1000s", made: ["replay"], words: "replayed"),
+        Needy(report: "top", condition: "length_ns > 1000s", made: ["replay"], words: "replayed with its windows kept"),
         Needy(report: "hazards", condition: "pages > 1000", made: ["replay"], words: "replayed"),
         Needy(report: "latency", condition: "p99_ns > 1000s", made: ["replay"], words: "replayed"),
         Needy(report: "timeline", condition: "flushes > 1000", made: ["replay"], words: "replayed"),
@@ -170,16 +170,61 @@ import Testing
         let all = try run("report", "faults", "--trace", "faults", "--format", "csv")
         #expect(all.exitCode == 0)
         #expect(all.output.split(separator: "\n").count == 10_001)
-        #expect(all.errors.contains("the first 10000 faults of a trace that has 10001; --by trace counts all of them"))
+        #expect(
+            all.errors.contains(
+                "only 10000 of 10001 faults of a trace are told one by one; --by trace counts all of them"))
         let passed = try run("report", "faults", "--trace", "faults", "--fail-if", "unmapped_ns_ago > 1s")
         #expect(passed.exitCode == 4)
         let found = try run("report", "faults", "--trace", "faults", "--fail-if", "finding == 'never mapped'")
         #expect(found.exitCode == 1)
         let counted = try run("report", "faults", "--trace", "faults", "--by", "trace", "--fail-if", "faults > 10001")
         #expect(counted.exitCode == 0)
-        #expect(!counted.errors.contains("the first 10000"))
+        #expect(!counted.errors.contains("only 10000"))
         let more = try run(
             "report", "faults", "--trace", "faults", "--by", "trace", "--fail-if", "never_mapped > 10000")
         #expect(more.exitCode == 1)
+    }
+
+    /// Of what stays mapped the largest are told, of each kind of mistake the first.
+    @Test(
+        arguments: [
+            ("leaks", "mapping", 101, "bytes > 1G", "only 100 of 101 live mappings"),
+            ("leaks", "mapping", 100, "bytes > 1G", nil),
+            ("mistakes", "mistake", 1001, "size > 1G", "only 1000 of 1001 mistakes of a kind"),
+            ("mistakes", "mistake", 1000, "size > 1G", nil),
+        ] as [(String, String, Int, String, String?)])
+    func othersLeftOut(report: String, grouping: String, count: Int, gate: String, words: String?) throws {
+        var log = FtraceLog(calls: 2)
+        for number in 0..<count {
+            let iova = String(0x2000_0000 + number * 4096, radix: 16)
+            log.add(
+                report == "leaks"
+                    ? "map: (__iommu_map+0x5/0x2a0) domain=\(FtraceLog.domains[0]) iova=0x\(iova) paddr=0x5000 size=4096 prot=0x7"
+                    : "unmap_fast: (iommu_unmap_fast+0x5/0x10) domain=\(FtraceLog.domains[0]) iova=0x\(iova) size=4096 queued=0"
+            )
+            if report == "mistakes" { log.add("unmapped: (iommu.unmap) iova=0x\(iova) size=4096 unmapped=0") }
+        }
+        try folder.write(log.text, to: "many.txt")
+        #expect(try run("import", "many.txt").exitCode == 0)
+        #expect(try run("replay", "--trace", "many", "-p", "sync").exitCode == 0)
+        let passed = try run("report", report, "--by", grouping, "--trace", "many", "--fail-if", gate)
+        #expect(passed.exitCode == (words == nil ? 0 : 4))
+        #expect(passed.errors.contains("are told one by one") == (words != nil), "\(passed.errors)")
+        if let words { #expect(passed.errors.contains(words), "\(passed.errors)") }
+        #expect(
+            try run("report", report, "--by", "trace", "--trace", "many", "--fail-if", "bytes > 1000G").exitCode == 0)
+    }
+
+    /// That no row is there because no window was kept is no good news.
+    @Test func windowsThatWereNotKept() throws {
+        #expect(try run("replay", "--trace", "log", "-p", "queue=2,1ms", "--windows", "none").exitCode == 0)
+        let result = try run("report", "top", "--trace", "log", "--fail-if", "length_ns > 1000s")
+        #expect(result.exitCode == 4)
+        #expect(
+            result.errors.hasPrefix(
+                "trace log was not replayed with its windows kept yet: iommu-trace replay --windows all"),
+            "\(result.errors)")
+        #expect(try run("replay", "--trace", "log", "-p", "queue=2,1ms", "--windows", "all").exitCode == 0)
+        #expect(try run("report", "top", "--trace", "log", "--fail-if", "length_ns > 1000s").exitCode == 0)
     }
 }

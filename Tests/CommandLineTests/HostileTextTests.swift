@@ -53,7 +53,9 @@ import Testing
         #expect(result.output.controlCharacters == [])
         let cells = Markdown.parse(result.output)
         #expect(cells.count == rows.count + 2)
-        #expect(Set(cells.map(\.count)) == Set(rows.map(\.count)))
+        // Some have a column of sentences more.
+        #expect(Set(cells.map(\.count)).count == 1)
+        #expect(cells.allSatisfy { cell in rows.allSatisfy { 0...1 ~= cell.count - $0.count } })
         // HTML would be taken for markup.
         #expect(!result.output.contains(#/[^\\]</#))
     }

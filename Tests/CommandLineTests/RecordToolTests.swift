@@ -99,8 +99,8 @@ import Testing
         for words in [
             "boot_policy lazy (recorded, sidecar/cmdline)", "trace_clock mono (recorded, sidecar/trace_clock)",
             "1 groups DMA-FQ", "1 groups identity", "tsc_hz 2593.904 MHz",
-            "the log is missing 7 events that it does not announce: 7 of CPU 1 (dropped, sidecar/stats)",
-            "missed probes: unmap_fast 110 times",
+            "the log is missing 7 events that it does not announce (CPU 1: 7; dropped, sidecar/stats)",
+            "probes missed hits (unmap_fast: 110)",
             "in a group of type DMA-FQ, which is lazy (sidecar/group_types), but 1 domain ran strict",
             "dmar0 has caching mode",
         ] {

@@ -88,8 +88,10 @@ import Testing
         #expect(csv.count == json.count + 1)
         #expect(csv.allSatisfy { $0.count == columns.count })
         #expect(markdown.count == json.count + 2)
-        #expect(markdown.first == columns)
-        #expect(markdown.allSatisfy { $0.count == columns.count })
+        // For people some have sentences, too.
+        let names = try #require(markdown.first)
+        #expect(names.starts(with: columns))
+        #expect(markdown.allSatisfy { $0.count == names.count })
         #expect(markdown[1].allSatisfy { $0.count >= 3 && $0.drop { $0 == "-" }.allSatisfy { $0 == ":" } })
         for (index, record) in csv.dropFirst().enumerated() {
             for (column, text) in zip(columns, record) {
@@ -111,7 +113,7 @@ import Testing
 
     @Test func quotingInCSV() throws {
         let result = try run("report", "issues", "--format", "csv")
-        #expect(result.output.contains(",not an event line,1,\"what is \"\"this\"\", please\",recorded\n"))
+        #expect(result.output.contains(",not an event line,,1,\"what is \"\"this\"\", please\",,recorded\n"))
         let odd = try run("sql", "SELECT 'a,b' AS \"x,y\", 'c\"d', 'e\nf', 'g' || char(13), ' h '", "--format", "csv")
         #expect(odd.records.first?.first == "x,y")
         #expect(odd.records.last == ["a,b", "c\"d", "e\nf", "g\r", " h "])

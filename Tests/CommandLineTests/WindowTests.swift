@@ -189,7 +189,8 @@ import Testing
         #expect(output.contains("\nnote: none under sync\n"))
         #expect(
             output.contains(
-                "\nnote: end: 140 windows still open at the end: in no length, in page-seconds up to there\n"))
+                "\nnote: end: 140 windows still open when the log ends: in page-seconds up to there, not in windows, percentiles and maximum\n"
+            ))
         #expect(!output.contains("assumed to be attached"))
     }
 }

@@ -192,12 +192,12 @@ struct CalibrationTests {
         }
         #expect(
             rows == [
-                "sync to the first command|lower bound of sync|10|1000|5000|9000|10000|inferred|NULL",
-                "sync to the last layer|lower bound of sync|10|1000|5000|9000|10000|inferred|NULL",
-                "sync to the task's next event|upper bound of sync|10|2000|10000|18000|20000|inferred|sync, sync.vtd",
-                "sync to the task's next event, an unmap|upper bound of sync|9|2000|10000|18000|18000|inferred|sync, sync.vtd",
-                "unmap to its page-table clear, one page|upper bound of unmap_base|10|1000|5000|9000|10000|inferred|unmap_base",
-                "map to its tracepoint, one page|upper bound of map_base|1|4000|4000|4000|4000|inferred|map_base",
+                "sync to the first command|lower|sync|10|1000|5000|9000|10000|inferred|NULL",
+                "sync to the last layer|lower|sync|10|1000|5000|9000|10000|inferred|NULL",
+                "sync to the task's next event|upper|sync|10|2000|10000|18000|20000|inferred|sync, sync.vtd",
+                "sync to the task's next event, an unmap|upper|sync|9|2000|10000|18000|18000|inferred|sync, sync.vtd",
+                "unmap to its page-table clear, one page|upper|unmap_base|10|1000|5000|9000|10000|inferred|unmap_base",
+                "map to its tracepoint, one page|upper|map_base|1|4000|4000|4000|4000|inferred|map_base",
             ])
     }
 

@@ -20,8 +20,10 @@ import Testing
     }
 
     static let crafted: [[UInt64]] = [
-        colliding(count: 4000, shift: 20, 0xbf58_476d_1ce4_e5b9), colliding(count: 4000, shift: 32, 0x9e37_79b9_7f4a_7c15),
-        colliding(count: 4000, shift: 24, 0x9e37_79b9_7f4a_7c15), (0..<4000).map { $0 << 32 }, (0..<4000).map { $0 << 20 },
+        colliding(count: 4000, shift: 20, 0xbf58_476d_1ce4_e5b9),
+        colliding(count: 4000, shift: 32, 0x9e37_79b9_7f4a_7c15),
+        colliding(count: 4000, shift: 24, 0x9e37_79b9_7f4a_7c15),
+        (0..<4000).map { $0 << 32 }, (0..<4000).map { $0 << 20 },
     ]
 
     private func expectFew(_ probes: [Int]) {

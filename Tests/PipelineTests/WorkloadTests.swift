@@ -2,10 +2,11 @@ import Foundation
 import GRDB
 import IOMMUModel
 @testable import Replay
-import Reporting
 import TestSupport
 import Testing
 import TraceStore
+
+@testable import Reporting
 
 /// Page sizes and churn, against computations that are written differently.
 struct WorkloadTests {
@@ -288,8 +289,9 @@ struct WorkloadTests {
         let constants = try Pipeline.number("SELECT count(*) FROM cost", in: store)
         #expect(rows.filter { $0["what"] == "cost constants" }.reduce(0) { $0 + ($1["count"] as Int64) } == constants)
         #expect(rows.allSatisfy { ["recorded", "inferred", "modelled", "assumed"].contains($0["evidence"] as String) })
-        // What is not recorded says how it could be.
-        #expect(grades.allSatisfy { $0["part"] == "pointer" || $0["record_better"] as String? != nil })
+        // Each row says in words what it rests on; what is not recorded, how it could be.
+        #expect(rows.allSatisfy { EvidenceWords($0).restsOn != $0["basis"] as String })
+        #expect(grades.allSatisfy { $0["part"] == "pointer" || EvidenceWords($0).recordBetter != nil })
         let parts = try Self.rows("evidence", by: "domain", store).filter { $0["what"] == "domain of maps and unmaps" }
         #expect(parts.reduce(0) { $0 + ($1["count"] as Int64) } == operations)
     }

@@ -2,10 +2,13 @@
 -- by: trace, domain
 -- needs: sweep
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default) or 'domain'; :sweep the number of a sweep, NULL for all.
--- tables leave out: unmap_calls, default_policy, default_flushes, default_saved, default_page_seconds, better_policy, better_flushes, better_page_seconds, next_policy, next_flushes, next_page_seconds, last_policy, last_flushes, last_page_seconds, uncertain, grid, options
+-- tables leave out: unmap_calls, default_policy, default_flushes, default_saved, default_page_seconds, better_policy, better_flushes, better_page_seconds, next_policy, next_flushes, next_page_seconds, last_policy, last_flushes, last_page_seconds, uncertain, detached_calls, attached, grid, options
+-- tables add: answer, rests_on
 -- Reads what `iommu-trace sweep` found. default_ is the kernel's queue=256,10ms, for domains that are all unmanaged vfio; better_ the schedule of the front with the fewest
 -- flushes among those that beat it in flushes and exposure; next_ the one with the least exposure of those that need at most half as
 -- many flushes, if there is none the last; last_ the one with the fewest flushes, of which that with the least exposure: no schedule of the grid saves more.
+-- _page_seconds are NULL in a log without times; uncertain: windows in which events were lost, which count in none of them. detached_calls: made while no device
+-- was attached, so that their flushes reach no hardware. attached: whether the log shows when devices are.
 WITH
 point AS (
     SELECT
@@ -91,51 +94,20 @@ SELECT
     default_policy,
     default_flushes,
     unmap_calls - default_flushes AS default_saved,
-    default_page_seconds,
+    CASE WHEN sweep.last_ns > sweep.first_ns THEN default_page_seconds END AS default_page_seconds,
     better_policy,
     better_flushes,
-    better_page_seconds,
+    CASE WHEN sweep.last_ns > sweep.first_ns THEN better_page_seconds END AS better_page_seconds,
     next_policy,
     next_flushes,
-    next_page_seconds,
+    CASE WHEN sweep.last_ns > sweep.first_ns THEN next_page_seconds END AS next_page_seconds,
     last_policy,
     last_flushes,
-    last_page_seconds,
+    CASE WHEN sweep.last_ns > sweep.first_ns THEN last_page_seconds END AS last_page_seconds,
     chosen.uncertain,
-    CASE
-        WHEN sweep.last_ns <= sweep.first_ns THEN 'the log has no times, so that nothing can be said of schedules that wait, nor of exposure'
-        ELSE
-    printf('%d of %d flushes saved %s (%s)', unmap_calls - default_flushes, unmap_calls,
-        CASE WHEN is_unmanaged THEN 'as VFIO unmaps' ELSE 'at the kernel''s default' END, default_policy)
-    || printf(', for %.4g page-seconds', default_page_seconds)
-    || CASE WHEN better_policy IS NULL THEN '' ELSE
-        printf('; %s beats it: %d flush%s for %.4g page-seconds', better_policy, better_flushes,
-            CASE better_flushes WHEN 1 THEN '' ELSE 'es' END, better_page_seconds) END
-    || CASE WHEN next_policy IS NULL THEN '' ELSE
-        printf('; %s would save %.3g %% of the flushes left', next_policy,
-            100.0 * (default_flushes - next_flushes) / default_flushes)
-        || CASE WHEN default_page_seconds > 0
-            THEN printf(' for %.3g times the exposure', next_page_seconds / default_page_seconds)
-            ELSE printf(' for %.4g page-seconds', next_page_seconds) END
-        END
-    || CASE WHEN last_flushes IS NULL OR last_flushes >= default_flushes
-        THEN '; nothing in the grid saves more flushes'
-        ELSE printf('; nothing in the grid saves more than %s (%d flush%s', last_policy, last_flushes, CASE last_flushes WHEN 1 THEN '' ELSE 'es' END)
-            || CASE WHEN default_page_seconds > 0
-                THEN printf(', %.3g times the exposure)', last_page_seconds / default_page_seconds)
-                ELSE printf(', %.4g page-seconds)', last_page_seconds) END
-        END
-    || CASE WHEN detached_calls > 0
-        THEN printf('; %d of the calls were made while no device was attached: their flushes reach no hardware', detached_calls) ELSE '' END
-    END AS answer,
+    detached_calls,
+    CASE WHEN trace.shows_attaches THEN 'recorded' ELSE 'assumed' END AS attached,
     chosen.evidence,
-    'timers and rings are modelled on the kernel''s (' || sweep.options || '); windows are bounds, as if an IOTLB lost nothing by itself'
-    || CASE WHEN trace.shows_attaches THEN '' ELSE '; devices are assumed to be attached throughout' END
-    || CASE WHEN chosen.evidence = 'assumed' THEN '; which domain an operation is of is in part assumed' ELSE '' END
-    || CASE WHEN chosen.uncertain > 0
-        THEN printf('; %d windows in which events were lost count in no exposure, more of them the longer a schedule waits',
-            chosen.uncertain)
-        ELSE '' END AS rests_on,
     sweep.grid,
     sweep.options
 FROM chosen

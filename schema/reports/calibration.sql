@@ -5,10 +5,11 @@
 -- No event marks a completion. From a flush to its last layer is less than the flush takes, from a flush to the next thing that the
 -- same task does on the same CPU is more: least so where that is another unmap, for then little else happens meanwhile. A call's entry
 -- to the tracepoint or return within it is more than the page table takes, for the probes take time too. Percentiles are by nearest
--- rank. constants: what `iommu-trace calibrate -o` replaces by p10, p50, p90; of two rows that bound the same one, that
+-- rank. bound: whether that is a 'lower' or an 'upper' one, of what bounds names. constants: what `iommu-trace calibrate -o` replaces by p10, p50, p90; of two rows that bound the same one, that
 -- with the lower p50.
 -- Of a log with more than 100,000 operations the first 100,000 are looked at: enough for percentiles, and soon done.
--- tables leave out: trace
+-- tables leave out: trace, bounds
+-- tables add: bound
 WITH RECURSIVE
 wanted AS (
     SELECT
@@ -107,28 +108,28 @@ followed AS (
     WHERE placed.next_ns >= layered.last_ns
 ),
 length AS (
-    SELECT trace, 1 AS place, kind || ' to the driver''s function' AS measure, 'lower bound of ' || kind AS bound, NULL AS constants,
+    SELECT trace, 1 AS place, kind || ' to the driver''s function' AS measure, 'lower' AS bound, kind AS bounds, NULL AS constants,
         function_ns - time_ns AS ns
     FROM layered
     WHERE function_ns IS NOT NULL
     UNION ALL
-    SELECT trace, 2, kind || ' to the first command', 'lower bound of ' || kind, NULL, command_ns - time_ns
+    SELECT trace, 2, kind || ' to the first command', 'lower', kind, NULL, command_ns - time_ns
     FROM layered
     WHERE command_ns IS NOT NULL
     UNION ALL
-    SELECT trace, 3, kind || ' to the last layer', 'lower bound of ' || kind, NULL, last_ns - time_ns
+    SELECT trace, 3, kind || ' to the last layer', 'lower', kind, NULL, last_ns - time_ns
     FROM layered
     UNION ALL
-    SELECT trace, 4, kind || ' to the task''s next event', 'upper bound of ' || kind, constants, ns
+    SELECT trace, 4, kind || ' to the task''s next event', 'upper', kind, constants, ns
     FROM followed
     UNION ALL
-    SELECT trace, 5, kind || ' to the task''s next event, an unmap', 'upper bound of ' || kind, constants, ns
+    SELECT trace, 5, kind || ' to the task''s next event, an unmap', 'upper', kind, constants, ns
     FROM followed
     WHERE next_kind IN ('unmap', 'unmap_fast')
     UNION ALL
     SELECT
         trace, 6, 'unmap to its page-table clear, ' || CASE WHEN result = 4096 THEN 'one page' ELSE 'more pages' END,
-        'upper bound of ' || CASE WHEN result = 4096 THEN 'unmap_base' ELSE 'unmap_base with its unmap_pte' END,
+        'upper', CASE WHEN result = 4096 THEN 'unmap_base' ELSE 'unmap_base, unmap_pte' END,
         CASE WHEN result = 4096 THEN 'unmap_base' END, since_entry_ns
     FROM placed
     WHERE kind IN ('unmap', 'unmap_fast') AND result > 0
@@ -137,14 +138,14 @@ length AS (
     UNION ALL
     SELECT
         trace, 7, 'map to its tracepoint, ' || CASE WHEN size = 4096 THEN 'one page' ELSE 'more pages' END,
-        'upper bound of ' || CASE WHEN size = 4096 THEN 'map_base' ELSE 'map_base with its map_pte' END,
+        'upper', CASE WHEN size = 4096 THEN 'map_base' ELSE 'map_base, map_pte' END,
         CASE WHEN size = 4096 THEN 'map_base' END, since_entry_ns
     FROM placed
     WHERE kind = 'map'
 ),
 ranked AS (
     SELECT
-        trace, place, measure, bound, constants, ns,
+        trace, place, measure, bound, bounds, constants, ns,
         row_number() OVER (PARTITION BY trace, measure ORDER BY ns) AS position,
         count(*) OVER (PARTITION BY trace, measure) AS n
     FROM length
@@ -155,6 +156,7 @@ SELECT
     wanted.name AS trace,
     ranked.measure,
     ranked.bound,
+    ranked.bounds,
     ranked.n,
     min(ns) FILTER (WHERE position * 100 >= n * 10) AS p10_ns,
     min(ns) FILTER (WHERE position * 100 >= n * 50) AS p50_ns,

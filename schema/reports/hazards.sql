@@ -2,9 +2,10 @@
 -- by: trace, domain, device, task, hazard
 -- needs: replay
 -- tables leave out: options
+-- note by hazard: all that are hazards; of the other kinds the first 1000 of a replay, of same_page_remap and recycled none: by trace all are counted
 -- nothing found: no hazard: no replay saw anything used again while a device could still reach it
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'hazard' (each one by
--- itself). Told apart by whose window it was. Sums name their first hazard, and the shortest age of all.
+-- itself, as far as replays keep them: all with is_hazard 1). Told apart by whose window it was. Sums name their first hazard, and the shortest age of all.
 WITH
 told AS (
     SELECT

@@ -2,14 +2,18 @@
 -- by: trace
 -- nothing found: no issue: everything in the logs could be taken as it stands
 -- Parameters: :trace a trace's name, NULL for all.
--- count is the number of all issues of that reason, of which at most 10,000 are kept as rows.
+-- count: of an issue all of its reason, of which at most 10,000 are kept as rows; of events lost, how many. 'no …': events that must have been
+-- there, because others are that follow from them, implied_by.
+-- tables add: excerpt
 SELECT
     trace.name AS trace,
     (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = parse_issue.line) AS place,
     parse_issue.byte_offset,
     parse_issue.reason,
+    NULL AS cpu,
     parse_issue_count.count,
     parse_issue.excerpt,
+    NULL AS implied_by,
     'recorded' AS evidence
 FROM parse_issue
 JOIN trace ON trace.id = parse_issue.trace
@@ -20,9 +24,11 @@ SELECT
     trace.name,
     (SELECT place FROM where_in_the_log WHERE trace = trace.id AND line = lost_events.line),
     NULL,
-    'events lost' || coalesce(' on CPU ' || lost_events.cpu, ''),
+    'events lost',
+    lost_events.cpu,
     lost_events.count,
-    'the log announces it here',
+    NULL,
+    NULL,
     'recorded'
 FROM lost_events
 JOIN trace ON trace.id = lost_events.trace
@@ -33,8 +39,10 @@ SELECT
     trace.source || ':1',
     NULL,
     'events lost before the log begins',
+    NULL,
     trace.buffer_written - trace.buffer_entries,
-    'header: entries-in-buffer/entries-written: ' || trace.buffer_entries || '/' || trace.buffer_written,
+    'entries-in-buffer/entries-written: ' || trace.buffer_entries || '/' || trace.buffer_written,
+    NULL,
     'recorded'
 FROM trace
 WHERE trace.buffer_written > trace.buffer_entries AND (:trace IS NULL OR trace.name = :trace)
@@ -43,9 +51,11 @@ SELECT
     what_must_have_happened.trace,
     trace.source,
     NULL,
-    'no ' || what_must_have_happened.what || ' where there must have been one',
+    'no ' || what_must_have_happened.what,
+    NULL,
     what_must_have_happened.missing,
-    what_must_have_happened.reason,
+    NULL,
+    what_must_have_happened.implied_by,
     what_must_have_happened.evidence
 FROM what_must_have_happened
 JOIN trace ON trace.name = what_must_have_happened.trace

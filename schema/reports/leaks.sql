@@ -2,11 +2,17 @@
 -- by: trace, domain, device, task, mapping
 -- needs: whole replay
 -- nothing found: no leak: nothing that the log maps was still mapped at its end, or when its domain was freed
--- tables leave out: oldest_iova, oldest_bytes, largest_iova, meaning
+-- at most by mapping: 100 of live_mappings
+-- note by mapping: the 100 largest map calls of each trace; by domain, device and task all are counted
+-- tables leave out: live_mappings, oldest_iova, oldest_bytes, largest_iova
+-- tables add: pattern
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mapping' (the 100 largest
--- map calls of a trace).
+-- map calls of a trace; live_mappings: how many there are).
 -- made_by: how many of these mappings had been made by each tenth of the log; made_per_second: those of after the first tenth.
 -- live_bytes_at: all that was mapped then, by trace and domain; bytes_more_per_second: from the first tenth to the end. before: unmap calls of what was mapped before the recording, which is never counted here (design §4 30).
+-- state: 'freed with its domain' is no leak. pattern: 'none', freed; 'in flight', all made in the last tenth of the log; 'set up', all in the
+-- first; 'steady', no more is mapped at the end than after the first tenth; 'growing', made in most tenths, and more and more is mapped;
+-- 'growing or steady', which of them is told by trace and domain only; else 'some'.
 -- What a replay of the whole log saw.
 WITH
 only_device AS MATERIALIZED (
@@ -51,7 +57,10 @@ member AS (
 chosen AS MATERIALIZED (
     SELECT
         *, CAST(substr(oldest, 22) AS INTEGER) AS oldest_id, 9223372036854775807 - CAST(substr(largest, 22) AS INTEGER) AS largest_id
-    FROM (SELECT *, row_number() OVER (PARTITION BY trace ORDER BY bytes DESC, member) AS rank FROM member)
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY trace ORDER BY bytes DESC, member) AS rank, count(*) OVER (PARTITION BY trace) AS members
+        FROM member
+    )
     WHERE coalesce(:by, 'trace') <> 'mapping' OR rank <= 100
 ),
 sampled AS (
@@ -80,6 +89,7 @@ SELECT
     CASE WHEN :by IN ('task', 'mapping') THEN task.comm || '-' || task.pid END AS task,
     CASE WHEN chosen.freed THEN 'freed with its domain' ELSE 'still mapped' END AS state,
     chosen.mappings,
+    CASE WHEN :by = 'mapping' THEN chosen.members END AS live_mappings,
     chosen.bytes,
     trace.last_ns - oldest.time_ns AS oldest_ns,
     printf('0x%x', oldest.iova) AS oldest_iova,
@@ -97,21 +107,19 @@ SELECT
     END AS bytes_more_per_second,
     CASE
         WHEN trace.last_ns <= trace.first_ns THEN NULL
-        WHEN chosen.freed THEN 'none: a domain takes its page table along'
-        WHEN chosen.made_last = chosen.mappings THEN 'in flight: all made in the last tenth of the log'
-        WHEN chosen.made_first = chosen.mappings THEN 'set up: all made in the first tenth of the log'
-        WHEN sampled.first_bytes > 0 AND sampled.last_bytes <= sampled.first_bytes * 1.05
-            THEN 'steady: made in place of others, no more is mapped at the end than after the first tenth of the log'
-        WHEN chosen.tenths >= 8 AND sampled.last_bytes IS NOT NULL THEN 'growing: made in most tenths of the log, and more and more is mapped'
-        WHEN chosen.tenths >= 8 THEN 'growing, or made in place of others: in most tenths of the log (by domain it is told)'
+        WHEN chosen.freed THEN 'none'
+        WHEN chosen.made_last = chosen.mappings THEN 'in flight'
+        WHEN chosen.made_first = chosen.mappings THEN 'set up'
+        WHEN sampled.first_bytes > 0 AND sampled.last_bytes <= sampled.first_bytes * 1.05 THEN 'steady'
+        WHEN chosen.tenths >= 8 AND sampled.last_bytes IS NOT NULL THEN 'growing'
+        WHEN chosen.tenths >= 8 THEN 'growing or steady'
         ELSE 'some'
     END AS pattern,
     sampled.live_bytes_at,
     before.unmaps AS before,
     chosen.uncertain,
     chosen.ambiguous,
-    'modelled' AS evidence,
-    CASE WHEN chosen.freed THEN 'mapped when its domain was freed: no leak' ELSE 'mapped in the log and not unmapped by its end' END AS meaning
+    'modelled' AS evidence
 FROM chosen
 JOIN trace ON trace.id = chosen.trace
 JOIN operation AS oldest ON oldest.id = chosen.oldest_id

@@ -2,9 +2,11 @@
 -- by: trace, domain, device, task, mistake
 -- needs: whole replay
 -- nothing found: no mistake of a caller was found
--- tables leave out: is_mistake
+-- at most by mistake: 1000 of mistakes_of_a_kind
+-- note by mistake: the first 1000 of each kind of a trace, and none of domains that are not known; by trace all are counted
+-- tables leave out: is_mistake, mistakes_of_a_kind
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mistake' (each one by
--- itself, the first 1000 of a kind).
+-- itself, the first 1000 of a kind; mistakes_of_a_kind: how many there are).
 -- uncertain: events were lost that may explain it. ambiguous: the log does not name the domain. Neither is in calls (design §4 29).
 -- What a replay of the whole log saw; by trace each kind has a row, also where there was none.
 WITH
@@ -49,6 +51,7 @@ SELECT
     mistake_kind.name AS kind,
     mistake_kind.is_mistake,
     member.calls,
+    NULL AS mistakes_of_a_kind,
     round(1000.0 * member.calls / nullif(CASE
         WHEN mistake_kind.name = 'double_map' THEN called.maps
         WHEN mistake_kind.name = 'misaligned' THEN called.maps + called.unmaps
@@ -79,7 +82,7 @@ WHERE :trace IS NULL OR trace.name = :trace
 UNION ALL
 SELECT
     found.trace, found.domain, found.device, found.task, mistake_kind.name, mistake_kind.is_mistake,
-    mistake.certainty = 0, NULL, NULL, mistake.bytes, mistake.certainty = 1, mistake.certainty = 2, found.iova, found.size,
+    mistake.certainty = 0, of_a_kind.calls, NULL, NULL, mistake.bytes, mistake.certainty = 1, mistake.certainty = 2, found.iova, found.size,
     found.result, found.place, other.iova, other.size, other.task, other.place,
     CASE WHEN domain.evidence = 'assumed' THEN 'assumed' ELSE mistake_kind.evidence END, mistake_kind.meaning
 FROM mistake
@@ -88,4 +91,7 @@ CROSS JOIN what_happened AS found ON found.id = mistake.operation
 CROSS JOIN operation ON operation.id = mistake.operation
 LEFT JOIN domain ON domain.id = operation.domain
 LEFT JOIN what_happened AS other ON other.id = mistake.other
+LEFT JOIN (
+    SELECT trace, kind, CAST(total(calls) AS INTEGER) AS calls FROM mistake_summary WHERE certainty < 2 GROUP BY trace, kind
+) AS of_a_kind ON of_a_kind.trace = operation.trace AND of_a_kind.kind = mistake.kind
 WHERE :by = 'mistake' AND (:trace IS NULL OR found.trace = :trace);

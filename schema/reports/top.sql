@@ -1,10 +1,11 @@
--- Which stale windows were the longest, what left them and what closed them?
+-- Which stale windows were the longest of those that were closed, what left them and what closed them?
 -- by: trace, domain, device, task
--- needs: replay
+-- needs: windows
 -- tables leave out: options
--- nothing found: no stale window: no policy that was replayed left one
+-- nothing found: no stale window that closed: report windows counts those that are open at the end of the log, or in which events were lost
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device' or 'task'.
--- The ten longest of each policy and trace, domain, device or task, out of those that the replay kept (--windows).
+-- The ten longest of each policy and trace, domain, device or task, out of those that the replay kept (--windows; windows_left_out: how
+-- many it did not keep).
 WITH
 -- How long the tenth longest of each replay is: what is shorter need not be put in order.
 least AS MATERIALIZED (

@@ -1,5 +1,6 @@
 -- What is missing from the log without a word in it? Events that imply others which the log shows elsewhere, but not here: a probe
--- that did not fire, or an event lost unannounced. One row for each kind of event that is short.
+-- that did not fire, or an event lost unannounced. One row for each kind of event that is short: what is missing, how often, how often
+-- it is there, and implied_by, the event that shows it.
 CREATE VIEW what_must_have_happened AS
 WITH
     -- Rows of each kind, with what their shapes say.
@@ -18,7 +19,7 @@ WITH
             total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 23) AND cause = 0 AND granularity = 3)
                 AS missing,
             total(count) FILTER (WHERE stage = 'operation' AND kind = 4) AS seen,
-            'page-selective invalidations that no sync sent' AS reason
+            'page invalidation' AS implied_by
         FROM counted
         GROUP BY trace
         UNION ALL
@@ -27,7 +28,7 @@ WITH
             'flush_all',
             total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 25) AND cause = 0 AND granularity < 3),
             total(count) FILTER (WHERE stage = 'operation' AND kind = 5),
-            'invalidations of whole domains that no flush_all sent'
+            'domain invalidation'
         FROM counted
         GROUP BY trace
         UNION ALL
@@ -36,7 +37,7 @@ WITH
             'unmap or unmap_fast',
             total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_confirmed AND NOT is_probed),
             total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_probed),
-            'tracepoints inside a call whose entry no probe saw'
+            'iommu:unmap'
         FROM counted
         GROUP BY trace
         UNION ALL
@@ -45,7 +46,7 @@ WITH
             'iommu:unmap',
             total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_probed AND NOT is_confirmed),
             total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND is_confirmed),
-            'calls without the tracepoint inside'
+            'call'
         FROM counted
         GROUP BY trace
         UNION ALL
@@ -54,7 +55,7 @@ WITH
             'return',
             total(count) FILTER (WHERE stage = 'operation' AND is_unreturned),
             total(count) FILTER (WHERE stage = 'operation' AND kind IN (2, 3) AND NOT is_unreturned),
-            'calls that do not return'
+            'call'
         FROM counted
         GROUP BY trace
         UNION ALL
@@ -63,7 +64,7 @@ WITH
             'descriptor',
             total(count) FILTER (WHERE stage = 'layer' AND kind = 3),
             total(count) FILTER (WHERE stage = 'layer' AND kind = 11),
-            'functions that send a descriptor, without it'
+            'function'
         FROM counted
         GROUP BY trace
     )
@@ -72,7 +73,7 @@ SELECT
     short.what,
     CAST(short.missing AS INTEGER) AS missing,
     CAST(short.seen AS INTEGER) AS seen,
-    short.reason,
+    short.implied_by,
     'inferred' AS evidence
 FROM short
 JOIN trace ON trace.id = short.trace

@@ -9,7 +9,21 @@ enum ReportWords {
 
     /// By report and column.
     static let sentences: [String: [String: Sentence]] = [
-        "faults": ["in_words": { FaultWords($0).sentence() }]
+        "faults": ["in_words": { FaultWords($0).sentence() }],
+        "leaks": ["pattern": LeakWords.pattern],
+        "advice": ["answer": { AdviceWords($0).answer }, "rests_on": { AdviceWords($0).restsOn }],
+        "evidence": [
+            "rests_on": { EvidenceWords($0).restsOn }, "record_better": { EvidenceWords($0).recordBetter },
+        ],
+        "issues": [
+            "excerpt": { row in
+                if let reason = SilentLoss.reason(row, "reason") { return reason }
+                return row.string("reason") == "events lost" ? "the log announces it here" : row["excerpt"]
+            }
+        ],
+        "losses": ["reason": { SilentLoss.reason($0, "what") }],
+        "calibration": ["bound": Calibration.bound],
+        "contradictions": ["message": { Contradiction($0).text }],
     ]
 }
 

@@ -10,9 +10,31 @@ struct SilentLoss {
             database, sql: "SELECT * FROM what_must_have_happened WHERE trace = ? ORDER BY missing DESC, what",
             arguments: [trace]
         ).map { row in
-            SilentLoss(
-                text: "\(row["missing"] as Int64) \(row["what"] as String) are missing without a word beside "
-                    + "\(row["seen"] as Int64) seen: \(row["reason"] as String) (\(row["evidence"] as String))")
+            let what = row.string("what")
+            return SilentLoss(
+                text: "\(row.string("missing")) \(what) are missing without a word beside "
+                    + "\(row.string("seen")) seen: \(reason(what, row.string("implied_by"))) (\(row.string("evidence")))"
+            )
         }
+    }
+
+    /// What shows that they must have been there.
+    static func reason(_ what: String, _ implied: String) -> String {
+        switch what {
+        case "sync": "page-selective invalidations that no sync sent"
+        case "flush_all": "invalidations of whole domains that no flush_all sent"
+        case "unmap or unmap_fast": "tracepoints inside a call whose entry no probe saw"
+        case "iommu:unmap": "calls without the tracepoint inside"
+        case "return": "calls that do not return"
+        case "descriptor": "functions that send a descriptor, without it"
+        default: "implied by \(implied)"
+        }
+    }
+
+    /// The same for a row of a report in which `column` is 'no sync' or what else is missing; `nil` for other rows.
+    static func reason(_ row: Row, _ column: String) -> String? {
+        let (what, implied) = (row.string(column), row.string("implied_by"))
+        guard !implied.isEmpty, what.hasPrefix("no ") else { return nil }
+        return reason(String(what.dropFirst(3)), implied)
     }
 }

@@ -1,10 +1,11 @@
 import Foundation
 import GRDB
 import Replay
-import Reporting
 import TestSupport
 import Testing
 import TraceStore
+
+@testable import Reporting
 
 /// The sentence about a sweep, worked out again from its points in another way.
 @Suite struct AdviceTests {
@@ -68,7 +69,7 @@ import TraceStore
             #expect(beyond.isEmpty)
         }
         #expect(row["last_flushes"] == front.map(\.flushes).min())
-        let answer: String = row["answer"]
+        let answer = AdviceWords(row).answer
         #expect(
             answer.hasPrefix(
                 "\(row["default_saved"] as Int64) of \(row["unmap_calls"] as Int64) flushes saved \(isUnmanaged ? "as VFIO unmaps" : "at the kernel's default")"
@@ -117,7 +118,7 @@ import TraceStore
         }
         let row = try #require(try Self.advice(store).first)
         #expect(
-            row["answer"] as String == """
+            AdviceWords(row).answer == """
                 900 of 1000 flushes saved at the kernel's default (queue=256,10ms), for 2 page-seconds; \
                 queue=512,20ms would save 50 % of the flushes left for 1.5 times the exposure; \
                 nothing in the grid saves more than queue=4096,100ms (10 flushes, 15 times the exposure)
@@ -126,7 +127,7 @@ import TraceStore
         try store.write { try $0.execute(sql: "UPDATE sweep_point SET is_pareto = 0 WHERE policy = 'queue=256,10ms'") }
         try store.write { try $0.execute(sql: "UPDATE sweep_point SET exposure_page_seconds = 1 WHERE flushes = 50") }
         #expect(
-            (try Self.advice(store).first?["answer"] as String?)?.contains(
+            try Self.advice(store).first.map { AdviceWords($0).answer }?.contains(
                 "; queue=512,20ms beats it: 50 flushes for 1 page-seconds;") == true)
     }
 }

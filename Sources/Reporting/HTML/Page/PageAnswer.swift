@@ -11,7 +11,7 @@ struct PageAnswer {
     /// In order of their weight: the first one is the headline.
     let statements: [Statement]
     /// The policy that they speak of.
-    let policy: PageData.Policy?
+    let policy: ReplayedPolicy?
 
     /// What the data say: the faults, whatever was replayed, then the flushes, by what the recorded domains did.
     init(_ data: PageData, _ faults: PageFaults) {
@@ -20,7 +20,7 @@ struct PageAnswer {
         self.policy = policy
     }
 
-    private static func cost(_ data: PageData, besides hasFaults: Bool) -> (Statement, PageData.Policy?) {
+    private static func cost(_ data: PageData, besides hasFaults: Bool) -> (Statement, ReplayedPolicy?) {
         guard let first = data.policies.first else {
             let what = hasFaults ? "what each policy costs and exposes is not known" : "there is nothing to compare"
             let command = "iommu-trace replay --trace \(data.trace.name.visible(atMost: 60))"
@@ -49,7 +49,7 @@ struct PageAnswer {
     }
 
     /// The policy that stands for deferring: what the domain's owner would do, else the nearest to it.
-    private static func deferring(_ policies: [PageData.Policy]) -> PageData.Policy? {
+    private static func deferring(_ policies: [ReplayedPolicy]) -> ReplayedPolicy? {
         let counted = policies.filter { $0.flushes != nil && !["per-page", "sync", "recorded"].contains($0.name) }
         return counted.first { ["fast", "lazy"].contains($0.requested) } ?? counted.first {
             $0.name.hasPrefix("queue=")
@@ -57,7 +57,7 @@ struct PageAnswer {
             ?? counted.first { $0.name == "vfio" } ?? counted.first
     }
 
-    private static func compare(_ policy: PageData.Policy?, _ mode: String, _ data: PageData, _ count: Int64)
+    private static func compare(_ policy: ReplayedPolicy?, _ mode: String, _ data: PageData, _ count: Int64)
         -> [String]
     {
         guard let policy else {
@@ -90,7 +90,7 @@ struct PageAnswer {
         }
     }
 
-    private static func words(_ policy: PageData.Policy) -> String {
+    private static func words(_ policy: ReplayedPolicy) -> String {
         switch policy.name {
         case "queue=256,10ms": "as the kernel’s flush queue does"
         case "vfio": "as VFIO does"
@@ -100,7 +100,7 @@ struct PageAnswer {
     }
 
     /// Calls that cost the hardware nothing under any policy.
-    private static func detached(_ policy: PageData.Policy) -> String? {
+    private static func detached(_ policy: ReplayedPolicy) -> String? {
         let count = policy.counts.detachedCalls
         guard count > 0 else { return nil }
         return policy.attachedCalls > 0
@@ -113,14 +113,14 @@ struct PageAnswer {
 
 /// What a policy that defers saves and exposes, in words.
 private struct Outcome {
-    let policy: PageData.Policy
+    let policy: ReplayedPolicy
     let data: PageData
     /// Whether it did so, or would have done.
     let hasHappened: Bool
     /// Fewer calls than these make no percentage.
     private static let fewCalls = 20
 
-    init(_ policy: PageData.Policy, _ data: PageData, hasHappened: Bool) {
+    init(_ policy: ReplayedPolicy, _ data: PageData, hasHappened: Bool) {
         (self.policy, self.data, self.hasHappened) = (policy, data, hasHappened)
     }
 
@@ -137,7 +137,7 @@ private struct Outcome {
     }
 
     /// What was counted, without a comparison.
-    static func numbers(_ policy: PageData.Policy) -> String {
+    static func numbers(_ policy: ReplayedPolicy) -> String {
         let flushes = policy.attachedFlushes ?? 0
         let pending = policy.counts.pending
         return

@@ -10,7 +10,7 @@ struct DetailSections {
     private static let (fewest, most) = (10, 30)
 
     /// The policy whose windows are shown one by one: the answer's, else the first that has any.
-    private var policy: PageData.Policy? {
+    private var policy: ReplayedPolicy? {
         if let policy = answer.policy, policy.opensWindows { return policy }
         return data.policies.first { $0.opensWindows }
     }
@@ -27,7 +27,7 @@ struct DetailSections {
             anchor: Anchor("places"), title: "Where in the log", content: content)
     }
 
-    private func windows(_ policy: PageData.Policy) throws -> Markup {
+    private func windows(_ policy: ReplayedPolicy) throws -> Markup {
         guard data.hasTimes else { return .empty }
         // One that is open lasts at least until the end of the log.
         let rows = try Row.fetchAll(
@@ -90,7 +90,7 @@ struct DetailSections {
     }
 
     /// What there is to say of open windows that the replay did not keep one by one; empty if it kept them.
-    private func openOnes(_ policy: PageData.Policy) throws -> String {
+    private func openOnes(_ policy: ReplayedPolicy) throws -> String {
         let isKept = try Bool.fetchOne(
             database, sql: "SELECT EXISTS (SELECT 1 FROM stale_window WHERE replay = ? AND closed_ns IS NULL)",
             arguments: [policy.id])
@@ -100,7 +100,7 @@ struct DetailSections {
             "\(Number.count(policy.open, "window")) under \(policy.label.visible(atMost: 60)) \(policy.open == 1 ? "is" : "are") open when the log ends\(longest); to have open ones one by one: iommu-trace replay --windows all."
     }
 
-    private func hazards(_ policy: PageData.Policy) throws -> Markup {
+    private func hazards(_ policy: ReplayedPolicy) throws -> Markup {
         guard let count = policy.hazards, count > 0 else { return .empty }
         let rows = try Row.fetchAll(
             database,
@@ -217,7 +217,7 @@ struct DetailSections {
     }
 
     /// Who leaves the most exposure under a policy.
-    private func members(_ word: String, _ plural: String, _ policy: PageData.Policy) throws -> Markup {
+    private func members(_ word: String, _ plural: String, _ policy: ReplayedPolicy) throws -> Markup {
         let name = word == "device" ? "device.name" : "task.comm || '-' || task.pid"
         let rows = try Row.fetchAll(
             database,

@@ -9,7 +9,7 @@ struct PageFigures {
     /// How many policies one figure bears.
     private static let most = 8
 
-    private func evidence(_ policies: [PageData.Policy]) -> [String] {
+    private func evidence(_ policies: [ReplayedPolicy]) -> [String] {
         var words: [String] = []
         for word in ["recorded", "inferred", "modelled", "assumed"]
         where policies.contains(where: { $0.evidence == word }) { words.append(word) }
@@ -71,7 +71,7 @@ struct PageFigures {
             chart: chart, tables: [timelineTable(policies, seconds)], evidence: evidence(policies))
     }
 
-    private func timelineTable(_ policies: [PageData.Policy], _ seconds: (Int64) -> Double) -> PageTable {
+    private func timelineTable(_ policies: [ReplayedPolicy], _ seconds: (Int64) -> Double) -> PageTable {
         let longest = policies.compactMap { data.timelines[$0.id] }.max { $0.count < $1.count } ?? []
         let step = longest.first.map { Number.time(Double($0.length)) } ?? ""
         return PageTable(

@@ -54,17 +54,11 @@ struct HealthSections {
         ).markup()
     }
 
-    /// Where what was told of the recording and its events differ, if this database has such a view.
+    /// Where what was told of the recording and its events differ.
     private func contradictions() throws -> Markup {
-        guard try database.viewExists("what_disagrees") else { return .empty }
-        let columns = try Set(database.columns(in: "what_disagrees").map(\.name))
-        guard columns.contains("trace") else { return .empty }
-        let rows = try Row.fetchAll(
-            database, sql: "SELECT * FROM what_disagrees WHERE trace = ?1 OR trace = ?2 LIMIT 20",
-            arguments: [data.trace.name, data.trace.id])
-        guard !rows.isEmpty else { return .empty }
-        return .element("h3", text: "Contradictions")
-            + PageTable.any("Where what was told of the recording contradicts its events, or itself", rows).markup()
+        let texts = try MetadataDescription.contradictions(data.trace.id, database)
+        guard let list = PolicySections.list(texts.map { $0 + "." }) else { return .empty }
+        return .element("h3", text: "Contradictions") + list
     }
 
     func evidence() throws -> PageSection {

@@ -34,9 +34,10 @@ struct PolicySections {
                     "\(Number.count(Int64(data.policiesLeftOut), "more replay")) of this log, of parts of it or beyond the first \(PageData.mostPolicies), in: iommu-trace report savings"
             )
         }
-        notes(costNotes())
+        list(data.notes.cost + data.notes.choices)
         commands()?.markup()
         caches()?.markup()
+        list(data.notes.caches(data.policies.filter { $0.savings.whole("iotlb_hits") != nil }))
     }
 
     private func savings() -> PageTable {
@@ -60,21 +61,6 @@ struct PolicySections {
                     .real(row.real("flushes_per_second"), 1), .evidence(policy.evidence),
                 ]
             })
-    }
-
-    private func costNotes() -> [ReplayNote] {
-        var notes: [ReplayNote] = []
-        if data.policies.contains(where: { $0.flushes == nil }) { notes.append(.noFlushes) }
-        if data.policies.contains(where: { $0.savings.string("layer") == "hardware" }) { notes.append(.hardwareLayer) }
-        if let calls = data.policies.first?.counts.detachedCalls, calls > 0 { notes.append(.detached(calls: calls)) }
-        if data.policies.contains(where: { ($0.savings.whole("flushes_pending") ?? 0) > 0 }) { notes.append(.pending) }
-        for policy in data.policies {
-            let reason = policy.savings.string("reason")
-            if !reason.isEmpty {
-                notes.append(.reason(policy: policy.label, reason, evidence: policy.evidence))
-            }
-        }
-        return notes
     }
 
     /// Where a hardware profile was chosen.
@@ -133,7 +119,7 @@ struct PolicySections {
         )
         let figures = PageFigures(data: data)
         if data.policies.contains(where: \.opensWindows) { windows().markup() }
-        notes(exposureNotes())
+        list(data.notes.exposure)
         figures.lengths()?.markup()
         figures.timeline()?.markup()
     }
@@ -160,49 +146,11 @@ struct PolicySections {
             })
     }
 
-    private func exposureNotes() -> [ReplayNote] {
-        var notes: [ReplayNote] = data.hasTimes ? [] : [.noTimes]
-        let none = data.policies.filter { !$0.opensWindows && $0.flushes != nil }
-        if !none.isEmpty { notes.append(.noWindows(none.map(\.label))) }
-        if let pages = data.policies.compactMap({ $0.windows.whole("unreachable_pages") }).max(), pages > 0 {
-            notes.append(.unreachable(pages: pages))
-        }
-        for policy in data.policies {
-            func count(_ column: String) -> Int64 { policy.windows.whole(column) ?? 0 }
-            if policy.open > 0 { notes.append(.open(policy: policy.label, windows: policy.open)) }
-            if count("uncertain") > 0 {
-                notes.append(.uncertain(policy: policy.label, windows: count("uncertain")))
-            }
-            // What the kernel's own queue gets wrong tells of the model. Other policies did not run: there it tells of addresses.
-            let (late, deferred) = (count("model_timing_error"), count("deferred_reuse"))
-            if late > 0, policy.isOwnQueue { notes.append(.modelIsLate(policy: policy.label, pages: late)) }
-            let withheld = policy.isOwnQueue ? deferred : deferred.addingSaturated(late)
-            if withheld > 0 { notes.append(.withheld(policy: policy.label, pages: withheld)) }
-        }
-        if data.policies.contains(where: { $0.windows.string("attached") == "assumed" }) {
-            notes.append(.assumedAttached)
-        }
-        return notes
-    }
-
-    private func notes(_ notes: [ReplayNote]) -> Markup? { Self.list(notes.map(\.sentence)) }
+    private func list(_ notes: [ReplayNote]) -> Markup? { Self.list(notes.map(\.sentence)) }
 
     /// Sentences one below the other.
     static func list(_ texts: [String]) -> Markup? {
         guard !texts.isEmpty else { return nil }
         return .element("ul", [.class("notes")]) { for text in texts { Markup.element("li", [], .prose(text)) } }
-    }
-}
-
-extension PageData.Policy {
-    /// Whether it is the queue that a kernel which defers has by itself.
-    var isOwnQueue: Bool { name == "queue=256,10ms" && savings.string("mode") == "deferred" }
-
-    /// Pages reused, and accesses made, inside windows.
-    var hazards: Int64? {
-        guard flushes != nil else { return nil }
-        return ["hazards_access", "hazards_iova_reuse", "hazards_page_reuse"].reduce(0) {
-            $0.addingSaturated(windows.whole($1) ?? 0)
-        }
     }
 }
