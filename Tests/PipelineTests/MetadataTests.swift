@@ -107,7 +107,7 @@ struct MetadataTests {
     // MARK: - Contradictions
 
     /// What a log shows, what is told of it, and how the contradiction begins, if it is one.
-    struct Contradiction: Sendable, CustomTestStringConvertible {
+    struct ToldCase: Sendable, CustomTestStringConvertible {
         var isStrict: Bool
         var event: String
         var sidecar: [String: String]
@@ -123,71 +123,71 @@ struct MetadataTests {
         }
     }
 
-    private static let contradictions: [Contradiction] = [
-        Contradiction(
+    private static let contradictions: [ToldCase] = [
+        ToldCase(
             true, "", ["cmdline": "iommu.strict=0"],
             "booted lazy (sidecar/cmdline), but 2 domains ran strict: 0xa, 0xb (of"
         ),
-        Contradiction(true, "", ["cmdline": "intel_iommu=on"], nil),
-        Contradiction(true, "", ["cmdline": "iommu.strict=1"], nil),
-        Contradiction(false, "", ["cmdline": "iommu.strict=0"], nil),
-        Contradiction(
+        ToldCase(true, "", ["cmdline": "intel_iommu=on"], nil),
+        ToldCase(true, "", ["cmdline": "iommu.strict=1"], nil),
+        ToldCase(false, "", ["cmdline": "iommu.strict=0"], nil),
+        ToldCase(
             false, "", ["cmdline": "iommu.strict=1"],
             "booted strict (sidecar/cmdline), but 2 domains ran deferred: 0xa, 0xb (of"
         ),
-        Contradiction(
+        ToldCase(
             true, "", ["groups": "1 DMA-FQ 0000:00:03.0=nvme\n"],
             "in a group of type DMA-FQ, which is lazy (sidecar/groups), but 1 domain ran strict: 0xa"
         ),
-        Contradiction(
+        ToldCase(
             false, "", ["groups": "1 DMA 0000:00:03.0=nvme\n"],
             "in a group of type DMA, which is strict (sidecar/groups), but 1 domain ran deferred: 0xa"
         ),
         // A device's own group says more than the command line.
-        Contradiction(
+        ToldCase(
             true, "", ["cmdline": "iommu.strict=0", "groups": "1 DMA 0000:00:03.0=nvme 0000:00:04.0=nvme\n"],
             "booted lazy (sidecar/cmdline), but all groups that translate are of type DMA"
         ),
-        Contradiction(
+        ToldCase(
             false, "", ["cmdline": "iommu.strict=1", "groups": "1 DMA-FQ 0000:00:03.0=nvme 0000:00:04.0=nvme\n"],
             "booted strict (sidecar/cmdline), but there are groups of type DMA-FQ, which defers: 1 (sidecar/groups)"
         ),
-        Contradiction(true, "0 7 0 fq_flush: (fq_flush_iotlb+0x5/0x70) cookie=0x1", [:], nil),
-        Contradiction(true, "", ["cmdline": "iommu=pt amd_iommu=pt"], "amd_iommu=pt is no option"),
-        Contradiction(
+        ToldCase(true, "0 7 0 fq_flush: (fq_flush_iotlb+0x5/0x70) cookie=0x1", [:], nil),
+        ToldCase(true, "", ["cmdline": "iommu=pt amd_iommu=pt"], "amd_iommu=pt is no option"),
+        ToldCase(
             true, "", ["cmdline": "intel_iommu=on,strict"],
             "intel_iommu=strict is the deprecated spelling of iommu.strict=1 (sidecar/cmdline)"
         ),
-        Contradiction(
+        ToldCase(
             true, "",
             [
                 "cmdline": "iommu.strict=1",
                 "dmesg": "[ 1.0] iommu: DMA domain TLB invalidation policy: strict mode (x)",
             ], nil
         ),
-        Contradiction(
+        ToldCase(
             true, "", ["uname": "6.1.0", "dmesg": "[ 0.0] Linux version 6.12.1 (x)"],
             "kernel_release is told differently: "
         ),
-        Contradiction(
+        ToldCase(
             true,
             "0 7 0 dma_map_sg: 0000:00:03.0 dir=FROM_DEVICE nents=2/2 ents=1/1 dma_addrs={0xffe60000} sizes={0x20000} phys_addrs={0x1,0x2}",
             ["uname": "6.1.0"],
             "told to be recorded on Linux 6.1.0 (sidecar/uname), but the log has dma_map_sg, which Linux has since 6.12"
         ),
-        Contradiction(
+        ToldCase(
             true, "", ["trace_clock": "uptime"],
             "told to be recorded with the clock uptime (sidecar/trace_clock), but its times are seconds"
         ),
-        Contradiction(
+        ToldCase(
             true, "", ["trace_clock": "tai"],
             "told to be recorded with the clock tai (sidecar/trace_clock), but its times do not count from 1970"
         ),
-        Contradiction(true, "", ["trace_clock": "[mono] tai"], nil),
+        ToldCase(true, "", ["trace_clock": "[mono] tai"], nil),
     ]
 
     @Test("what is told and what the events show", arguments: contradictions)
-    func disagrees(_ row: Contradiction) throws {
+    func disagrees(_ row: ToldCase) throws {
         try importLog(Self.log(isStrict: row.isStrict, event: row.event), row.sidecar)
         let messages = try messages()
         #expect(messages.count == (row.message == nil ? 0 : 1), "\(messages)")
