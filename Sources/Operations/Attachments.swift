@@ -17,7 +17,12 @@ struct Attachments {
     private var domainOfDevice: [Int32: Int32] = [:]
     /// By domain, how many devices the log has shown in it.
     private var devices: [Int32: Int] = [:]
-    private var lastOfCPU = PerCPU<Attach?>(nil)
+    private var lastOfCPU: ContiguousArray<Attach?> = []
+
+    /// Gets ready for what happens on so many CPUs.
+    mutating func prepare(cpus count: Int) {
+        while lastOfCPU.count < count { lastOfCPU.append(nil) }
+    }
 
     /// The domain that a device is attached to; 0 if that is not known.
     func domain(of device: Int32) -> Int32 { domainOfDevice[device] ?? 0 }

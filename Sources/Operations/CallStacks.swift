@@ -57,9 +57,14 @@ struct CallStacks {
     /// Whether the log shows returns of unmap calls, and the tracepoints of maps.
     private(set) var showsReturns = false
     private(set) var showsMapTracepoints = false
-    private var cpus = PerCPU(Stack())
+    private var cpus: ContiguousArray<Stack> = []
     /// Calls on the stacks of all CPUs.
     private var inFlight = 0
+
+    /// Gets ready for what happens on so many CPUs.
+    mutating func prepare(cpus count: Int) {
+        while cpus.count < count { cpus.append(Stack()) }
+    }
 
     // MARK: - Maps
 

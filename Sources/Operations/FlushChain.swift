@@ -91,12 +91,17 @@ struct FlushChain {
 
     private static let contextLimit = 4
 
-    private var cpus = PerCPU(State())
+    private var cpus: ContiguousArray<State> = []
     /// Maps, and those of them that an invalidation of their address followed at once.
     private var mapsSeen: Int64 = 0
     private var mapsFlushed: Int64 = 0
     /// Runs of IOTLB invalidations that no attach caused.
     private(set) var runs: Int64 = 0
+
+    /// Gets ready for what happens on so many CPUs.
+    mutating func prepare(cpus count: Int) {
+        while cpus.count < count { cpus.append(State()) }
+    }
 
     // MARK: - Calls of the API
 

@@ -6,7 +6,7 @@ struct LogNames {
     private var texts: [String] = []
     private(set) var devices = NameTable()
     private(set) var units = NameTable()
-    private(set) var tasks = TaskTable()
+    var tasks = TaskTable()
 
     /// Takes further symbols, in order of their numbers.
     mutating func add(_ symbols: [String]) { texts.append(contentsOf: symbols) }
@@ -67,10 +67,12 @@ struct TaskTable {
     private(set) var all: ContiguousArray<OperationBuilder.Task> = []
     private(set) var numbers = SeededTable<UInt64, Int32>()
     /// By CPU the task that an event was of last.
-    fileprivate(set) var last = PerCPU<(pid: Int32, comm: Symbol, number: Int32)>((0, .none, 0))
+    fileprivate var last: ContiguousArray<(pid: Int32, comm: Symbol, number: Int32)> = []
 
-    /// CPUs that the log has shown, and those below them.
-    var cpus: Range<Int> { last.indices }
+    /// Gets ready for what happens on so many CPUs.
+    mutating func prepare(cpus count: Int) {
+        while last.count < count { last.append((0, .none, 0)) }
+    }
 
     fileprivate mutating func number(pid: Int32, comm: Symbol, _ name: String, onCPU cpu: Int) -> Int32 {
         let key = UInt64(UInt32(bitPattern: pid)) << 32 | UInt64(comm.rawValue)

@@ -23,6 +23,8 @@ public struct OperationBuilder {
     var queue = ResolverQueue()
     private(set) var probeMeanings = ProbeMeanings()
     private var settled = OperationOrder.Settled()
+    /// CPUs that the log has shown, and those below them. A line's CPU is below 8192, or the line is none.
+    private var cpus = 0
     /// Lost-event announcements, to be taken by the caller.
     public private(set) var losses: [LostEvents] = []
     /// Events that belong to nothing, to be taken by ``takeIssues()``.
@@ -78,6 +80,7 @@ public struct OperationBuilder {
     ) -> Bool {
         if case .unknown = meaning { return false }
         let cpu = Int(event.pointee.cpu)
+        if cpu >= cpus { prepare(cpus: cpu + 1) }
         let task = names.task(of: event)
         calls.endMessages(onCPU: cpu, before: meaning, &order)
         switch meaning {
@@ -116,6 +119,14 @@ public struct OperationBuilder {
         return true
     }
 
+    private mutating func prepare(cpus count: Int) {
+        cpus = count
+        names.tasks.prepare(cpus: count)
+        domainTable.attachments.prepare(cpus: count)
+        calls.prepare(cpus: count)
+        chain.prepare(cpus: count)
+    }
+
     /// An operation at an event's time and place, everything else unknown.
     func operation(_ event: UnsafePointer<TraceEvent>, _ kind: Operation.Kind, task: Int32) -> Operation {
         var operation = Operation(kind)
@@ -149,10 +160,10 @@ public struct OperationBuilder {
         losses.append(loss)
         // Returns may be among what was lost.
         guard let number = loss.cpu else {
-            for cpu in names.tasks.cpus { forget(cpu) }
+            for cpu in 0..<cpus { forget(cpu) }
             return
         }
-        if names.tasks.cpus.contains(Int(number)) { forget(Int(number)) }
+        if (0..<cpus).contains(Int(number)) { forget(Int(number)) }
     }
 
     private mutating func forget(_ cpu: Int) {

@@ -20,7 +20,7 @@ struct ResolverQueue {
     private var operations: ContiguousArray<Operation> = []
     private var layers: ContiguousArray<Layer> = []
     /// By CPU, the last unmap that was decided on.
-    private var lastUnmap = PerCPU<Unmap?>(nil)
+    private var lastUnmap: [Int32: Unmap] = [:]
     /// What has become clear of operations that were handed on before, to be taken.
     private(set) var corrections: [Correction] = []
 
@@ -217,7 +217,7 @@ struct ResolverQueue {
                 cpu: operation.cpu, isQueued: operation.flags.contains(.queued))
             let start = operation.iova ?? 0
             let last = start &+ (max(operation.size ?? 1, 1) - 1)
-            lastUnmap[Int(operation.cpu)] = (operation.domain, operation.task, operation.time, start, last)
+            lastUnmap[operation.cpu] = (operation.domain, operation.task, operation.time, start, last)
         }
         while clue < clueCount {
             takeCensus(clues[clue], &domains)
@@ -226,7 +226,7 @@ struct ResolverQueue {
     }
 
     private func takeCensus(_ clue: Clue, _ domains: inout DomainTable) {
-        let unmap = lastUnmap[Int(clue.cpu)]
+        let unmap = lastUnmap[clue.cpu]
         switch clue.kind {
         case .global:
             for index in domains.indices where domains.all[index].pointer == nil {
