@@ -25,7 +25,9 @@ struct LongestWindows {
     /// All of them, the longest first.
     mutating func takeAll() -> [StaleWindowRow] {
         defer { rows = [] }
-        return Array(rows.sorted(by: Self.isBefore).prefix(limit))
+        // A row is long: places are sorted, not rows.
+        let places = rows.indices.sorted { Self.isBefore(rows[$0], rows[$1]) }
+        return places.prefix(limit).map { rows[$0] }
     }
 
     /// Moves the longest ones to the front, in any order among themselves (quickselect).
