@@ -3,7 +3,7 @@ public enum Schema {
     /// Marks a database as ours: `PRAGMA application_id`, the letters "IOMT".
     public static let applicationID: Int32 = 0x494f_4d54
     /// The layout of tables and views: `PRAGMA user_version`. Goes up with every change that older programs cannot read.
-    public static let version: Int32 = 10
+    public static let version: Int32 = 11
 
     /// A file of this folder.
     public struct File: Sendable {

@@ -31,12 +31,14 @@ package struct UnmapCall: Sendable {
     package var result: UInt64
     /// The call syncs before it returns, whatever the policy: VFIO's test at attach.
     package var isStrict: Bool
+    /// The call's own caller syncs right after it, also where other calls in the domain are queued: `dma_iova_unlink`.
+    package var isImmediate: Bool
     /// Whether a device is attached to the domain.
     package var isAttached: Bool
 
     package init(
         occasion: Occasion, sinceEntry: Int64, cpu: Int32, pid: Int32, iova: UInt64, size: UInt64, result: UInt64,
-        isStrict: Bool, isAttached: Bool
+        isStrict: Bool, isImmediate: Bool, isAttached: Bool
     ) {
         self.occasion = occasion
         self.sinceEntry = sinceEntry
@@ -46,6 +48,7 @@ package struct UnmapCall: Sendable {
         self.size = size
         self.result = result
         self.isStrict = isStrict
+        self.isImmediate = isImmediate
         self.isAttached = isAttached
     }
 

@@ -4,7 +4,7 @@ import IOMMUModel
 package enum FlushCause: CaseIterable, Sendable {
     /// The unmap call itself: `sync` and `per-page`.
     case call
-    /// The batch is full, or VFIO's 512 regions are.
+    /// The batch is full, or VFIO's 512 regions or iommufd's runs of page frames are.
     case batchFull
     /// A ring of the flush queue is full.
     case ringFull
@@ -51,6 +51,8 @@ package struct PolicyFlush: Sendable {
 package enum FlushAction: Sendable {
     /// The unmap call's window opens, or only this part of it: the rest was flushed inside the call.
     case open(AddressRange?)
+    /// The unmap call removes this of its range before the next flush, and the rest after it.
+    case gather(AddressRange)
     /// The policy flushes.
     case flush(PolicyFlush)
     /// The flush of the log is the policy's own; it covers so many calls.

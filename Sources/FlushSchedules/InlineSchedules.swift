@@ -11,9 +11,11 @@ struct SyncSchedule: FlushSchedule {
     }
 }
 
-/// `per-page`: each callback of the 4.15 loop flushes for itself (design §4 5).
+/// `per-page`: each page-table callback flushes for itself (design §4 5): those of the 4.15 loop, or one for each call where
+/// the driver's callback takes all of it.
 struct PerPageSchedule: FlushSchedule {
     let pageSizes: PageSizes
+    let callbacksTakeCalls: Bool
 
     var collecting: Collecting { .eachPage }
     var waiting: Int64 { 0 }
@@ -24,7 +26,7 @@ struct PerPageSchedule: FlushSchedule {
         let isCutShort = call.result < call.size
         let callbacks =
             AddressRange(start: call.iova, size: isCutShort ? call.result : call.size).map(pageSizes.pageCount) ?? 0
-        let flushes = Int64(clamping: callbacks &+ (isCutShort ? 1 : 0))
+        let flushes = callbacksTakeCalls ? 1 : Int64(clamping: callbacks &+ (isCutShort ? 1 : 0))
         guard flushes > 0 else { return }
         actions.flush(.call, at: call.occasion, flushes: flushes, calls: 1, .eachPage(call.range))
     }

@@ -10,6 +10,8 @@ public enum Policy: Hashable, Sendable {
     case recorded
     /// As VFIO's type1 driver unmaps a guest's memory.
     case vfio
+    /// As iommufd unmaps a guest's memory: a sync for each batch of so many runs of page frames.
+    case iommufd(runs: Int64)
     /// A sync right after so many unmap calls of a domain.
     case batch(calls: Int64)
     /// The kernel's flush queue: one ring per CPU and domain. The timeout is in ns.
@@ -30,24 +32,29 @@ public enum Policy: Hashable, Sendable {
     /// The single flush queue: 32768 entries, 1 s.
     public static let kernelSingleQueue = Policy.singleQueue(entries: 32768, timeout: 1_000_000_000)
 
+    /// iommufd's batches: 64 KiB of 12 bytes for each run of page frames.
+    public static let kernelIOMMUFD = Policy.iommufd(runs: 5461)
+
     /// What a policy looks like on the command line, with a word on each.
     public static let grammar = """
         per-page          a flush for each page-table callback, as before the interface existed
         sync, strict      a sync in each unmap call
         recorded          the flushes of the log itself
         vfio              as VFIO unmaps a guest: a sync at 512 calls, at each gap, at the end of each run
+        iommufd=N         as iommufd unmaps a guest: a sync for each batch of N runs of contiguous page frames (iommufd alone: 5461)
         batch=N           a sync right after the N-th pending unmap call of a domain
         queue=N,T         the kernel's flush queue: a ring of N entries per CPU and domain, a timer of T (queue alone: 256,10ms)
         single-queue=N,T  the same with one ring per domain (alone: 32768,1s)
         every=T           a sync T after the first pending unmap call of a domain
         end               one flush when a domain is freed
-        fast, lazy        what a deferring caller of each domain would use: recorded, queue or vfio
+        fast, lazy        what a deferring caller of each domain would use: recorded, queue, vfio or iommufd
         T is a number with a unit: ns, us, ms or s
         """
 
     /// One of each kind, as a shell may offer them.
     public static let examples = [
-        "per-page", "sync", "recorded", "vfio", "batch=64", "queue=256,10ms", "single-queue=32768,1s", "every=10ms",
+        "per-page", "sync", "recorded", "vfio", "iommufd=5461", "batch=64", "queue=256,10ms", "single-queue=32768,1s",
+        "every=10ms",
         "end",
         "fast",
     ]
@@ -63,6 +70,8 @@ public enum Policy: Hashable, Sendable {
         case ("sync", nil), ("strict", nil): self = .sync
         case ("recorded", nil): self = .recorded
         case ("vfio", nil): self = .vfio
+        case ("iommufd", nil): self = .kernelIOMMUFD
+        case ("iommufd", 1): self = .iommufd(runs: try Self.count(arguments?[0], atLeast: 1, in: text))
         case ("end", nil): self = .end
         case ("fast", nil), ("lazy", nil): self = .fast
         case ("queue", nil): self = .kernelQueue
@@ -88,6 +97,7 @@ public enum Policy: Hashable, Sendable {
     private static func shape(of name: String) -> String? {
         let shapes = [
             "per-page": "", "sync": "", "strict": "", "recorded": "", "vfio": "", "end": "", "fast": "", "lazy": "",
+            "iommufd": "N, such as iommufd=5461, or nothing behind it",
             "batch": "N, such as batch=64", "every": "T, such as every=10ms",
             "queue": "N,T, such as queue=256,10ms, or nothing behind it",
             "single-queue": "N,T, such as single-queue=32768,1s, or nothing behind it",
@@ -106,6 +116,7 @@ public enum Policy: Hashable, Sendable {
         case .sync: "sync"
         case .recorded: "recorded"
         case .vfio: "vfio"
+        case .iommufd(let runs): "iommufd=\(runs)"
         case .batch(let calls): "batch=\(calls)"
         case .queue(let entries, let timeout): "queue=\(entries),\(Self.text(timeout))"
         case .singleQueue(let entries, let timeout): "single-queue=\(entries),\(Self.text(timeout))"
@@ -148,12 +159,19 @@ public enum Policy: Hashable, Sendable {
 
 extension Policy {
     /// What decides when a domain is flushed under the policy; `nil` for `fast`, which is another policy in each domain.
-    package func schedule(pageSizes: PageSizes, wheel: TimerWheel) -> (any FlushSchedule)? {
+    ///
+    /// - Parameters:
+    ///   - rule: what ends a span of the driver's gather.
+    ///   - callbacksTakeCalls: whether the driver's page-table callback takes a whole call.
+    package func schedule(
+        pageSizes: PageSizes, wheel: TimerWheel, rule: Gather.Rule = .callbacks, callbacksTakeCalls: Bool = false
+    ) -> (any FlushSchedule)? {
         switch self {
-        case .perPage: PerPageSchedule(pageSizes: pageSizes)
+        case .perPage: PerPageSchedule(pageSizes: pageSizes, callbacksTakeCalls: callbacksTakeCalls)
         case .sync: SyncSchedule()
         case .recorded: RecordedSchedule()
-        case .vfio: VFIOSchedule(pageSizes: pageSizes)
+        case .vfio: VFIOSchedule(pageSizes: pageSizes, rule: rule)
+        case .iommufd(let runs): IOMMUFDSchedule(limit: runs)
         case .batch(let calls): BatchSchedule(calls: calls)
         case .every(let interval): EverySchedule(interval: interval)
         case .end: EndSchedule()

@@ -1,6 +1,8 @@
 import IOMMUModel
 
 /// `queue=N,T` and `single-queue=N,T`: the kernel's flush queue (design §4 8).
+///
+/// Calls whose caller syncs by itself do not go through it: they are flushed like those of `sync`.
 struct QueueSchedule: FlushSchedule {
     private let settings: FlushQueue.Settings
     private let wheel: TimerWheel
@@ -17,6 +19,8 @@ struct QueueSchedule: FlushSchedule {
 
     mutating func on(_ event: DomainEvent, into actions: inout FlushActions) {
         switch event {
+        case .unmapped(let call) where call.isImmediate:
+            actions.flush(.call, at: call.occasion, calls: 1, .sync)
         case .unmapped(let call):
             let queued = queue.queue(cpu: call.cpu, settings: settings)
             if let covered = queued.ringFullFlush {

@@ -2,7 +2,8 @@ import IOMMUModel
 
 /// `vfio`: how VFIO's type1 driver unmaps a guest's memory (model.md §2.1, design §4 7).
 ///
-/// * Regions go through a ``Gather``, which syncs by itself before one that does not fit.
+/// * Regions go through a ``Gather``, which syncs by itself before one that does not fit: by which rule depends on the IOMMU's
+///   driver.
 /// * After 512 regions the driver syncs; the gather's own syncs do not count as that.
 /// * A region that does not touch what the run has unmapped belongs to another `VFIO_IOMMU_UNMAP_DMA`, before which the
 ///   driver has synced; likewise when the task goes on to something else.
@@ -10,6 +11,7 @@ import IOMMUModel
 ///   regions: under this policy they are fast.
 struct VFIOSchedule: FlushSchedule {
     private let pageSizes: PageSizes
+    private let rule: Gather.Rule
     private var gather = Gather()
     private var regions: Int64 = 0
     private(set) var waiting: Int64 = 0
@@ -20,7 +22,7 @@ struct VFIOSchedule: FlushSchedule {
     /// How many regions VFIO unmaps before it syncs, `VFIO_IOMMU_TLB_SYNC_MAX`.
     static let regionLimit: Int64 = 512
 
-    init(pageSizes: PageSizes) { self.pageSizes = pageSizes }
+    init(pageSizes: PageSizes, rule: Gather.Rule) { (self.pageSizes, self.rule) = (pageSizes, rule) }
 
     var collecting: Collecting { .gathered }
 
@@ -48,11 +50,19 @@ struct VFIOSchedule: FlushSchedule {
         guard let range = call.range else { return }
         lastUnmap = call
         var unflushed = range.start
-        pageSizes.forEachCallback(in: range) { iova, callback in
-            guard let added = AddressRange(start: iova, size: callback.size) else { return }
-            if gather.add(added, length: callback.size, by: .callbacks) != nil {
+        switch rule {
+        case .anything, .gaps:
+            if gather.add(range, length: 0, by: rule) != nil {
                 flushWaiting(.gatherSplit, at: call.occasion, .nothing, &actions)
-                unflushed = iova
+            }
+        case .callbacks, .pages:
+            pageSizes.forEachCallback(in: range) { iova, callback in
+                guard let added = AddressRange(start: iova, size: callback.size) else { return }
+                let length = rule == .pages ? callback.pageSize : callback.size
+                if gather.add(added, length: length, by: rule) != nil {
+                    flushWaiting(.gatherSplit, at: call.occasion, .nothing, &actions)
+                    unflushed = iova
+                }
             }
         }
         waiting += 1

@@ -78,6 +78,12 @@ public struct AddressRange: Hashable, Sendable {
             ? AddressRange(uncheckedStart: min(start, other.start), last: max(last, other.last)) : nil
     }
 
+    /// From the first byte of both ranges to the last, with what lies between.
+    @inlinable
+    public func hull(with other: AddressRange) -> AddressRange {
+        AddressRange(uncheckedStart: min(start, other.start), last: max(last, other.last))
+    }
+
     /// What of this range lies before and after `other`: nothing, one or two ranges.
     public func subtracting(_ other: AddressRange) -> [AddressRange] {
         guard overlaps(other) else { return [self] }

@@ -10,7 +10,9 @@ public struct Gather: Sendable {
         case callbacks
         /// A gap, or pages of another size: SMMUv3.
         case pages
-        /// Nothing: `iommu_iotlb_gather_add_range`, AMD.
+        /// A gap: AMD under a hypervisor, which is spared what was not changed.
+        case gaps
+        /// Nothing: `iommu_iotlb_gather_add_range`, AMD, and VT-d since its page tables are generic.
         case anything
     }
 
@@ -18,7 +20,7 @@ public struct Gather: Sendable {
     public struct Span: Hashable, Sendable {
         /// From the first byte gathered to the last.
         public var range: AddressRange
-        /// Bytes of each callback in it, or of each page, whichever the rule goes by.
+        /// Bytes of each callback in it, or of each page, whichever the rule goes by; where it goes by neither, the fewest.
         public var length: UInt64
         /// 4096-byte pages that were added: a span may hold others that lie between.
         public var pages: UInt64
@@ -49,7 +51,8 @@ public struct Gather: Sendable {
     /// Whether a range could be added without a sync before it: `iommu_iotlb_gather_is_disjoint` and the comparison of `pgsize`.
     public func fits(_ added: AddressRange, length: UInt64, by rule: Rule) -> Bool {
         if isEmpty || rule == .anything { return true }
-        return self.length == length && AddressRange(uncheckedStart: start, last: last).joined(with: added) != nil
+        guard AddressRange(uncheckedStart: start, last: last).joined(with: added) != nil else { return false }
+        return rule == .gaps || self.length == length
     }
 
     /// Adds the range of one driver callback, `iommu_iotlb_gather_add_page` or `iommu_iotlb_gather_add_range`.
@@ -62,8 +65,8 @@ public struct Gather: Sendable {
             _ = add(added, length: length, by: rule)
             return before
         }
+        self.length = isEmpty ? length : min(self.length, length)
         (start, last) = isEmpty ? (added.start, added.last) : (min(start, added.start), max(last, added.last))
-        self.length = length
         pages &+= (added.last >> 12) - (added.start >> 12) + 1
         isEmpty = false
         return nil

@@ -262,7 +262,11 @@ public struct LogImport {
                 name: name, source: log.path, content: content, fileBytes: state.progress.fileBytes,
                 lines: state.progress.lines, bufferEntries: log.bufferCounts?.entries,
                 bufferWritten: log.bufferCounts?.written))
-        try writer.write(sidecar.metadata(with: log.metadata))
+        var metadata = sidecar.metadata(with: log.metadata)
+        if builder.totals.gathersInOneSpan {
+            metadata.add(.evidentKernel, "6.19 or later", number: 6019, source: "log", evidence: .inferred)
+        }
+        try writer.write(metadata)
         return .imported(name: trace, isDamaged: state.isDamaged)
     }
 

@@ -145,14 +145,14 @@ struct CallStacks {
     /// - Returns: whether its entry was seen.
     mutating func returnUnmap(
         _ event: UnsafePointer<TraceEvent>, _ kind: Operation.Kind, iova: UInt64?, result: UInt64, cpu: Int,
-        task: Int32, _ order: inout OperationOrder
+        task: Int32, adding flags: Operation.Flags, _ order: inout OperationOrder
     ) -> Bool {
         let wasShown = showsReturns
         showsReturns = true
         let matches = { (call: Call) in call.kind == kind && (iova == nil || call.iova == iova) }
         if let place = find(onCPU: cpu, task: task, where: matches) {
             let call = take(at: place, &order)
-            if !call.isCleared { close(call, at: event, result: result, &order) }
+            if !call.isCleared { close(call, at: event, result: result, adding: flags, &order) }
             return true
         }
         // The first return of the log belongs to a call whose tracepoint already closed it.
@@ -166,12 +166,16 @@ struct CallStacks {
     /// A call without a tracepoint inside returns: unmap_fast has cleared the entries just now, unmap at some time
     /// before its own sync, of which the entry is the only bound (design §4 10).
     private func close(
-        _ call: Call, at event: UnsafePointer<TraceEvent>, result: UInt64, _ order: inout OperationOrder
+        _ call: Call, at event: UnsafePointer<TraceEvent>, result: UInt64, adding flags: Operation.Flags,
+        _ order: inout OperationOrder
     ) {
         if call.kind == .unmapFast {
-            order.move(call, to: event, result: result, adding: [])
+            order.move(call, to: event, result: result, adding: flags)
         } else {
-            order.close(call.slot) { $0.result = result }
+            order.close(call.slot) { operation in
+                operation.result = result
+                operation.flags.formUnion(flags)
+            }
         }
     }
 

@@ -26,11 +26,35 @@ public struct Domain: Sendable {
         }
     }
 
+    /// Who maps and unmaps in the domain, which decides when it is flushed (model.md §2).
+    public enum Owner: String, CaseIterable, Sendable {
+        case unknown
+        /// The kernel's DMA API.
+        case dma
+        /// VFIO's type1 driver.
+        case type1
+        /// iommufd.
+        case iommufd
+
+        var kind: Kind {
+            switch self {
+            case .unknown: .unknown
+            case .dma: .dma
+            case .type1, .iommufd: .unmanaged
+            }
+        }
+    }
+
     /// What the domain did with its flushes (design §4 2).
     public enum Mode: String, CaseIterable, Sendable {
         case strict
         case deferred
+        /// Deferred, but that the two-step DMA API synced some unmaps at once.
+        case mixed
         case unknown
+
+        /// Whether a flush queue had flushes of the domain to make.
+        public var defers: Bool { self == .deferred || self == .mixed }
     }
 
     /// How something is known (definitions.md, Words).
@@ -56,6 +80,10 @@ public struct Domain: Sendable {
     public internal(set) var kind: Kind = .unknown
     /// How ``kind`` is known.
     public internal(set) var kindEvidence: Evidence = .assumed
+    /// Who maps and unmaps in it.
+    public internal(set) var owner: Owner = .unknown
+    /// How ``owner`` is known.
+    public internal(set) var ownerEvidence: Evidence = .assumed
     /// The id that the hardware last knew it by.
     public internal(set) var hardwareDomain: Int64?
     /// Times in ns of its allocation and its free, if recorded.
@@ -68,6 +96,10 @@ public struct Domain: Sendable {
     public internal(set) var wasAttachedBefore = false
 
     var isUsed = false
+    /// A return probe named a caller that is none of the kernel's own owners.
+    var hasOtherCaller = false
+    /// The log shows its allocation on a kernel where VFIO would have tested it for superpages next (up to 6.15).
+    var wouldHaveBeenTested = false
     /// The line on which it was freed, or its address was another domain's; 0 if it was not.
     var goneLine: Int64 = 0
     var census = FlushCensus()
@@ -109,6 +141,21 @@ public struct Domain: Sendable {
         guard self.kind == .unknown || evidence == .recorded, kindEvidence != .recorded else { return }
         self.kind = kind
         kindEvidence = evidence
+        if kind == .dma { learn(owner: .dma, evidence) }
+    }
+
+    mutating func learn(owner: Owner, _ evidence: Evidence) {
+        guard self.owner == .unknown || evidence == .recorded, ownerEvidence != .recorded else { return }
+        self.owner = owner
+        ownerEvidence = evidence
+        learn(owner.kind, evidence)
+    }
+
+    /// What all that happened in it tells: who gathers many unmaps for one sync is, in the kernel, VFIO's type1 driver. The DMA API
+    /// syncs each unmap by itself or none.
+    mutating func conclude() {
+        guard pointer != nil, kind != .dma, !hasOtherCaller, !wouldHaveBeenTested, census.isGathering else { return }
+        learn(owner: .type1, .inferred)
     }
 }
 
@@ -140,16 +187,31 @@ struct FlushCensus: Sendable {
     private var closedLater: Int64 = 0
     /// Unmaps whose caller said that it defers the flush.
     private(set) var queued: Int64 = 0
+    /// Calls of unmap_fast whose caller said that it does not.
+    private var unqueued: Int64 = 0
+    /// Syncs that cover more than the unmap before them on their CPU.
+    private var gatheredSyncs: Int64 = 0
 
-    mutating func unmap(cpu: Int32, isQueued: Bool) {
+    /// - Parameter isQueued: what the caller of unmap_fast says; `nil` for another call, and where it is not known.
+    mutating func unmap(cpu: Int32, isQueued: Bool?) {
         let index = index(of: cpu)
         cpus[index].settle(flushAlls: flushAlls)
         cpus[index].unmaps += 1
         cpus[index].isOpen = true
         cpus[index].flushAllsBefore = flushAlls
         unmapsSinceFlush += 1
-        if isQueued { queued += 1 }
+        switch isQueued {
+        case true?: queued += 1
+        case false?: unqueued += 1
+        case nil: break
+        }
     }
+
+    /// A sync covers more than the unmap before it.
+    mutating func gathered() { gatheredSyncs += 1 }
+
+    /// Whether syncs are for several unmaps, and most unmaps have none of their own.
+    var isGathering: Bool { gatheredSyncs > 0 && queued == 0 && closedLater * 2 >= totals.unmaps }
 
     mutating func flush(cpu: Int32, isFlushAll: Bool) {
         let index = index(of: cpu)
@@ -200,6 +262,7 @@ struct FlushCensus: Sendable {
     var mode: Domain.Mode {
         let totals = totals
         guard totals.unmaps > 0 else { return .unknown }
+        if queued > 0, unqueued > 0 { return .mixed }
         if queued * 2 > totals.unmaps { return .deferred }
         if settled.allSatisfy({ $0.flushed * 100 >= $0.unmaps * 99 }) { return .strict }
         return queued > 0 || flushAlls > 0 || closedLater > 0 ? .deferred : .unknown
@@ -208,7 +271,10 @@ struct FlushCensus: Sendable {
     var reason: String {
         let totals = totals
         guard totals.unmaps > 0 else { return "no unmaps" }
-        if queued > 0 { return "\(queued) of \(totals.unmaps) unmaps say that their flush is queued" }
+        if queued > 0 {
+            let others = unqueued > 0 ? ", \(unqueued) that it is not" : ""
+            return "\(queued) of \(totals.unmaps) unmaps say that their flush is queued\(others)"
+        }
         if mode == .strict {
             return "\(totals.flushed) of \(totals.unmaps) unmaps are flushed before the CPU's next unmap"
         }

@@ -155,6 +155,11 @@ struct DomainTable {
         if layer.kind.invalidatesIOTLB, !self[layer.domain].wasAttached { self[layer.domain].wasAttachedBefore = true }
     }
 
+    /// The log is at its end.
+    mutating func conclude() {
+        for index in all.indices { all[index].conclude() }
+    }
+
     /// Says how the domain of an operation is known.
     mutating func grade(_ operation: inout Operation) {
         guard operation.kind == .map || operation.kind.isUnmap, operation.domain > 0 else { return }

@@ -80,6 +80,8 @@ public struct Operation: Sendable {
         /// A probe on the function itself was seen, so its kind is certain: the tracepoint inside is the same for
         /// `iommu_unmap` and `iommu_unmap_fast`.
         public static let byProbe = Flags(rawValue: 64)
+        /// `dma_iova_unlink` made the call: since 7.0 it syncs before it returns, in a domain that defers too.
+        public static let unlinked = Flags(rawValue: 128)
     }
 
     /// What caused a recorded flush_all, in ``detail``.
@@ -157,7 +159,9 @@ public struct Layer: Sendable {
         case amdInvalidateInterrupt = 24
         case amdInvalidateAll = 25
         case amdOther = 26
+        case armUnseen = 29
         case armCommands = 30
+        case armInvalidation = 31
 
         /// Its name: the event's, or for a command the driver's.
         public var text: String {
@@ -186,14 +190,17 @@ public struct Layer: Sendable {
             case .amdInvalidateInterrupt: "INVALIDATE_INTERRUPT_TABLE"
             case .amdInvalidateAll: "INVALIDATE_IOMMU_ALL"
             case .amdOther: "other_amd_command"
+            case .armUnseen: "cmdq_unseen"
             case .armCommands: "cmdq"
+            case .armInvalidation: "TLBI"
             }
         }
 
         /// Whether it is a command that empties an IOTLB: what a flush is at the hardware layer.
         public var invalidatesIOTLB: Bool {
             switch self {
-            case .iotlbInvalidation, .pasidIOTLBInvalidation, .amdInvalidatePages, .amdInvalidateAll: true
+            case .iotlbInvalidation, .pasidIOTLBInvalidation, .amdInvalidatePages, .amdInvalidateAll, .armInvalidation:
+                true
             default: false
             }
         }

@@ -45,8 +45,9 @@ extension OperationBuilder {
         operation.size = size
         operation.domain = domainTable.number(of: event.pointee[.domain])
         operation.flags = .byProbe
-        if event.pointee[.queued] == 1 { operation.flags.insert(.queued) }
-        noteUnmap(&operation, iova: iova, size: size, cpu: cpu)
+        let isQueued = isFast ? event.pointee[.queued].map { $0 == 1 } : nil
+        if isQueued == true { operation.flags.insert(.queued) }
+        noteUnmap(&operation, iova: iova, size: size, isQueued: isQueued, cpu: cpu)
         calls.enterUnmap(operation, onCPU: cpu, &order)
         return true
     }
@@ -72,7 +73,16 @@ extension OperationBuilder {
         guard let result = event.pointee[.unmapped] else { return false }
         let kind: Operation.Kind = isFast ? .unmapFast : .unmap
         let iova = event.pointee[.iova]
-        if calls.returnUnmap(event, kind, iova: iova, result: result, cpu: cpu, task: task, &order) { return true }
+        let caller = callers.caller(event.pointee.caller, names)
+        if event.pointee.caller != .none, let pointer = event.pointee[.domain] {
+            learn(domainTable.number(of: pointer), from: caller)
+        }
+        let flags: Operation.Flags = caller == .unlink ? .unlinked : []
+        if calls.returnUnmap(
+            event, kind, iova: iova, result: result, cpu: cpu, task: task, adding: flags, &order)
+        {
+            return true
+        }
         guard let iova, let size = event.pointee[.size] else {
             issues.append(
                 ParseIssue(
@@ -85,25 +95,41 @@ extension OperationBuilder {
         operation.iova = iova
         operation.size = size
         operation.result = result
-        operation.flags = .byProbe
+        operation.flags = flags.union(.byProbe)
         operation.domain = domainTable.number(of: event.pointee[.domain])
         noteUnmap(&operation, iova: iova, size: size, cpu: cpu)
         order.append(operation)
         return true
     }
 
+    /// Who calls tells who owns the domain.
+    private mutating func learn(_ domain: Int32, from caller: UnmapCaller?) {
+        guard domainTable[domain].ownerEvidence != .recorded else { return }
+        switch caller {
+        case .type1?: domainTable[domain].learn(owner: .type1, .recorded)
+        case .iommufd?: domainTable[domain].learn(owner: .iommufd, .recorded)
+        case .dma?, .unlink?: domainTable[domain].learn(owner: .dma, .recorded)
+        case nil: domainTable[domain].hasOtherCaller = true
+        }
+    }
+
     /// What an unmap changes beside itself: the domain's census and attach-probe test, the CPU's last unmap.
-    mutating func noteUnmap(_ operation: inout Operation, iova: UInt64, size: UInt64, cpu: Int) {
+    ///
+    /// - Parameter isQueued: what the caller of unmap_fast says; `nil` if it says nothing.
+    mutating func noteUnmap(
+        _ operation: inout Operation, iova: UInt64, size: UInt64, isQueued: Bool? = nil, cpu: Int
+    ) {
         let domain = operation.domain
         let isFast = operation.kind == .unmapFast
-        let isQueued = operation.flags.contains(.queued)
         if !domainTable.isUnresolved(domain) {
             domainTable[domain].census.unmap(cpu: operation.cpu, isQueued: isQueued)
         }
         if domainTable[domain].probeCandidate.unmap(iova: iova, size: size, isFast: isFast) {
             operation.flags.insert(.attachProbe)
+            // Nobody else tries whether the driver unmaps superpages whole.
+            if domainTable[domain].pointer != nil { domainTable[domain].learn(owner: .type1, .inferred) }
         }
-        if isQueued { domainTable[domain].learn(.dma, .inferred) }
+        if isQueued == true { domainTable[domain].learn(.dma, .inferred) }
         chain.unmap(
             FlushChain.Unmap(domain: domain, start: iova, last: iova &+ (max(size, 1) - 1), line: operation.line),
             cpu: cpu)

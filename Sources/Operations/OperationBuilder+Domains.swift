@@ -9,7 +9,10 @@ extension OperationBuilder {
         enter(.attach, cpu: cpu, task: task)
         var operation = operation(event, .attach, task: task)
         operation.device = device
-        if let pointer = event.pointee[.domain] { operation.domain = domainTable.number(of: pointer) }
+        if let pointer = event.pointee[.domain] {
+            operation.domain = domainTable.number(of: pointer)
+            if isProbe { learn(operation.domain, type: event.pointee[.type], cookie: event.pointee[.object]) }
+        }
         domainTable.attach(
             device, to: operation.domain, isProbe: isProbe, cpu: cpu, task: task, line: operation.line)
         order.append(operation)
@@ -41,11 +44,17 @@ extension OperationBuilder {
         if pointer != 0 {
             operation.domain = domainTable.allocate(pointer, line: operation.line)
             domainTable[operation.domain].allocated = event.pointee.time
-            if let type = event.pointee[.type] {
-                domainTable[operation.domain].learn(Domain.Kind(type: type), .recorded)
-            } else {
+            learn(operation.domain, type: event.pointee[.type], cookie: nil)
+            // Since 6.13 allocations go through functions of other names; the test went in 6.16.
+            domainTable[operation.domain].wouldHaveBeenTested =
+                !names.text(event.pointee.location).contains("_domain_alloc_paging")
+                && !names.text(event.pointee.location).contains("paging_domain_alloc")
+            let caller = names.text(event.pointee.caller)
+            switch UnmapCaller(caller) {
+            case .type1?: domainTable[operation.domain].learn(owner: .type1, .recorded)
+            case .iommufd?: domainTable[operation.domain].learn(owner: .iommufd, .recorded)
+            default:
                 // Only owners that map by themselves call these; the kernel's own paths use inner functions.
-                let caller = names.text(event.pointee.caller)
                 if caller == "iommu_domain_alloc" || caller.hasPrefix("iommu_paging_domain_alloc") {
                     domainTable[operation.domain].learn(.unmanaged, .inferred)
                 }
@@ -63,5 +72,15 @@ extension OperationBuilder {
         domainTable.free(operation.domain, at: operation.time, line: operation.line)
         order.append(operation)
         return true
+    }
+
+    /// What an attach or an allocation says of a domain.
+    ///
+    /// - Parameters:
+    ///   - type: `iommu_domain.type`.
+    ///   - cookie: `iommu_domain.cookie_type` (6.16 and later): 5 is iommufd's.
+    private mutating func learn(_ domain: Int32, type: UInt64?, cookie: UInt64?) {
+        if let type { domainTable[domain].learn(Domain.Kind(type: type), .recorded) }
+        if cookie == 5 { domainTable[domain].learn(owner: .iommufd, .recorded) }
     }
 }

@@ -12,6 +12,12 @@ extension OperationBuilder {
             {
                 operation.iova = start
                 operation.size = last - start + 1
+                kernel.sync(at: event.pointee.location, pageSize: event.pointee[.pageSize], names)
+                if let unmap = chain.lastUnmap(onCPU: cpu), unmap.domain == domain, start <= unmap.start,
+                    unmap.last <= last, last - start > unmap.last - unmap.start
+                {
+                    domainTable[domain].census.gathered()
+                }
             } else if let start = event.pointee[.start], let last = event.pointee[.end], start > last {
                 operation.iova = start
                 operation.size = 0
@@ -31,7 +37,7 @@ extension OperationBuilder {
         chain.begin(layer, cpu: cpu, &order)
         switch layer.kind {
         case .queueTimeout, .queueFlush: return chain.hold(layer, cpu: cpu, &order)
-        case .contextInvalidation: enter(.attach, cpu: cpu, task: task)
+        case .contextInvalidation, .pasidCacheInvalidation: enter(.attach, cpu: cpu, task: task)
         case .syncMap, .cacheTagFlushRangeNotPresent: enter(.map, cpu: cpu, task: task)
         default: break
         }
@@ -96,14 +102,20 @@ extension Layer {
         case .descriptor:
             self = CommandDecoder.queuedInvalidation(event, type: names.text(event.pointee.symbol(.type) ?? .none))
         case .amdCommand: self = CommandDecoder.amd(event)
-        case .armCommands: self = CommandDecoder.arm(event)
         default: return nil
         }
-        time = event.pointee.time
-        cpu = event.pointee.cpu
-        self.task = task
-        line = event.pointee.line
-        unit = names.unit(event.pointee.symbol(.unit))
-        device = names.device(event.pointee.symbol(.device))
+        self = placed(at: event, task: task, &names)
+    }
+
+    /// The same with an event's time and place.
+    func placed(at event: UnsafePointer<TraceEvent>, task: Int32, _ names: inout LogNames) -> Layer {
+        var layer = self
+        layer.time = event.pointee.time
+        layer.cpu = event.pointee.cpu
+        layer.task = task
+        layer.line = event.pointee.line
+        layer.unit = names.unit(event.pointee.symbol(.unit))
+        layer.device = names.device(event.pointee.symbol(.device))
+        return layer
     }
 }

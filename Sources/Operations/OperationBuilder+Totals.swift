@@ -28,6 +28,9 @@ extension OperationBuilder {
         public let showsReturns: Bool
         /// Whether the log shows attaches that name both the device and the domain.
         public let showsAttaches: Bool
+        /// Whether Intel's driver was seen to sync a range without a page size: its page tables are generic ones, Linux 6.19 or
+        /// later.
+        public let gathersInOneSpan: Bool
 
         /// How often a kind of operation occurred.
         public subscript(kind: Operation.Kind) -> Int64 { operations[Int(kind.rawValue)] }
@@ -45,5 +48,19 @@ extension OperationBuilder {
         public var isUnderstood: Bool
         /// How often.
         public var count: Int64
+    }
+}
+
+/// What a log gives away of its kernel.
+struct KernelSigns {
+    private(set) var gathersInOneSpan = false
+    private var lastLocation: (symbol: Symbol, isIntel: Bool) = (.none, false)
+
+    /// A sync of a range.
+    mutating func sync(at location: Symbol, pageSize: UInt64?, _ names: LogNames) {
+        guard !gathersInOneSpan, pageSize == 0 else { return }
+        if lastLocation.symbol != location { lastLocation = (location, names.text(location) == "intel_iommu_tlb_sync") }
+        // Of AMD's gather the page size was never set.
+        gathersInOneSpan = lastLocation.isIntel
     }
 }

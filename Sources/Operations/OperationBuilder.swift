@@ -22,6 +22,8 @@ public struct OperationBuilder {
     var order = OperationOrder()
     var queue = ResolverQueue()
     private(set) var probeMeanings = ProbeMeanings()
+    var callers = UnmapCallers()
+    var kernel = KernelSigns()
     private var settled = OperationOrder.Settled()
     /// CPUs that the log has shown, and those below them. A line's CPU is below 8192, or the line is none.
     private var cpus = 0
@@ -63,6 +65,7 @@ public struct OperationBuilder {
     public mutating func finish() {
         calls.finish(&order)
         chain.finish(&order)
+        domainTable.conclude()
         settle(isEnd: true)
     }
 
@@ -112,8 +115,11 @@ public struct OperationBuilder {
         case .unmappedMessage:
             guard let iova = event.pointee[.iova], let size = event.pointee[.size] else { return false }
             return calls.addPiece(iova: iova, size: size, onCPU: cpu, &order)
-        case .queueTimeout, .queueFlush, .hardwareFlush, .syncMap, .descriptor, .cacheTagFlush, .amdCommand,
-            .armCommands:
+        case .armCommands:
+            for layer in CommandDecoder.arm(event) {
+                add(layer.placed(at: event, task: task, &names), cpu: cpu, task: task)
+            }
+        case .queueTimeout, .queueFlush, .hardwareFlush, .syncMap, .descriptor, .cacheTagFlush, .amdCommand:
             if let layer = Layer(event, meaning, task: task, &names) { add(layer, cpu: cpu, task: task) }
         }
         return true
@@ -218,6 +224,7 @@ public struct OperationBuilder {
         Totals(
             events: tally.events, operations: order.operationCounts, layers: order.layerCounts,
             firstTime: tally.firstTime, lastTime: tally.lastTime, backwards: tally.backwards, hardwareRuns: chain.runs,
-            showsReturns: calls.showsReturns, showsAttaches: domainTable.attachments.areShown)
+            showsReturns: calls.showsReturns, showsAttaches: domainTable.attachments.areShown,
+            gathersInOneSpan: kernel.gathersInOneSpan)
     }
 }

@@ -10,6 +10,8 @@ public struct ReplayOptions: Sendable {
     public private(set) var wheel: TimerWheel
     /// Who says how fast ``wheel`` ticks: `--hz`, `default`, or what the trace's metadata has it from.
     public private(set) var hzFrom: String
+    /// The driver by whose rules callers gather and page tables are called back.
+    private(set) var driver: HardwareProfile.Rules
     /// Which commands flushes become; `nil` if that is not asked.
     public var hardware: Hardware?
     /// The IOTLB that those commands empty; `nil` if that is not asked, or there is no ``hardware``.
@@ -38,16 +40,20 @@ public struct ReplayOptions: Sendable {
         self.wheel = wheel ?? .hz250
         hzFrom = wheel == nil ? "default" : "--hz"
         self.hardware = hardware
+        driver = hardware.map(HardwareProfile.Rules.init) ?? .assumed
         self.iotlb = hardware == nil ? nil : iotlb
         self.windows = windows
         self.part = part
     }
 
-    /// Takes the trace's own HZ, if it is known and none was asked for.
+    /// Takes the trace's own HZ and the rules of its own driver, if they are known and none were asked for.
     func adopting(_ trace: TraceSummary) -> ReplayOptions {
         var options = self
         if hzFrom == "default", let hz = trace.hz, let wheel = TimerWheel(hz: hz.ticks) {
             (options.wheel, options.hzFrom) = (wheel, hz.source)
+        }
+        if hardware == nil, let profile = HardwareProfile.recorded(in: trace) {
+            options.driver = HardwareProfile.Rules(Hardware(profile))
         }
         return options
     }
@@ -58,12 +64,13 @@ public struct ReplayOptions: Sendable {
         let hz = "hz=\(wheel.hz)"
         var words: [String] =
             switch policy {
-            case .perPage, .vfio: [sizes]
+            case .perPage, .vfio: [sizes] + driver.words
             case .queue, .singleQueue: [hz]
-            case .fast: [sizes, hz]
-            case .sync, .recorded, .batch, .every, .end: []
+            case .fast: [sizes, hz] + driver.words
+            case .sync, .recorded, .iommufd, .batch, .every, .end: []
             }
         if let hardware {
+            words.removeAll { $0.hasPrefix("driver=") }
             if !words.contains(sizes) { words.insert(sizes, at: 0) }
             words.append("hardware=\(hardware.canonical)")
         }
@@ -73,12 +80,41 @@ public struct ReplayOptions: Sendable {
     }
 }
 
+extension HardwareProfile {
+    /// What of a driver decides when callers flush, whatever the hardware is told then.
+    struct Rules: Hashable, Sendable {
+        /// What ends a span of the gather.
+        var gatherRule: Gather.Rule
+        /// Whether one page-table callback takes a whole call.
+        var callbacksTakeCalls: Bool
+        /// The profile that it is of; `nil` where nothing tells.
+        var profile: HardwareProfile?
+
+        init(_ hardware: Hardware) {
+            gatherRule = hardware.gatherRule
+            callbacksTakeCalls = hardware.profile.callbacksTakeCalls
+            profile = hardware.profile
+        }
+
+        private init() { (gatherRule, callbacksTakeCalls, profile) = (.callbacks, false, nil) }
+
+        /// Intel's of 5.4 to 6.18, where nothing tells.
+        static let assumed = Rules()
+
+        /// What a replay's options say of them: nothing where they are those that are assumed.
+        var words: [String] {
+            guard let profile, gatherRule != Self.assumed.gatherRule || callbacksTakeCalls else { return [] }
+            return ["driver=\(profile.rawValue)"]
+        }
+    }
+}
+
 extension Policy {
     /// Whether the kernel's timer has a part in it.
     var hasTimer: Bool {
         switch self {
         case .queue, .singleQueue, .fast: true
-        case .perPage, .vfio, .sync, .recorded, .batch, .every, .end: false
+        case .perPage, .vfio, .iommufd, .sync, .recorded, .batch, .every, .end: false
         }
     }
 }

@@ -46,7 +46,7 @@ struct ReplayPipeline {
         self.batchSize = batchSize
         var interests = World.Interests()
         interests.staleTranslations = lanes.contains { $0.opensWindows }
-        interests.leaves = options.hardware != nil
+        interests.leaves = options.hardware != nil || lanes.contains { $0.usesLeaves }
         interests.flushes = lanes.contains { $0.followsFlushes }
         interests.runs = lanes.contains { $0.usesRuns }
         interests.mapCalls = options.hardware?.cachesAbsent == true

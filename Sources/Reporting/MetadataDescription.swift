@@ -32,7 +32,7 @@ struct MetadataDescription {
             database,
             sql: """
                 SELECT key, value, replace(group_concat(DISTINCT source), ',', ', ') AS source, evidence FROM metadata
-                WHERE trace = ? AND key NOT IN ('tracer', 'buffer_cpus', 'times', 'evident_clock', 'kernel', 'cmdline_remark')
+                WHERE trace = ? AND key NOT IN ('tracer', 'buffer_cpus', 'times', 'evident_clock', 'evident_kernel', 'kernel', 'cmdline_remark')
                     AND key NOT LIKE '%.cap' AND key NOT LIKE '%.ecap'
                 GROUP BY key, value, evidence ORDER BY min(id)
                 """, arguments: [trace])

@@ -126,6 +126,14 @@
     case word2
     /// Fourth word.
     case word3
+    /// Fifth word: those from here on are further commands of one submission, `cmds`.
+    case word4
+    /// Sixth word.
+    case word5
+    /// Seventh word.
+    case word6
+    /// Eighth word.
+    case word7
     /// `pages` of a cache-tag flush.
     case pages
     /// `mask`: log2 of the pages that a descriptor covers.

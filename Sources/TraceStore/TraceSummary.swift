@@ -13,6 +13,10 @@ public struct TraceSummary: Sendable {
         public let kind: Operations.Domain.Kind
         /// How ``kind`` is known.
         public let kindEvidence: Operations.Domain.Evidence
+        /// Who maps and unmaps in it.
+        public var owner = Operations.Domain.Owner.unknown
+        /// How ``owner`` is known.
+        public var ownerEvidence = Operations.Domain.Evidence.assumed
         /// What it did with its flushes.
         public let mode: Operations.Domain.Mode
         /// How its operations are known to be its own.
@@ -66,6 +70,11 @@ public struct TraceSummary: Sendable {
     public let firstDeviceID: Int64
     /// `CONFIG_HZ` of the recorded kernel and who says so, if the trace's metadata does.
     public var hz: (ticks: Int64, source: String)?
+    /// The release of the recorded kernel, also as 1000 x major + minor: what the recording's metadata say, or what the log's own
+    /// events give away, which is the oldest that it can be.
+    public var kernel: (number: Int64, release: String)?
+    /// Which layers the log shows.
+    public var layerKinds: Set<Layer.Kind> = []
     /// Where the log announces lost events, in order.
     public let losses: [Loss]
 
@@ -110,6 +119,8 @@ extension TraceSummary {
                     id: row["id"], name: row["name"],
                     kind: Operations.Domain.Kind(rawValue: row["kind"]) ?? .unknown,
                     kindEvidence: Operations.Domain.Evidence(rawValue: row["kind_evidence"]) ?? .assumed,
+                    owner: Operations.Domain.Owner(rawValue: row["owner"]) ?? .unknown,
+                    ownerEvidence: Operations.Domain.Evidence(rawValue: row["owner_evidence"]) ?? .assumed,
                     mode: Operations.Domain.Mode(rawValue: row["mode"]) ?? .unknown,
                     evidence: Operations.Domain.Evidence(rawValue: row["evidence"]) ?? .assumed,
                     isAssumedAttached: row["assumed_attached"], hardwareDomain: row["hardware_domain"])
@@ -128,6 +139,18 @@ extension TraceSummary {
                 WHERE trace = ? AND key = 'hz' AND number IS NOT NULL ORDER BY id LIMIT 1
                 """, arguments: [id]
         ).map { ($0[0], $0[1]) }
+        kernel = try Row.fetchOne(
+            database,
+            sql: """
+                SELECT number, value FROM metadata
+                WHERE trace = ? AND key IN ('kernel_release', 'evident_kernel') AND number IS NOT NULL
+                ORDER BY key DESC, id LIMIT 1
+                """, arguments: [id]
+        ).map { ($0[0], $0[1]) }
+        layerKinds = Set(
+            try UInt8.fetchAll(
+                database, sql: "SELECT kind FROM kind_count WHERE trace = ? AND stage = 'layer'", arguments: [id]
+            ).compactMap(Layer.Kind.init))
         losses = try Self.losses(database, trace: id, layerIDs)
     }
 

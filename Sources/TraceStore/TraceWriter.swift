@@ -371,13 +371,14 @@ public struct TraceWriter {
 
     private func writeDomains(_ builder: OperationBuilder) throws {
         let statement = try database.makeStatement(
-            sql: "INSERT INTO domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            sql: "INSERT INTO domain VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         let showsAllocations = builder.domains.contains { $0.allocated != nil }
         for (index, domain) in builder.domains.enumerated() {
             try statement.execute(arguments: [
                 domainBase + Int64(index) + 1, trace, domain.name, domain.pointer.map { Int64(bitPattern: $0) },
                 domain.generation, domain.evidence.rawValue, domain.kind.rawValue, domain.kindEvidence.rawValue,
-                domain.mode.rawValue, domain.modeReason, domain.hardwareDomain, domain.allocated, domain.freed,
+                domain.owner.rawValue, domain.ownerEvidence.rawValue, domain.mode.rawValue, domain.modeReason,
+                domain.hardwareDomain, domain.allocated, domain.freed,
                 domain.wasAttached,
                 domain.pointer == nil || showsAllocations && domain.allocated == nil || domain.wasAttachedBefore,
             ])

@@ -8,7 +8,9 @@ CREATE TABLE domain (
     evidence        TEXT NOT NULL,                     -- how its operations are known to be its own: 'recorded', 'inferred', 'assumed'; domain_grade has more
     kind            TEXT NOT NULL,                     -- 'dma', 'unmanaged', 'identity', 'blocked', 'unknown'
     kind_evidence   TEXT NOT NULL,                     -- how kind is known: 'recorded', 'inferred', 'assumed'
-    mode            TEXT NOT NULL,                     -- what it did with its flushes: 'strict', 'deferred', 'unknown' (design §4 2)
+    owner           TEXT NOT NULL,                     -- who maps and unmaps in it: 'dma' (the DMA API), 'type1' (VFIO), 'iommufd', 'unknown'
+    owner_evidence  TEXT NOT NULL,                     -- how owner is known: 'recorded', 'inferred', 'assumed'
+    mode            TEXT NOT NULL,                     -- what it did with its flushes: 'strict', 'deferred', 'mixed' (deferred, but some unmaps synced at once), 'unknown' (design §4 2)
     mode_reason     TEXT NOT NULL,                     -- the counts that mode was inferred from
     hardware_domain INTEGER,                           -- domain id that the hardware last knew it by; NULL if the log does not show it
     allocated_ns    INTEGER,                           -- time of its allocation, NULL if it was there before the recording

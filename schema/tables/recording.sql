@@ -3,9 +3,9 @@ CREATE TABLE metadata (
     -- is an event; it becomes defaults, and what_disagrees holds it against the events.
     id       INTEGER PRIMARY KEY,                   -- number over all traces, in the order in which it was found
     trace    INTEGER NOT NULL REFERENCES trace,     -- the log
-    key      TEXT NOT NULL,                         -- what it is about: 'kernel', 'kernel_release', 'cmdline', 'cmdline_remark', 'boot_policy', 'boot_domain', 'strict_because', 'hz', 'trace_clock', 'tsc_hz', 'ticks_per_second', 'times', 'evident_clock', 'tracer', 'buffer_cpus', 'UNIT.cap', 'UNIT.ecap', 'not_read'
+    key      TEXT NOT NULL,                         -- what it is about: 'kernel', 'kernel_release', 'cmdline', 'cmdline_remark', 'boot_policy', 'boot_domain', 'strict_because', 'hz', 'trace_clock', 'tsc_hz', 'ticks_per_second', 'times', 'evident_clock', 'evident_kernel' (the oldest that the log's events can be of), 'tracer', 'buffer_cpus', 'UNIT.cap', 'UNIT.ecap', 'not_read'
     value    TEXT NOT NULL,                         -- in words
-    number   INTEGER,                               -- as a number where it is one; of a kernel_release 1000 x major + minor
+    number   INTEGER,                               -- as a number where it is one; of a kernel_release and evident_kernel 1000 x major + minor
     source   TEXT NOT NULL,                         -- 'log'; 'sidecar/' and the file; for ticks_per_second what it was concluded from, or the option
     evidence TEXT NOT NULL                          -- how it is known: 'recorded', 'inferred', 'assumed'
 ) STRICT;

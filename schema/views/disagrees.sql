@@ -148,6 +148,12 @@ JOIN event_count ON event_count.trace = release.trace AND event_count.name = kno
 WHERE release.key = 'kernel_release' AND release.number NOT BETWEEN known.least AND known.most
 GROUP BY release.trace, release.value, release.source, known.era
 UNION ALL
+SELECT release.trace, 'kernel_release', 'event', release.value, 'recording', release.source, 'sync of a range without a page size', 'log', NULL, NULL,
+    '6.19..', 'inferred'
+FROM metadata AS release
+JOIN metadata AS evident ON evident.trace = release.trace AND evident.key = 'evident_kernel'
+WHERE release.key = 'kernel_release' AND release.number < evident.number
+UNION ALL
 SELECT trace, 'cmdline', 'remark', value, 'boot', source, NULL, NULL, NULL, NULL, NULL, evidence
 FROM metadata
 WHERE key = 'cmdline_remark'

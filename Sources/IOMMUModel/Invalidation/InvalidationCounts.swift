@@ -66,7 +66,7 @@ public struct InvalidationCounts: Hashable, Sendable {
     ///
     /// Each wait here is one submission. VT-d up to 6.11 waits for each descriptor by itself; from 6.12 on descriptors of one
     /// IOMMU go in batches of 16, with one wait each (all devices are taken to be behind one IOMMU); AMD waits once for each
-    /// IOMMU; SMMUv3 syncs once more behind the device commands (model.md §4.1 to §4.3). Maps do not touch device TLBs.
+    /// IOMMU, and so does RISC-V; SMMUv3 syncs once more behind the device commands (model.md §4.1 to §4.5). Maps do not touch device TLBs.
     ///
     /// - Parameter mapWaits: those of ``waits`` that maps asked for.
     func multiplied(for hardware: Hardware, ofMaps mapWaits: Int64) -> InvalidationCounts {
@@ -78,12 +78,12 @@ public struct InvalidationCounts: Hashable, Sendable {
         }
         let flushes = waits &- mapWaits
         let waitsOfFlush: Int64 =
-            switch hardware.profile {
-            case .contract: 1
-            case .vtd419, .vtd61: units + devices
-            case .vtd612: units - 1 + (1 + devices + 15) / 16
-            case .amd419, .amd6: units
-            case .smmuv3, .smmuv3RIL: devices > 0 ? units * 2 : units
+            switch hardware.profile.driver {
+            case .none: 1
+            case .intel where hardware.profile == .vtd419 || hardware.profile == .vtd61: units + devices
+            case .intel: units - 1 + (1 + devices + 15) / 16
+            case .amd, .riscv: units
+            case .arm: devices > 0 ? units * 2 : units
             }
         var all = self
         all.commands = product(commands, units)

@@ -9,6 +9,8 @@ public struct Invalidator: Sendable {
     private let pageSizes: PageSizes
     /// What was gathered since the last sync.
     private var gather = Gather()
+    /// Where an unmap found nothing since then, if that matters.
+    private var nothing: UInt64?
     /// Commands since the last ``takeCommands(_:)``, if somebody wants them.
     private var commands: ContiguousArray<InvalidationCommand>?
     /// Flushes since then, and where their commands begin.
@@ -95,40 +97,64 @@ public struct Invalidator: Sendable {
     ///   - isQueued: the gather is a flush queue's. Drivers add nothing to it, but Arm flushes what leads to a table all the same.
     public mutating func unmap(_ range: AddressRange, leaves: LeavesSlice = [], isQueued: Bool = false) {
         if isQueued {
-            if profile.collecting == .spansOfOnePageSize { flushWalks(range, leaves) }
+            if profile.driver == .arm { flushWalks(range, leaves) }
             return
         }
         switch profile.collecting {
         case .wholeDomain: break
-        case .oneSpan:
-            if hardware.cachesAbsent, let held = gather.range, held.joined(with: range) == nil { flushGather() }
-            gather(range, length: 0, by: .anything)
         case .eachPage:
             own.add(commands: callbacks(range))
             own.pages &+= Self.pages(range)
             keep(InvalidationCommand(range, hint: .leavesOnly, count: callbacks(range)))
         case .eachCallback: flushEachPage(range)
-        case .spansOfOneCallbackSize, .spansOfOnePageSize:
+        case .spans(.anything), .spans(.gaps):
+            // The driver frees tables before it gathers: also a sync because this does not fit sees them.
+            if profile.hasHint, freesTables(range, leaves) { gather.addTables() }
+            gather(range, length: profile == .riscv72 ? Self.stride(leaves) : 0, by: hardware.gatherRule)
+        case .spans(.callbacks):
+            pageSizes.forEachCallback(in: range) { iova, callback in
+                guard let added = AddressRange(start: iova, size: callback.size) else { return }
+                if Self.tables(in: added, pageSize: callback.pageSize, leaves) > 0 { gather.addTables() }
+                gather(added, length: callback.size, by: .callbacks)
+            }
+        case .spans(.pages):
             pageSizes.forEachCallback(in: range) { iova, callback in
                 guard let added = AddressRange(start: iova, size: callback.size) else { return }
                 let tables = Self.tables(in: added, pageSize: callback.pageSize, leaves)
-                if profile.collecting == .spansOfOneCallbackSize {
-                    // The driver frees tables before it gathers: also a sync because this does not fit sees them.
-                    if tables > 0 { gather.addTables() }
-                    gather(added, length: callback.size, by: .callbacks)
-                } else if tables > 0 {
+                if profile.driver == .arm, tables > 0 {
                     flushWalks(added, pageSize: callback.pageSize, tables: tables)
                 } else {
-                    gather(added, length: callback.pageSize, by: .pages)
+                    gather(added, length: tables > 0 ? pageSizes.granule : callback.pageSize, by: .pages)
                 }
             }
         }
     }
 
+    /// An unmap that a sync is to follow, and that found nothing at `iova`.
+    public mutating func unmapNothing(at iova: UInt64) {
+        if profile.gathersNothing { nothing = nothing.map { min($0, iova) } ?? iova }
+    }
+
+    /// Whether tables go with what an unmap covers.
+    private func freesTables(_ range: AddressRange, _ leaves: LeavesSlice) -> Bool {
+        guard range.size > pageSizes.granule, !leaves.isEmpty else { return false }
+        var frees = false
+        pageSizes.forEachCallback(in: range) { iova, callback in
+            guard !frees, let part = AddressRange(start: iova, size: callback.size) else { return }
+            frees = Self.tables(in: part, pageSize: callback.pageSize, leaves) > 0
+        }
+        return frees
+    }
+
+    /// Bytes from one command to the next: those of the smallest leaf.
+    private static func stride(_ leaves: LeavesSlice) -> UInt64 {
+        max(leaves.reduce(1 << 30) { min($0, $1.pageSize) }, 4096)
+    }
+
     /// Each page of an unmap flushed by a callback of its own, as before the interface existed.
     public mutating func flushEachPage(_ range: AddressRange) {
         own.add(commands: callbacks(range), waits: callbacks(range))
-        if profile.collecting == .wholeDomain {
+        if case .wholeDomain = profile.collecting {
             own.add(domainCommands: callbacks(range))
             keep(.wholeDomain)
         } else {
@@ -164,10 +190,14 @@ public struct Invalidator: Sendable {
 
     /// Arm flushes what leads to a table when it takes the table away, strict or not: `io_pgtable_tlb_flush_walk`.
     private mutating func flushWalks(_ range: AddressRange, pageSize: UInt64, tables: UInt64) {
-        let pages =
-            profile == .smmuv3RIL ? SMMUv3.rangeCommands(pages: pageSize >> 12) : Int64(clamping: pageSize >> 12)
-        let (sent, overflow) = pages.multipliedReportingOverflow(by: Int64(clamping: tables))
-        own.add(commands: overflow ? .max : sent, waits: Int64(clamping: tables))
+        let tables = Int64(clamping: tables)
+        guard let pages = armCommands(pages: pageSize >> 12, pageSize: 4096) else {
+            own.add(commands: tables, domainCommands: tables, waits: tables)
+            keep(.wholeDomain)
+            return
+        }
+        let (sent, overflow) = pages.multipliedReportingOverflow(by: tables)
+        own.add(commands: overflow ? .max : sent, waits: tables)
         own.pages &+= Self.pages(range)
         keep(InvalidationCommand(range, hint: .tablesToo, count: overflow ? .max : sent))
     }
@@ -183,7 +213,7 @@ public struct Invalidator: Sendable {
         switch profile.collecting {
         case .wholeDomain: sendDomain()
         case .eachCallback: flushEachPage(range)
-        case .eachPage, .spansOfOneCallbackSize, .spansOfOnePageSize, .oneSpan:
+        case .eachPage, .spans:
             send(range, asked: Self.pages(range), pageSize: 4096, hint: .tablesToo)
         }
     }
@@ -193,37 +223,47 @@ public struct Invalidator: Sendable {
     /// `iommu_tlb_sync`: what was gathered leaves for the hardware.
     ///
     /// Also where nothing was unmapped: the contract syncs then, and the range of an empty gather, from 2^64 - 1 to 0, reads as
-    /// one page with Intel's driver of 6.1 and as everything with today's Intel and AMD drivers (model.md §1.6).
+    /// one page with Intel's driver of 6.1 and as everything with Intel's and AMD's later ones, up to 6.19 (model.md §1.6).
     public mutating func sync() {
+        let nothing = nothing
+        self.nothing = nil
         switch profile.collecting {
         case .wholeDomain:
             begin(.all)
             sendDomain()
         case .eachPage: own.add(waits: 1)
         case .eachCallback: break
-        case .oneSpan, .spansOfOneCallbackSize:
-            if gather.range != nil {
-                flushGather()
+        case .spans where gather.range != nil: flushGather()
+        case .spans:
+            gather.clear()
+            if profile.emptySync != .isNone { begin(.sync(nil)) }
+            if let nothing {
+                sendPageOfNothing(at: nothing)
                 return
             }
-            gather.clear()
-            begin(.sync(nil))
-            if profile == .vtd61 {
-                own.add(pages: 1, asked: 0)
-                own.add(waits: 1)
-                keep(InvalidationCommand(AddressRange(uncheckedStart: ~0xfff, last: .max), hint: .tablesToo))
-            } else {
-                sendDomain()
+            switch profile.emptySync {
+            case .isNone, .sendsNothing: break
+            case .sendsPage: sendPageOfNothing(at: .max)
+            case .sendsDomain: sendDomain()
             }
-        case .spansOfOnePageSize:
-            if gather.range == nil { begin(.sync(nil)) }
-            flushGather()
         }
+    }
+
+    /// One page that nobody asked for.
+    private mutating func sendPageOfNothing(at iova: UInt64) {
+        let start = iova & ~0xfff
+        own.add(pages: 1, asked: 0)
+        own.add(waits: 1)
+        keep(
+            InvalidationCommand(
+                AddressRange(uncheckedStart: start, last: start | 0xfff),
+                hint: profile.hasHint ? .leavesOnly : .tablesToo))
     }
 
     /// `iommu_flush_tlb_all`, or a flush queue's flush.
     public mutating func flushAll() {
         gather.clear()
+        nothing = nil
         begin(.all)
         sendDomain()
     }
@@ -238,10 +278,10 @@ public struct Invalidator: Sendable {
             own.pages &+= Self.pages(range)
             keep(InvalidationCommand(range, hint: .leavesOnly, count: callbacks(range)))
         case .eachCallback: flushEachPage(range)
-        case .oneSpan, .spansOfOneCallbackSize:
-            send(range, asked: Self.pages(range), pageSize: 4096, hint: profile.hasHint ? .leavesOnly : .tablesToo)
-        case .spansOfOnePageSize:
-            send(range, asked: Self.pages(range), pageSize: pageSizes.granule, hint: .leavesOnly)
+        case .spans:
+            send(
+                range, asked: Self.pages(range), pageSize: pageSizes.granule,
+                hint: profile.hasHint ? .leavesOnly : .tablesToo)
         }
     }
 
@@ -267,10 +307,10 @@ public struct Invalidator: Sendable {
     /// One flush of a range, with its wait.
     private mutating func send(_ range: AddressRange, asked: UInt64, pageSize: UInt64, hint: InvalidationHint) {
         let pages = Self.pages(range)
-        switch profile {
-        case .vtd419, .vtd61, .vtd612:
+        switch profile.driver {
+        case .intel:
             let mask = VTd.mask(page: range.start >> 12, count: pages)
-            guard mask <= VTd.maximumMask else {
+            guard mask <= (hardware.isFirstStage ? VTd.maximumFirstStageMask : VTd.maximumMask) else {
                 sendDomain()
                 return
             }
@@ -278,10 +318,11 @@ public struct Invalidator: Sendable {
             let block = range.roundedOut(to: 4096 << UInt64(mask))
             keep(
                 InvalidationCommand(
-                    block, address: profile == .vtd612 ? block.start : range.start & ~0xfff, mask: mask, hint: hint))
-        case .amd419, .amd6:
+                    block, address: profile == .vtd61 || profile == .vtd419 ? range.start & ~0xfff : block.start,
+                    mask: mask, hint: hint))
+        case .amd:
             guard !hardware.cachesAbsent else {
-                sendAlignedPieces(of: range)
+                sendAlignedPieces(of: range, hint: hint)
                 return
             }
             guard let bits = AMDvi.coverage(of: range) else {
@@ -289,25 +330,63 @@ public struct Invalidator: Sendable {
                 return
             }
             own.add(pages: 1 << UInt64(bits - 12), asked: asked)
-            keep(InvalidationCommand(range.roundedOut(to: 1 << UInt64(bits)), mask: bits - 12, hint: .tablesToo))
-        case .contract, .smmuv3:
-            let sent = Int64(clamping: (range.last - range.start) / max(pageSize, 4096) &+ 1)
-            own.add(commands: sent)
-            own.pages &+= pages
-            own.overPages &+= pages &- asked
-            keep(InvalidationCommand(range, hint: hint, count: sent))
-        case .smmuv3RIL:
-            let sent = SMMUv3.rangeCommands(pages: pages)
-            own.add(commands: sent)
-            own.pages &+= pages
-            own.overPages &+= pages &- asked
-            keep(InvalidationCommand(range, hint: hint, count: sent))
+            keep(InvalidationCommand(range.roundedOut(to: 1 << UInt64(bits)), mask: bits - 12, hint: hint))
+        case .none: send(range, commands: Self.commands(range, pageSize), asked: asked, hint: hint)
+        case .arm:
+            guard let commands = armCommands(pages: pages, pageSize: pageSize) else {
+                sendDomain()
+                return
+            }
+            send(range, commands: commands, asked: asked, hint: hint)
+        case .riscv:
+            guard let commands = riscvCommands(range, stride: pageSize) else {
+                sendDomain()
+                return
+            }
+            send(range, commands: commands, asked: asked, hint: hint)
         }
         own.add(waits: 1)
     }
 
+    /// Commands that cover just the range.
+    private mutating func send(_ range: AddressRange, commands: Int64, asked: UInt64, hint: InvalidationHint) {
+        let pages = Self.pages(range)
+        own.add(commands: commands)
+        own.pages &+= pages
+        own.overPages &+= pages &- asked
+        keep(InvalidationCommand(range, hint: hint, count: commands))
+    }
+
+    private static func commands(_ range: AddressRange, _ pageSize: UInt64) -> Int64 {
+        Int64(clamping: (range.last - range.start) / max(pageSize, 4096) &+ 1)
+    }
+
+    /// How many commands an SMMUv3 gets for so many 4096-byte pages; `nil` where it gets one for all of the domain (model.md §4.3).
+    ///
+    /// - Parameter pageSize: bytes that one command covers, if there are no ranges.
+    private func armCommands(pages: UInt64, pageSize: UInt64) -> Int64? {
+        switch profile {
+        case .smmuv3RIL: return SMMUv3.rangeCommands(pages: pages)
+        case .smmuv3RIL73: return min(SMMUv3.rangeCommands(pages: pages), 2)
+        default:
+            let size = max(pageSize, 4096)
+            let entries = pages == 0 ? 0 : (pages &- 1) / (size >> 12) &+ 1
+            return profile == .smmuv371 && entries >= size / 8 ? nil : Int64(clamping: entries)
+        }
+    }
+
+    /// How many commands a RISC-V IOMMU gets for a range; `nil` where it gets one for all of the domain (model.md §4.5).
+    private func riscvCommands(_ range: AddressRange, stride: UInt64) -> Int64? {
+        if profile == .riscv613 {
+            return range.last - range.start < RISCV.domainLimit - 1 ? Self.commands(range, 4096) : nil
+        }
+        if hardware.hasRanges { return 1 }
+        let commands = Self.commands(range, stride)
+        return commands <= RISCV.commandLimit ? commands : nil
+    }
+
     /// AMD's driver spares a hypervisor what was not changed: one command for each aligned power of two (model.md §4.2).
-    private mutating func sendAlignedPieces(of range: AddressRange) {
+    private mutating func sendAlignedPieces(of range: AddressRange, hint: InvalidationHint) {
         PageSizes.everyPowerOfTwo.forEachCallback(in: range) { iova, callback in
             let pages = callback.pageSize >> 12
             let mask = pages.trailingZeroBitCount
@@ -315,7 +394,7 @@ public struct Invalidator: Sendable {
             for _ in 0..<callback.count {
                 guard let piece = AddressRange(start: start, size: callback.pageSize) else { return }
                 own.add(pages: pages, asked: pages)
-                keep(InvalidationCommand(piece, mask: mask, hint: .tablesToo))
+                keep(InvalidationCommand(piece, mask: mask, hint: hint))
                 start &+= callback.pageSize
             }
         }

@@ -2,6 +2,8 @@
 public enum VTd {
     /// The largest address mask that the hardware takes, log2 of pages, `CAP.MAMV`: 18 is what QEMU reports.
     public static let maximumMask = 18
+    /// That of first-stage commands: the driver does not look at `CAP.MAMV` there, and no page table spans more.
+    public static let maximumFirstStageMask = 51
 
     /// Log2 of the pages in the smallest aligned block that holds a range: the descriptor's address mask AM.
     ///
@@ -53,4 +55,12 @@ public enum SMMUv3 {
         }
         return commands
     }
+}
+
+/// RISC-V's IOTINVAL.VMA: `riscv_iommu_iotlb_inval`.
+public enum RISCV {
+    /// A flush of so many bytes or more is one command for all of the domain (6.13).
+    public static let domainLimit: UInt64 = 2 << 20
+    /// More commands than this become one for all of the domain (7.2).
+    public static let commandLimit: Int64 = 512
 }

@@ -35,6 +35,11 @@ struct CommandSink {
         if sendsAtUnmap { send(domain, at: occasion.time) }
     }
 
+    /// An unmap call that found nothing.
+    mutating func unmappedNothing(at call: UnmapCall, domain: Int32) {
+        if call.isAttached { invalidators[Int(domain) - 1].unmapNothing(at: call.iova) }
+    }
+
     /// A flush of a domain with a device.
     ///
     /// - Parameters:

@@ -23,7 +23,7 @@ struct FlushCounter {
         if own >= counts.count {
             counts.append(contentsOf: repeatElement(FlushCounts(), count: own + 1 - counts.count))
         }
-        counts[own].add(row.flushes, isAttached: row.isAttached, isFlushAll: row.cause == .recordedFlushAll)
+        counts[own].add(row.flushes, isAttached: row.isAttached, cause: row.cause)
         guard keepsRows else { return }
         if row.cause == .call { sumUp(row, at: Int(row.domain) - 1) } else { rows.append(row) }
     }

@@ -33,6 +33,10 @@ struct FlushObserver {
         take(domain, isAttached: isAttached)
     }
 
+    mutating func unmappedNothing(at iova: UInt64, domain: Int32) {
+        invalidators[Int(domain) - 1].unmapNothing(at: iova)
+    }
+
     mutating func flush(_ request: FlushRequest, domain: Int32, isAttached: Bool) {
         request.apply(to: &invalidators[Int(domain) - 1])
         take(domain, isAttached: isAttached)

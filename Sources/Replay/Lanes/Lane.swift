@@ -15,6 +15,8 @@ struct Lane {
     let choices: ContiguousArray<PolicyChoice>
     /// Whether any domain's schedule depends on where runs of unmaps end.
     let usesRuns: Bool
+    /// Whether any domain's schedule depends on the leaves that unmaps remove.
+    let usesLeaves: Bool
     /// Whether any domain's schedule depends on the flushes of the log.
     let followsFlushes: Bool
     /// Whether the policy opens windows in any domain.
@@ -27,6 +29,8 @@ struct Lane {
     private let collecting: ContiguousArray<Collecting>
     /// By domain - 1.
     private let isInRuns: ContiguousArray<Bool>
+    /// By domain - 1.
+    private let isQueue: ContiguousArray<Bool>
     private var actions = FlushActions()
     private var timers = TimerHeap()
     /// By domain - 1, as far as events have come.
@@ -59,17 +63,21 @@ struct Lane {
                     ?? PolicyChoice(policy, for: trace.domains[index], in: trace, isStrict: isStrict)
             })
         self.choices = choices
-        usesRuns = choices.contains { $0.policy == .vfio }
+        usesRuns = choices.contains { $0.policy.isInRuns }
         followsFlushes = choices.contains { $0.policy == .recorded }
         waits = choices.contains { $0.policy.waits }
         tellsMaps = isStrict
         schedules = ContiguousArray(
             choices.indices.map { index in
                 if let chosen, chosen[index] == nil { return nil }
-                return choices[index].policy.schedule(pageSizes: options.pageSizes, wheel: options.wheel)
+                return choices[index].policy.schedule(
+                    pageSizes: options.pageSizes, wheel: options.wheel, rule: options.driver.gatherRule,
+                    callbacksTakeCalls: options.driver.callbacksTakeCalls)
             })
         collecting = ContiguousArray(schedules.map { $0?.collecting ?? .queued })
-        isInRuns = ContiguousArray(choices.map { $0.policy == .vfio })
+        isInRuns = ContiguousArray(choices.map { $0.policy.isInRuns })
+        isQueue = ContiguousArray(choices.map { $0.policy.isQueue })
+        usesLeaves = collecting.contains(.inPieces)
         attachments = ContiguousArray(
             repeating: WorldEvent.Attachment(isAttached: false, timerCell: 0), count: trace.domains.count)
         counter = FlushCounter(domains: trace.domains.count, keepsRows: options.detail == .full)
@@ -82,7 +90,7 @@ struct Lane {
         guard observer == nil, let hardware = options.hardware else { return }
         let cache = options.iotlb.map { model in
             LaneCache(
-                model, isInRuns: choices.map { $0.policy == .vfio },
+                model, isInRuns: choices.map { $0.policy.isInRuns },
                 unresolved: trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0)
         }
         commands = CommandSink(
@@ -147,8 +155,17 @@ struct Lane {
             isCached = commands?.cache?.clearing(domain, range, batch.leaves(unmap.pointee.leaves)) ?? false
         }
         if isInRuns[index] { ask(.unmapping(unmap.pointee.call), domain, stale, unmap: unmap) }
-        if reachesHardware { tellHardware(unmap.pointee, domain, batch) }
-        ask(.unmapped(unmap.pointee.call), domain, stale, unmap: unmap)
+        if collecting[index] == .inPieces {
+            if let range = unmap.pointee.range {
+                schedules[index]?.remove(batch.leaves(unmap.pointee.leaves), of: range)
+            }
+        } else if reachesHardware, let range = unmap.pointee.range {
+            tellHardware(unmap.pointee, range, domain, batch)
+        } else if reachesHardware {
+            commands?.unmappedNothing(at: unmap.pointee.call, domain: domain)
+            observer?.unmappedNothing(at: unmap.pointee.call.iova, domain: domain)
+        }
+        ask(.unmapped(unmap.pointee.call), domain, stale, unmap: unmap, batch: batch)
         if isCached, let range = unmap.pointee.range {
             let call = unmap.pointee.call
             commands?.cache?.cleared(domain, range, at: call.occasion.time, isAttached: call.isAttached)
@@ -156,17 +173,20 @@ struct Lane {
     }
 
     /// The hardware side sees each unmap, whatever the schedule makes of it.
-    private mutating func tellHardware(_ unmap: WorldEvent.Unmap, _ domain: Int32, _ batch: WorldEvents.View) {
+    ///
+    /// - Parameter range: all that the call removed, or the part of it that the schedule names.
+    private mutating func tellHardware(
+        _ unmap: WorldEvent.Unmap, _ range: AddressRange, _ domain: Int32, _ batch: WorldEvents.View
+    ) {
         let (index, call) = (Int(domain) - 1, unmap.call)
-        guard let range = unmap.range else { return }
         let leaves = batch.leaves(unmap.leaves)
+        let collecting = call.isImmediate && isQueue[index] ? .gathered : collecting[index]
         if call.isAttached {
-            commands?.unmapped(range, leaves: leaves, collecting[index], domain: domain, at: call.occasion)
+            commands?.unmapped(range, leaves: leaves, collecting, domain: domain, at: call.occasion)
         }
         // Where the policy says nothing, nobody gathers.
         if schedules[index] != nil {
-            observer?.unmapped(
-                range, leaves: leaves, collecting[index], domain: domain, isAttached: call.isAttached)
+            observer?.unmapped(range, leaves: leaves, collecting, domain: domain, isAttached: call.isAttached)
         }
     }
 
@@ -222,7 +242,7 @@ struct Lane {
     @inline(__always)
     private mutating func ask(
         _ event: DomainEvent, _ domain: Int32, _ stale: StaleState, unmap: UnsafePointer<WorldEvent.Unmap>? = nil,
-        flush: WorldEvent.LogFlush? = nil
+        batch: WorldEvents.View? = nil, flush: WorldEvent.LogFlush? = nil
     ) {
         actions.removeAll()
         schedules[Int(domain) - 1]?.on(event, into: &actions)
@@ -230,6 +250,9 @@ struct Lane {
             switch actions[index] {
             case .open(let part):
                 if let unmap, unmap.pointee.order >= 0 { windows.open(unmap.pointee, domain, part, stale) }
+            case .gather(let part):
+                guard commands != nil || observer != nil, let unmap, let batch else { continue }
+                tellHardware(unmap.pointee, part, domain, batch)
             case .flush(let flush): record(flush, domain, stale)
             case .takeRecorded(let calls): if let flush { record(flush, domain, calls: calls, stale) }
             case .takeFurther:

@@ -35,14 +35,20 @@ struct FlushCounts {
     var detachedFlushes: Int64 = 0
     /// Those with a device attached that are flush_alls of the log.
     var attachedFlushAlls: Int64 = 0
+    /// Those with a device attached that are of the unmap calls themselves.
+    var attachedCallFlushes: Int64 = 0
 
     @inline(__always)
-    mutating func add(_ more: Int64, isAttached: Bool, isFlushAll: Bool) {
+    mutating func add(_ more: Int64, isAttached: Bool, cause: FlushRow.Cause) {
         flushes = flushes.addingSaturated(more)
-        if !isAttached {
+        guard isAttached else {
             detachedFlushes = detachedFlushes.addingSaturated(more)
-        } else if isFlushAll {
-            attachedFlushAlls = attachedFlushAlls.addingSaturated(more)
+            return
+        }
+        switch cause {
+        case .recordedFlushAll: attachedFlushAlls = attachedFlushAlls.addingSaturated(more)
+        case .call: attachedCallFlushes = attachedCallFlushes.addingSaturated(more)
+        default: break
         }
     }
 
@@ -50,14 +56,17 @@ struct FlushCounts {
         flushes = flushes.addingSaturated(other.flushes)
         detachedFlushes = detachedFlushes.addingSaturated(other.detachedFlushes)
         attachedFlushAlls = attachedFlushAlls.addingSaturated(other.attachedFlushAlls)
+        attachedCallFlushes = attachedCallFlushes.addingSaturated(other.attachedCallFlushes)
     }
 
     /// Those of them, with a device attached, that name the whole domain.
     func domainFlushes(under policy: Policy) -> Int64 {
         switch policy {
-        case .queue, .singleQueue, .end: flushes.subtractingSaturated(detachedFlushes)
+        case .queue, .singleQueue:
+            flushes.subtractingSaturated(detachedFlushes).subtractingSaturated(attachedCallFlushes)
+        case .end: flushes.subtractingSaturated(detachedFlushes)
         case .recorded: attachedFlushAlls
-        case .perPage, .sync, .vfio, .batch, .every, .fast: 0
+        case .perPage, .sync, .vfio, .iommufd, .batch, .every, .fast: 0
         }
     }
 }

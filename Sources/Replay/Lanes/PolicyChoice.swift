@@ -48,15 +48,19 @@ struct PolicyChoice {
         case .perPage: self.init(policy: policy, evidence: .assumed)
         case .sync: self.init(policy: policy, evidence: .inferred)
         case .recorded: self.init(policy: policy, evidence: recorded)
-        case .vfio, .batch, .queue, .singleQueue, .every, .end:
+        case .vfio, .iommufd, .batch, .queue, .singleQueue, .every, .end:
             self.init(policy: policy, evidence: max(.modelled, ofDomain))
-        case .fast where domain.mode == .deferred:
+        case .fast where domain.mode.defers:
             self.init(policy: .recorded, reason: "the domain deferred its flushes", evidence: recorded)
         case .fast where isStrict && domain.kind != .unmanaged:
             self.init(
                 policy: .sync, reason: "hardware that caches absent translations: strict", evidence: .modelled)
         case .fast:
             switch domain.kind {
+            case .unmanaged where domain.owner == .iommufd:
+                self.init(
+                    policy: .kernelIOMMUFD, reason: "iommufd's domain (\(domain.ownerEvidence.rawValue))",
+                    evidence: max(.modelled, ofDomain))
             case .unmanaged:
                 self.init(
                     policy: .vfio, reason: "an unmanaged domain (\(domain.kindEvidence.rawValue))",
@@ -78,7 +82,8 @@ extension Policy {
     /// How the policy closes windows.
     func manner(in trace: TraceSummary) -> WindowLedger.Manner {
         switch self {
-        case .perPage, .sync, .fast: .none
+        // iommufd's batches are calls that sync before they return.
+        case .perPage, .sync, .fast, .iommufd: .none
         case .recorded:
             switch trace.flushLayer {
             case .none: .none
@@ -93,7 +98,7 @@ extension Policy {
     /// What it means that a stale address is mapped to another page, in a domain of this mode (design §4 13).
     func reuseKind(in mode: Domain.Mode) -> HazardKind {
         switch self {
-        case .queue, .singleQueue: mode == .deferred ? .modelTimingError : .deferredReuse
+        case .queue, .singleQueue: mode.defers ? .modelTimingError : .deferredReuse
         default: .iovaReuse
         }
     }
@@ -102,7 +107,23 @@ extension Policy {
     var waits: Bool {
         switch self {
         case .recorded, .queue, .singleQueue, .every: true
-        case .perPage, .sync, .vfio, .batch, .end, .fast: false
+        case .perPage, .sync, .vfio, .iommufd, .batch, .end, .fast: false
+        }
+    }
+
+    /// Whether it depends on where runs of unmaps begin and end (design §4 7).
+    var isInRuns: Bool {
+        switch self {
+        case .vfio, .iommufd: true
+        default: false
+        }
+    }
+
+    /// Whether it is a flush queue, past which some callers go.
+    var isQueue: Bool {
+        switch self {
+        case .queue, .singleQueue: true
+        default: false
         }
     }
 }

@@ -39,6 +39,7 @@ public struct Sweep: Sendable {
         (.kernelSingleQueue, true, "kernel default, lazy with one queue (s390)"),
         (.recorded, false, "as recorded"),
         (.vfio, false, "as VFIO unmaps a guest"),
+        (.kernelIOMMUFD, false, "as iommufd unmaps a guest"),
     ]
 
     private static func schedule(_ policy: Policy, isInGrid: Bool) -> SweepPointRow.Schedule {
@@ -56,12 +57,18 @@ public struct Sweep: Sendable {
     ) throws(SweepError) -> [(policy: Policy, schedule: SweepPointRow.Schedule)] {
         let isRecorded = trace.flushLayer != .none
         if !isRecorded, grid.policies.contains(.recorded) { throw .nothingRecorded(trace.name) }
-        let isVFIO = trace.domains.contains { $0.kind == .unmanaged }
+        let isUnmanaged = trace.domains.contains { $0.kind == .unmanaged }
+        let isVFIO = trace.domains.contains { $0.kind == .unmanaged && $0.owner != .iommufd }
+        let isIOMMUFD = trace.domains.contains { $0.owner == .iommufd }
         let own = schedules.compactMap { policy, schedule -> (policy: Policy, schedule: SweepPointRow.Schedule)? in
             var schedule = schedule
             switch policy {
             case .recorded where !isRecorded: return nil
-            case .vfio where !isVFIO && !schedule.isInGrid: return nil
+            case .vfio where !isUnmanaged && !schedule.isInGrid: return nil
+            case .iommufd where !isUnmanaged && !schedule.isInGrid: return nil
+            case .kernelIOMMUFD where isIOMMUFD:
+                schedule.isKernelDefault = true
+                schedule.mark = "kernel default, iommufd"
             case .vfio where isVFIO:
                 schedule.isKernelDefault = true
                 schedule.mark = "kernel default, VFIO"
@@ -219,6 +226,7 @@ extension Policy {
         case .batch(let calls): (calls, nil)
         case .queue(let entries, let timeout), .singleQueue(let entries, let timeout): (entries, timeout)
         case .every(let interval): (nil, interval)
+        case .iommufd(let runs): (runs, nil)
         case .perPage, .sync, .recorded, .vfio, .end, .fast: (nil, nil)
         }
     }

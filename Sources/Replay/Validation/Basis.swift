@@ -28,13 +28,6 @@ enum Basis: Equatable {
 extension Validation {
     /// By domain - 1.
     func bases(_ database: Database, _ trace: TraceSummary) throws -> [Basis] {
-        let probed = Set(
-            try Int64.fetchAll(
-                database, sql: "SELECT DISTINCT domain FROM operation WHERE id >= ? AND id < ? AND flags & ? != 0",
-                arguments: [
-                    trace.operationIDs.lowerBound, trace.operationIDs.upperBound,
-                    Operation.Flags.attachProbe.rawValue,
-                ]))
         let flushesRanges =
             try Bool.fetchOne(
                 database,
@@ -49,20 +42,24 @@ extension Validation {
             switch policy {
             case .recorded: return trace.flushLayer == .api ? .recordedFlushes : .commands
             case .queue, .singleQueue, .every: return .queue(policy ?? .kernelQueue)
-            case .perPage, .sync, .vfio, .batch, .end: return .policy(policy ?? .sync)
+            case .perPage, .sync, .vfio, .iommufd, .batch, .end: return .policy(policy ?? .sync)
             case .fast, nil: break
             }
             // A flush queue takes whole domains; where ranges are flushed, but not each unmap's, somebody gathers.
             guard trace.flushLayer == .api else {
                 if domain.mode == .strict { return .policy(.sync) }
-                return domain.mode == .deferred && !flushesRanges ? .queue(.kernelQueue) : .commands
+                return domain.mode.defers && !flushesRanges ? .queue(.kernelQueue) : .commands
             }
-            // VFIO tests at attach whether the driver unmaps superpages whole; nobody else does.
-            if probed.contains(domain.id), domain.evidence == .recorded { return .policy(.vfio) }
+            switch (domain.owner, domain.evidence) {
+            case (.type1, .recorded): return .policy(.vfio)
+            // Each of its batches is a call of iommu_unmap.
+            case (.iommufd, .recorded): return .policy(.sync)
+            default: break
+            }
             switch (domain.kind, domain.mode) {
             case (.unmanaged, _): return .recordedFlushes
             case (_, .strict): return .policy(.sync)
-            case (_, .deferred): return .queue(.kernelQueue)
+            case (_, .deferred), (_, .mixed): return .queue(.kernelQueue)
             case (_, .unknown): return .recordedFlushes
             }
         }

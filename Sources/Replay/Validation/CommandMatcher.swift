@@ -93,8 +93,7 @@ extension CommandMatcher.Command {
         guard layer.granularity == .page, layer.address == command.address, layer.mask == command.mask else {
             return false
         }
-        // AMD's commands have no such bit: Linux always asks for tables too.
-        return !isHintKnown || layer.kind == .amdInvalidatePages || layer.hint == (command.hint == .leavesOnly)
+        return !isHintKnown || layer.hint == (command.hint == .leavesOnly)
     }
 
     func text(_ hardware: Hardware?) -> String {

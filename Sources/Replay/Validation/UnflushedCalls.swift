@@ -22,11 +22,11 @@ struct UnflushedCalls {
         callbacks.append(Callback(range: range, size: size, freesTables: freesTables))
     }
 
-    /// What the gather held when a sync sent a command for `block`: from the latest callback inside it back, as long as callbacks
-    /// touch and have one length (model.md §4.4). It is flushed now.
+    /// What the gather held when a sync sent a command for `block`: from the latest callback inside it back, as long as the driver's
+    /// rule lets them be one span (model.md §4.4). It is flushed now.
     ///
     /// - Returns: the span, and whether tables were freed with it; `nil` if nothing is inside.
-    mutating func take(inside block: AddressRange) -> (span: AddressRange, freesTables: Bool)? {
+    mutating func take(inside block: AddressRange, by rule: Gather.Rule) -> (span: AddressRange, freesTables: Bool)? {
         guard let latest = callbacks.lastIndex(where: { block.contains($0.range) }) else { return nil }
         var span = callbacks[latest].range
         let size = callbacks[latest].size
@@ -34,8 +34,9 @@ struct UnflushedCalls {
         var taken = [latest]
         for index in callbacks.indices[..<latest].reversed() where block.contains(callbacks[index].range) {
             let next = callbacks[index]
-            guard next.size == size, let joined = span.joined(with: next.range) else { break }
-            span = joined
+            let joined = span.joined(with: next.range)
+            guard rule == .anything || joined != nil && (rule == .gaps || next.size == size) else { break }
+            span = joined ?? span.hull(with: next.range)
             freesTables = freesTables || next.freesTables
             taken.append(index)
         }

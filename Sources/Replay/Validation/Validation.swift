@@ -1,4 +1,5 @@
 import FlushSchedules
+import GRDB
 import IOMMUModel
 import Operations
 import TraceStore
@@ -46,7 +47,8 @@ public struct Validation: Sendable {
             let trace = try TraceSummary(database, name: name, path: store.path)
             let shown = try hardware ?? Hardware.recorded(database, trace)
             let run = ValidationRun(
-                trace, hardware: shown, bases: try bases(database, trace), pageSizes: pageSizes, wheel: wheel,
+                trace, hardware: shown, bases: try bases(database, trace),
+                shownOfSubmission: try Self.shownOfSubmission(database, trace), pageSizes: pageSizes, wheel: wheel,
                 differencesKept: differencesKept)
             var operations = try OperationCursor(database, trace, followsFlushes: false)
             var layers = try LayerCursor(database, trace)
@@ -75,5 +77,19 @@ public struct Validation: Sendable {
                 run.rows, of: trace, hardware: shown?.canonical, isNamed: hardware != nil, in: database)
             return trace.name
         }
+    }
+
+    /// How many commands of each submission to an SMMUv3 a log shows, if not all of them: as many as of one of which some are not
+    /// shown.
+    private static func shownOfSubmission(_ database: Database, _ trace: TraceSummary) throws -> Int64 {
+        guard trace.layerKinds.contains(.armUnseen) else { return .max }
+        return try Int64.fetchOne(
+            database,
+            sql: """
+                SELECT count(*) FROM layer
+                WHERE id >= ?1 AND id < ?2 AND kind <> ?3
+                    AND line = (SELECT line FROM layer WHERE id >= ?1 AND id < ?2 AND kind = ?3 LIMIT 1)
+                """,
+            arguments: [trace.layerIDs.lowerBound, trace.layerIDs.upperBound, Layer.Kind.armUnseen.rawValue]) ?? 1
     }
 }

@@ -10,6 +10,8 @@ final class ValidationRun {
     private let hardware: Hardware?
     private let isByProbe: Bool
     private let pageSizes: PageSizes
+    /// How many commands of each submission to an SMMUv3 the log shows.
+    private let shownOfSubmission: Int64
     private let bases: [Basis]
     private var pipeline: ReplayPipeline
     /// The lanes of ``pipeline``: whose flushes are observed, and whose queues are compared by time.
@@ -40,15 +42,16 @@ final class ValidationRun {
     }
 
     init(
-        _ trace: TraceSummary, hardware: Hardware?, bases: [Basis], pageSizes: PageSizes?, wheel: TimerWheel?,
-        differencesKept: Int
+        _ trace: TraceSummary, hardware: Hardware?, bases: [Basis], shownOfSubmission: Int64, pageSizes: PageSizes?,
+        wheel: TimerWheel?, differencesKept: Int
     ) {
         self.trace = trace
         self.hardware = hardware?.showsCommands == true ? hardware : nil
         self.bases = bases
+        self.shownOfSubmission = shownOfSubmission
         isByProbe = trace.flushLayer == .api
         // Without commands the driver is not known; all of today gather alike, but for callbacks of mixed sizes.
-        let assumed = hardware ?? Hardware(.vtd612)
+        let assumed = hardware ?? Hardware(HardwareProfile.recorded(in: trace) ?? .vtd612)
         let sizes = pageSizes ?? assumed.profile.pageSizes
         self.pageSizes = sizes
         let options = ReplayOptions(pageSizes: sizes, wheel: wheel, hardware: assumed, windows: .none)
@@ -92,7 +95,10 @@ final class ValidationRun {
         let isKnown = bases.indices.contains(index)
         if isKnown, operation.kind == .sync || operation.kind == .flushAll { recorded(operation, bases[index]) }
         pipeline.apply(operation)
-        if isKnown, operation.kind.isUnmap { unmapped(operation, at: index) }
+        if isKnown, operation.kind.isUnmap {
+            unmapped(operation, at: index)
+            predictImmediate(operation, bases[index])
+        }
         pipeline.drain()
         for flush in pipeline.takeObserved(by: LaneNumber.observed) { predicted(flush, line: operation.line) }
         switch operation.kind {
@@ -112,8 +118,21 @@ final class ValidationRun {
     private func forgetRows() { _ = pipeline.takeRows() }
 
     private func takeQueueTimes() {
-        for row in pipeline.takeFlushRows(of: LaneNumber.queues) {
+        // Those of the calls themselves are compared one by one.
+        for row in pipeline.takeFlushRows(of: LaneNumber.queues) where row.cause != .call {
             queueTimes[Int(row.domain) - 1].predicted.append(row.time)
+        }
+    }
+
+    /// An unmap past the domain's flush queue: its caller syncs just what it unmapped.
+    private func predictImmediate(_ operation: StoredOperation, _ basis: Basis) {
+        guard case .queue = basis, trace.flushLayer == .api, pipeline.world.isImmediate(operation),
+            let range = AddressRange(start: operation.iova, size: operation.result ?? operation.size)
+        else { return }
+        tally.count(predicted: 1, .flushes, domain: operation.domain)
+        let flush = PredictedFlush(what: .sync(range), line: operation.line)
+        if flushes[Int(operation.domain) - 1].add(predicted: flush) != nil {
+            tally.match(.flushes, domain: operation.domain)
         }
     }
 
@@ -142,8 +161,8 @@ final class ValidationRun {
         let isAttached = pipeline.lanes[LaneNumber.observed].isAttached(operation.domain)
         switch basis {
         case .recordedFlushes, .commands: break
-        case .queue: queueTimes[index].recorded.append(operation.time)
-        case .policy:
+        case .queue where operation.kind == .flushAll: queueTimes[index].recorded.append(operation.time)
+        case .policy, .queue:
             tally.count(recorded: 1, .flushes, domain: operation.domain)
             let item = RecordedFlushItem(what: what, line: operation.line, isAttached: isAttached)
             if operation.kind == .flushAll {
@@ -172,7 +191,7 @@ final class ValidationRun {
         }
         guard flush.isAttached, hardware != nil else { return }
         for command in flush.commands {
-            predict(command, domain: flush.domain, line: line, isHintKnown: isHintKnown)
+            predictEach(command, domain: flush.domain, line: line, isHintKnown: isHintKnown)
         }
     }
 
@@ -186,7 +205,7 @@ final class ValidationRun {
         case .sync(nil): invalidator.sync()
         case .map(let range): invalidator.map(range)
         }
-        invalidator.takeCommands { predict($0, domain: domain, line: flush.line, isHintKnown: false) }
+        invalidator.takeCommands { predictEach($0, domain: domain, line: flush.line, isHintKnown: false) }
     }
 
     private func settle(flushesOf index: Int, all: Bool = false) {
@@ -194,7 +213,8 @@ final class ValidationRun {
         for unmatched in flushes[index].takeUnmatched(all: all) {
             switch unmatched {
             case .missing(let flush):
-                send(flush, domain: domain)
+                // In a domain with a queue the commands follow from the recorded flushes anyway.
+                if case .policy = bases[index] { send(flush, domain: domain) }
                 if places.isNearLoss(flush.line) {
                     tally.explain("lost events", .flushes, domain: domain)
                 } else {
@@ -260,6 +280,31 @@ final class ValidationRun {
         settleCommands()
     }
 
+    /// Commands that go page by page: the log shows all of them, or the first ones of each submission.
+    private func predictEach(_ command: InvalidationCommand, domain: Int32, line: Int64, isHintKnown: Bool) {
+        guard let range = command.range, command.count > 1 else {
+            return predict(command, domain: domain, line: line, isHintKnown: isHintKnown)
+        }
+        let size = max(range.size / UInt64(command.count), 4096)
+        var unseen: Int64 = 0
+        for number in 0..<command.count {
+            guard number % Self.submission < shownOfSubmission, number < Self.mostEach,
+                let page = AddressRange(start: range.start &+ UInt64(number) &* size, size: size)
+            else {
+                unseen += 1
+                continue
+            }
+            predict(
+                InvalidationCommand(page, hint: command.hint), domain: domain, line: line, isHintKnown: isHintKnown)
+        }
+        tally.leaveUnseen(unseen, domain: domain)
+    }
+
+    /// Commands that the SMMUv3 driver submits at once, `CMDQ_BATCH_ENTRIES`.
+    private static let submission: Int64 = 64
+    /// Of one flush; what a hostile log asks for is not written out.
+    private static let mostEach: Int64 = 1 << 16
+
     private func matched(_ command: CommandMatcher.Command, _ recorded: CommandMatcher.RecordedCommand) {
         // It was counted for whoever it seemed to belong to before.
         tally.move(recordedFrom: recorded.domain, to: command.domain, .descriptors)
@@ -274,7 +319,7 @@ final class ValidationRun {
         guard let hardware, let block = layer.block else { return }
         var invalidator = Invalidator(hardware, pageSizes: pageSizes, keepsCommands: true)
         var freesTables = false
-        if let flushed = unflushed[layer.pid]?.take(inside: block) {
+        if let flushed = unflushed[layer.pid]?.take(inside: block, by: hardware.gatherRule) {
             freesTables = flushed.freesTables
             invalidator.sync(flushed.span)
         } else if block.last == .max {
@@ -284,7 +329,7 @@ final class ValidationRun {
             return
         }
         invalidator.takeCommands {
-            predict($0, domain: command.domain, line: layer.line, isHintKnown: !freesTables)
+            predictEach($0, domain: command.domain, line: layer.line, isHintKnown: !freesTables)
         }
     }
 

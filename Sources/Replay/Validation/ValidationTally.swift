@@ -87,17 +87,23 @@ struct ValidationTally {
         }
     }
 
+    /// Commands that were predicted where the log shows only some of each submission.
+    mutating func leaveUnseen(_ commands: Int64, domain: Int32) {
+        change(.descriptors, domain) { $0.undetermined += commands }
+    }
+
     /// Flushes of a queue: as many predicted and recorded ones match, in order, as are not too far apart.
     mutating func compare(_ predicted: [Int64], _ recorded: [Int64], domain: Int32, tolerance: Int64) {
         let predicted = predicted.sorted()
         let recorded = recorded.sorted()
         change(.flushes, domain) { row in
-            row.recorded = Int64(recorded.count)
-            row.predicted = Int64(predicted.count)
             row.distances = TimePairs(predicted, recorded, tolerance: tolerance).distances
-            row.matched = Int64(row.distances.count)
-            row.missing = row.recorded - row.matched
-            row.extra = row.predicted - row.matched
+            let matched = row.distances.count
+            row.recorded += Int64(recorded.count)
+            row.predicted += Int64(predicted.count)
+            row.matched += Int64(matched)
+            row.missing += Int64(recorded.count - matched)
+            row.extra += Int64(predicted.count - matched)
         }
     }
 

@@ -30,6 +30,8 @@ struct World {
     private let pageSizes: PageSizes
     private let interests: Interests
     private let showsFlushes: Bool
+    /// Whether `dma_iova_unlink` syncs in domains that defer, too.
+    private let unlinkSyncs: Bool
     /// Number of the domain that stands for all that the log does not name; 0 if there is none.
     private let unresolved: Int32
     /// By the hardware's id, where it was never that of another domain.
@@ -78,6 +80,7 @@ struct World {
         unresolved = trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0
         mapRuns = interests.mapCalls ? MapRuns(domains: trace.domains, isTold: isAsItWas) : nil
         showsFlushes = trace.flushLayer != .none
+        unlinkSyncs = trace.kernelVersion.map { $0 >= .v7_0 } ?? false
         mistakes = MistakeFinder(unresolved: unresolved, span: (part.firstTime, part.lastTime))
         mappings = ContiguousArray(repeating: MappingSummaryRow(), count: trace.domains.count)
         tables = ContiguousArray(repeating: PageTable(), count: trace.domains.count)
@@ -328,7 +331,7 @@ struct World {
                 occasion: Occasion(time: operation.time, operation: operation.id, line: operation.line, cell: cell),
                 sinceEntry: operation.sinceEntry, cpu: operation.cpu, pid: operation.pid, iova: operation.iova,
                 size: operation.size, result: result, isStrict: operation.kind == .unmap && isStrict(operation),
-                isAttached: isAttached),
+                isImmediate: isImmediate(operation), isAttached: isAttached),
             range: range, losses: losses)
         if let range, let removed {
             if interests.leaves { event.leaves = batch.add(removed) }
@@ -355,6 +358,15 @@ struct World {
     /// Whether a call of `iommu_unmap` stays one. A log tells the two apart by a probe only: the tracepoint is the same for both.
     private func isStrict(_ operation: StoredOperation) -> Bool {
         operation.flags.contains(.attachProbe) || isAsItWas && operation.flags.contains(.byProbe)
+    }
+
+    /// Whether the caller syncs right after the call, past any flush queue: in a domain that queues, who says that he does not;
+    /// elsewhere the two-step DMA API, since that has done so everywhere.
+    func isImmediate(_ operation: StoredOperation) -> Bool {
+        guard operation.kind == .unmapFast, !operation.flags.contains(.queued) else { return false }
+        let isMixed = trace.domains[Int(operation.domain) - 1].mode == .mixed
+        return isMixed && operation.flags.contains(.byProbe)
+            || operation.flags.contains(.unlinked) && unlinkSyncs
     }
 
     private mutating func count(

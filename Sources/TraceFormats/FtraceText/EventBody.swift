@@ -220,7 +220,9 @@ struct EventBody {
                 _ = body.token(until: UInt8(ascii: " "))
                 continue
             }
-            if body.skip(UInt8(ascii: "\"")) {
+            if body.skip(UInt8(ascii: "{")) {
+                try readWords(&body, into: event)
+            } else if body.skip(UInt8(ascii: "\"")) {
                 set(field, to: symbols.intern(body.token(until: UInt8(ascii: "\""))), in: event)
                 _ = body.skip(UInt8(ascii: "\""))
             } else if field == .device || field == .driver || field == .unit || field == .direction {
@@ -233,6 +235,20 @@ struct EventBody {
             }
         }
     }
+
+    /// `0x3000000000012,0xfff86001,0x0,0x0}`, what is behind `cmds={`: as many words as there are fields for.
+    private func readWords(
+        _ body: inout ByteCursor, into event: UnsafeMutablePointer<TraceEvent>
+    ) throws(LineError) {
+        var places = Self.words[...]
+        repeat {
+            guard let value = body.number() else { throw LineError(.badNumber) }
+            if let place = places.popFirst() { set(place, to: value, in: event) }
+        } while body.skip(UInt8(ascii: ","))
+        guard body.skip(UInt8(ascii: "}")) else { throw LineError(.badNumber) }
+    }
+
+    private static let words: [Field] = [.word0, .word1, .word2, .word3, .word4, .word5, .word6, .word7]
 
     // MARK: - Intel
 

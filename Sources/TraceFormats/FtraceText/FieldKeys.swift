@@ -6,6 +6,7 @@ enum FieldKeys {
         ("pgsize", .pageSize), ("did", .hardwareDomain), ("addr", .address), ("order", .order), ("type", .type),
         ("dev", .device), ("device", .device), ("groupID", .group), ("flags", .flags), ("prot", .protection),
         ("c0", .word0), ("c1", .word1), ("c2", .word2), ("c3", .word3), ("cmd0", .word0), ("cmd1", .word1),
+        ("cmds", .word0),
         ("n", .count), ("sync", .waits), ("smmu", .object), ("cookie", .object), ("timer", .object),
         ("pages", .pages), ("mask", .mask), ("pasid", .pasid), ("driver", .driver),
         // Raw fields, as `trace-cmd report -R` prints them.

@@ -38,6 +38,8 @@ public struct RecordingMetadata: Sendable {
         case times
         /// The counting clock that the log's times look like.
         case evidentClock = "evident_clock"
+        /// The oldest kernel that the log's own events can be of: `6.19 or later`; as a number like ``kernelRelease``.
+        case evidentKernel = "evident_kernel"
         /// ftrace's tracer.
         case tracer
         /// CPUs of the ring buffer.

@@ -165,6 +165,13 @@ final class EventDecoder {
                 guard var key = name.withUTF8({ FieldKeys.field(for: UnsafeRawBufferPointer($0)) }) else { continue }
                 // What a device is given, which other events of the DMA API call dma_addr.
                 if format.system == "dma", key == .address { key = .iova }
+                if field.isArray, key == .word0, field.size % 8 == 0 {
+                    // Commands of one submission: `cmds`.
+                    for (index, word) in words.prefix(field.size / 8).enumerated() {
+                        steps.append(Step(field: word, load: .unsigned, offset: field.offset + 8 * index, size: 8))
+                    }
+                    continue
+                }
                 guard let load = load(of: field, as: key, format, isCacheTag: required != nil && isCacheTag)
                 else { continue }
                 steps.append(Step(field: key, load: load, offset: field.offset, size: field.size))
@@ -187,6 +194,8 @@ final class EventDecoder {
         plan.isKnown = true
         return plan
     }
+
+    private static let words: [Field] = [.word0, .word1, .word2, .word3, .word4, .word5, .word6, .word7]
 
     private static func load(
         of field: EventFormat.Field, as key: Field, _ format: EventFormat, isCacheTag: Bool
