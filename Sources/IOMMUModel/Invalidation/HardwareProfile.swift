@@ -162,7 +162,7 @@ public enum HardwareProfile: String, CaseIterable, Sendable {
 
     /// An unmap that finds nothing still adds its address to the gather, and the sync that follows flushes one page there, if
     /// nothing else was gathered: generic page tables before the interface looked for empty gathers.
-    var gathersNothing: Bool { self == .vtd619 }
+    public var gathersNothing: Bool { self == .vtd619 }
 
     /// Whether a page-selective command spares paging-structure caches as long as no table went: VT-d's hint, lost on the
     /// queued path up to 6.11 (model.md §4.1), AMD's PDE bit, which Linux always set up to 7.1.
@@ -228,4 +228,6 @@ public struct KernelVersion: Hashable, Comparable, Sendable, CustomStringConvert
     public static let v7_0 = KernelVersion(7, 0)
     static let v7_1 = KernelVersion(7, 1)
     static let v7_2 = KernelVersion(7, 2)
+    /// The last one known to send as many range commands as a range takes.
+    public static let v7_3 = KernelVersion(7, 3)
 }

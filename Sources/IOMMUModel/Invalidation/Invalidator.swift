@@ -135,11 +135,11 @@ public struct Invalidator: Sendable {
         if profile.gathersNothing { nothing = nothing.map { min($0, iova) } ?? iova }
     }
 
-    /// Whether tables go with what an unmap covers.
+    /// Whether tables go with what an unmap covers. A table spans 2 MiB, 1 GiB or more, whatever page sizes a driver advertises.
     private func freesTables(_ range: AddressRange, _ leaves: LeavesSlice) -> Bool {
-        guard range.size > pageSizes.granule, !leaves.isEmpty else { return false }
+        guard range.size >= 1 << 21, !leaves.isEmpty else { return false }
         var frees = false
-        pageSizes.forEachCallback(in: range) { iova, callback in
+        PageSizes.fourKTwoMOneG.forEachCallback(in: range) { iova, callback in
             guard !frees, let part = AddressRange(start: iova, size: callback.size) else { return }
             frees = Self.tables(in: part, pageSize: callback.pageSize, leaves) > 0
         }
@@ -338,6 +338,11 @@ public struct Invalidator: Sendable {
                 return
             }
             send(range, commands: commands, asked: asked, hint: hint)
+            if profile == .smmuv3RIL73 {
+                let more = SMMUv3.pagesOfTwoCommands(covering: pages) &- pages
+                own.pages &+= more
+                own.overPages &+= more
+            }
         case .riscv:
             guard let commands = riscvCommands(range, stride: pageSize) else {
                 sendDomain()

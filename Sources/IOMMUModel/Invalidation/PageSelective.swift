@@ -46,15 +46,37 @@ public enum SMMUv3 {
     /// - Parameter pages: pages of the granule, at least one.
     @inlinable
     public static func rangeCommands(pages: UInt64) -> Int64 {
-        var left = pages
         var commands: Int64 = 0
-        while left != 0 {
-            let scale = UInt64(left.trailingZeroBitCount)
-            left &-= ((left >> scale) & 31) << scale
-            commands += 1
-        }
+        forEachRange(pages: pages) { _ in commands += 1 }
         return commands
     }
+
+    /// The commands for so many pages, in order: each covers a number below 32 of an aligned power of two of them.
+    @inlinable
+    public static func forEachRange(pages: UInt64, _ body: (_ pages: UInt64) -> Void) {
+        var left = pages
+        while left != 0 {
+            let scale = UInt64(left.trailingZeroBitCount)
+            let covered = ((left >> scale) & 31) << scale
+            left &-= covered
+            body(covered)
+        }
+    }
+
+    /// How many pages two commands cover at least that are to cover so many: the largest window of five bits, and what is left,
+    /// rounded up to another.
+    @inlinable
+    public static func pagesOfTwoCommands(covering pages: UInt64) -> UInt64 {
+        guard rangeCommands(pages: pages) > 2 else { return pages }
+        let largest = pages & (.max << windowShift(pages))
+        let left = pages - largest
+        let unit: UInt64 = 1 << windowShift(left)
+        return largest + (left + unit - 1) / unit * unit
+    }
+
+    /// Where the five bits from the highest set one down begin.
+    @usableFromInline
+    static func windowShift(_ pages: UInt64) -> UInt64 { UInt64(max(59 - pages.leadingZeroBitCount, 0)) }
 }
 
 /// RISC-V's IOTINVAL.VMA: `riscv_iommu_iotlb_inval`.

@@ -47,8 +47,13 @@ extension Hardware {
                 return nil
             }
             // TG is 0 without ranges.
-            let hasRanges = try exists("\(kinds(.armInvalidation)) AND granularity = 3 AND word1 & 0xc00")
-            return Hardware(hasRanges ? .smmuv3RIL : byKernel ?? .smmuv3)
+            let hasRanges = try exists(
+                """
+                \(kinds(.armInvalidation)) AND granularity = \(Layer.Granularity.page.rawValue)
+                AND EXISTS (SELECT 1 FROM raw_command WHERE raw_command.layer = layer.id AND word1 & 0xc00)
+                """)
+            let isLater = trace.kernelVersion.map { $0 > .v7_3 } ?? false
+            return Hardware(hasRanges ? (isLater ? .smmuv3RIL73 : .smmuv3RIL) : byKernel ?? .smmuv3)
         case .none, .riscv: return nil
         }
     }
@@ -77,7 +82,9 @@ extension Hardware {
     /// Whether a log's commands can be compared with those of the model, one by one.
     var showsCommands: Bool {
         switch profile.driver {
-        case .intel, .amd, .arm: !(profile == .smmuv3RIL || profile == .smmuv3RIL73)
+        case .intel, .amd: true
+        // Which two commands later kernels send for a range, no log has shown.
+        case .arm: profile != .smmuv3RIL73
         case .none, .riscv: false
         }
     }

@@ -13,6 +13,7 @@ struct UnflushedCalls {
     /// More than any owner gathers; what is older was never flushed: no device was attached.
     private static let limit = 1 << 11
     private var dropped = 0
+    private var nothing: UInt64?
 
     mutating func add(_ range: AddressRange, size: UInt64, freesTables: Bool) {
         if callbacks.count == Self.limit {
@@ -43,6 +44,16 @@ struct UnflushedCalls {
         // Mostly the last ones, from the end: each removal moves little.
         for index in taken { callbacks.remove(at: index) }
         return (span, freesTables)
+    }
+
+    /// An unmap found nothing here.
+    mutating func addNothing(at iova: UInt64) { nothing = iova }
+
+    /// Where the latest unmap found nothing, if that is inside one page that was flushed.
+    mutating func takeNothing(inside block: AddressRange) -> UInt64? {
+        guard let iova = nothing, block.size == 4096, block.start == iova & ~4095 else { return nil }
+        nothing = nil
+        return iova
     }
 
     /// How many no command has covered.

@@ -137,7 +137,12 @@ final class ValidationRun {
     }
 
     private func unmapped(_ operation: StoredOperation, at index: Int) {
-        guard let range = AddressRange(start: operation.iova, size: operation.result ?? operation.size) else { return }
+        guard let range = AddressRange(start: operation.iova, size: operation.result ?? operation.size) else {
+            if bases[index] == .commands, hardware?.profile.gathersNothing == true {
+                unflushed[operation.pid, default: UnflushedCalls()].addNothing(at: operation.iova)
+            }
+            return
+        }
         let leaves = pipeline.removed[...]
         let needsCallbacks = bases[index] == .commands
         guard needsCallbacks || range.size >= 1 << 21 else { return }
@@ -282,23 +287,34 @@ final class ValidationRun {
 
     /// Commands that go page by page: the log shows all of them, or the first ones of each submission.
     private func predictEach(_ command: InvalidationCommand, domain: Int32, line: Int64, isHintKnown: Bool) {
-        guard let range = command.range, command.count > 1 else {
+        guard let range = command.range, let hardware, hardware.profile.driver == .arm else {
             return predict(command, domain: domain, line: line, isHintKnown: isHintKnown)
         }
-        let size = max(range.size / UInt64(command.count), 4096)
-        var unseen: Int64 = 0
-        for number in 0..<command.count {
+        var (number, start) = (0 as Int64, range.start)
+        func predictNext(_ size: UInt64, mask: Int) {
+            defer { (number, start) = (number + 1, start &+ size) }
             guard number % Self.submission < shownOfSubmission, number < Self.mostEach,
-                let page = AddressRange(start: range.start &+ UInt64(number) &* size, size: size)
-            else {
-                unseen += 1
-                continue
-            }
+                let part = AddressRange(start: start, size: size)
+            else { return tally.leaveUnseen(1, domain: domain) }
             predict(
-                InvalidationCommand(page, hint: command.hint), domain: domain, line: line, isHintKnown: isHintKnown)
+                InvalidationCommand(part, mask: mask, hint: command.hint), domain: domain, line: line,
+                isHintKnown: isHintKnown)
         }
-        tally.leaveUnseen(unseen, domain: domain)
+        if hardware.profile == .smmuv3RIL, command.hint == .leavesOnly {
+            SMMUv3.forEachRange(pages: (range.last >> 12) - (range.start >> 12) + 1) { pages in
+                predictNext(pages << 12, mask: Self.mask(ofPages: pages))
+            }
+            return
+        }
+        // Page by page, or table by table, of which each is a range.
+        let size = max(range.size / UInt64(max(command.count, 1)), 4096)
+        let mask = hardware.profile == .smmuv3RIL ? Self.mask(ofPages: size >> 12) : 0
+        for _ in 0..<min(command.count, Self.mostEach) { predictNext(size, mask: mask) }
+        tally.leaveUnseen(max(command.count - Self.mostEach, 0), domain: domain)
     }
+
+    /// log2 of the pages, rounded up.
+    private static func mask(ofPages pages: UInt64) -> Int { pages <= 1 ? 0 : 64 - (pages - 1).leadingZeroBitCount }
 
     /// Commands that the SMMUv3 driver submits at once, `CMDQ_BATCH_ENTRIES`.
     private static let submission: Int64 = 64
@@ -322,6 +338,9 @@ final class ValidationRun {
         if let flushed = unflushed[layer.pid]?.take(inside: block, by: hardware.gatherRule) {
             freesTables = flushed.freesTables
             invalidator.sync(flushed.span)
+        } else if let iova = unflushed[layer.pid]?.takeNothing(inside: block) {
+            invalidator.unmapNothing(at: iova)
+            invalidator.sync()
         } else if block.last == .max {
             // Nothing was gathered (model.md §1.6).
             invalidator.sync()
