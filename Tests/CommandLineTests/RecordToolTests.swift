@@ -115,24 +115,90 @@ import Testing
         #expect(try Tool.run(["report", "losses", "--format", "json"], directory: folder).objects().count == 2)
     }
 
-    @Test func probes() throws {
-        try machine(types: ["DMA"])
+    /// Writes the log that the kernel has at the end.
+    private static let copiesTheLog = "cp log.txt ${IOMMU_TRACE_MARKER%_marker}"
+
+    /// What is said to be missing: the probe, its functions, what the log lacks.
+    private func missing(_ errors: String) -> [String] {
+        errors.split(separator: "\n").filter { $0.hasPrefix("record: no probe ") }
+            .map { String($0.dropFirst("record: no probe ".count)) }
+    }
+
+    @Test(arguments: ProbedKernel.all) func probes(_ kernel: ProbedKernel) throws {
+        try folder.write(kernel.files)
         try folder.write(FtraceLog(calls: 5).text, to: "log.txt")
-        #expect(
-            try record("-p", "-o", "x", "sh", "-c", "cp root/sys/kernel/tracing/dynamic_events probes;" + Self.workload)
-                .status == 5)
-        let lines = try folder.text("probes").split(separator: "\n").filter { !$0.hasPrefix("-:") }
-        #expect(
-            lines.contains(
-                "f:iommu_trace/unmap_fast iommu_unmap_fast domain=$arg1:x64 iova=$arg2:x64 size=$arg3:u64 queued=+40($arg4):u8"
-            ))
-        #expect(lines.contains { $0.hasPrefix("f:iommu_trace/sync intel_iommu_tlb_sync ") })
+        let recording = try record("-p", "-o", "x", "sh", "-c", Self.copiesTheLog)
+        #expect(recording.status == 0)
+        #expect(try folder.text("x.meta/probe_events") == kernel.probes + "\n")
         // Each that was defined is taken back.
-        let after = try folder.text("root/sys/kernel/tracing/dynamic_events").split(separator: "\n")
-        let defined = Set(
-            after.filter { !$0.hasPrefix("-:") }.compactMap { $0.split(separator: " ").first?.dropFirst(2) })
-        #expect(defined.count >= 9)
-        #expect(Set(after.filter { $0.hasPrefix("-:") }.map { $0.dropFirst(2) }) == defined)
+        let all = try folder.text("root/sys/kernel/tracing/\(kernel.definitions)").split(separator: "\n")
+        let defined = all.filter { !$0.hasPrefix("-:") }
+        #expect(defined.joined(separator: "\n") == kernel.probes)
+        #expect(
+            Set(all.filter { $0.hasPrefix("-:") }.map { $0.dropFirst(2) })
+                == Set(defined.compactMap { $0.split(separator: " ").first?.dropFirst(2) }))
+        let missing = missing(recording.errors)
+        #expect(missing.count == kernel.missing.count, "\(recording.errors)")
+        for words in kernel.missing {
+            #expect(missing.contains { $0.hasPrefix(words) }, "\(words): \(recording.errors)")
+        }
+    }
+
+    /// The recipe of the page is that of the tool.
+    @Test func pageOfProbes() throws {
+        let page = URL(filePath: Self.script).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "docs/recording.md")
+        let lines = try String(contentsOf: page, encoding: .utf8).split(separator: "\n")
+        let probes = lines.filter { $0.hasPrefix("f:iommu_trace/") }.map(String.init)
+        let kernels = ["7.3 Intel", "7.3 AMD", "7.3 SMMUv3"].map { name in
+            ProbedKernel.all.first { $0.testDescription == name }?.probes.split(separator: "\n").map(String.init) ?? []
+        }
+        #expect(probes == kernels[0] + kernels.dropFirst().flatMap { $0.suffix(1) })
+        // Each name that the page gives is in the tool, and each that the tool tries is on the page.
+        let text = lines.joined(separator: "\n")
+        let tool = try String(contentsOf: URL(filePath: Self.script), encoding: .utf8)
+        let tried = tool.split(separator: "\n").compactMap { line -> String? in
+            let words = line.split(separator: " ")
+            guard words.count > 3, words[1].allSatisfy({ $0.isNumber || $0 == "." }), !words[2].hasPrefix("\"") else {
+                return nil
+            }
+            return String(words[2].split(separator: "%")[0])
+        }
+        #expect(Set(tried).count > 40)
+        for function in Set(tried) {
+            let isThere = text.contains(function) || function.contains("_domain_alloc_paging_flags")
+            #expect(isThere, "\(function)")
+        }
+    }
+
+    /// A kernel that lists no functions tells by refusing definitions, here all of them.
+    @Test func probesThatAreRefused() throws {
+        let kernel = try #require(ProbedKernel.all.first { $0.testDescription == "7.3 Intel" })
+        var files = kernel.files
+        let tracing = "root/sys/kernel/tracing"
+        files["\(tracing)/available_filter_functions"] = nil
+        files["\(tracing)/dynamic_events"] = nil
+        files["\(tracing)/dynamic_events/.here"] = ""
+        try folder.write(files)
+        try folder.write(FtraceLog(calls: 5).text, to: "log.txt")
+        let recording = try record("-p", "-o", "x", "sh", "-c", Self.copiesTheLog)
+        #expect(recording.status == 0)
+        #expect(missing(recording.errors).count == 18, "\(recording.errors)")
+        #expect(recording.errors.contains("no function can be probed here"))
+        #expect(try Tool.run(["import", "x.txt.gz"], directory: folder).exitCode == 0)
+    }
+
+    /// A kernel that lists no functions is asked for all of them.
+    @Test func probesOfAnUnlistedKernel() throws {
+        let kernel = try #require(ProbedKernel.all.first { $0.testDescription == "7.3 Intel" })
+        var files = kernel.files
+        files["root/sys/kernel/tracing/available_filter_functions"] = nil
+        try folder.write(files)
+        try folder.write(FtraceLog(calls: 5).text, to: "log.txt")
+        #expect(try record("-p", "-o", "x", "sh", "-c", Self.copiesTheLog).status == 0)
+        let probes = try folder.text("x.meta/probe_events").split(separator: "\n")
+        #expect(probes.contains { $0.hasPrefix("f:iommu_trace/map iommu_map_nosync ") })
+        #expect(probes.contains { $0.hasPrefix("f:iommu_trace/fq_flush fq_flush_iotlb ") })
         #expect(try Tool.run(["import", "x.txt.gz"], directory: folder).exitCode == 0)
     }
 
