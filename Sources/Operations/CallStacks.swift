@@ -23,6 +23,8 @@ struct CallStacks {
         var calls: [Call] = []
         var lastClear: Clear?
         var lastMap: Call?
+        /// A map that has failed, and how much of it is going to be taken back: Linux 7.1 and later say so by a map event.
+        var failedMap: (call: Call, mapped: UInt64)?
         /// The call that a tracepoint closed last, in a log that has not shown returns so far.
         var returning: Call?
         /// The unmap of the kernel log that is going on.
@@ -98,6 +100,15 @@ struct CallStacks {
             cpus[cpu].lastMap = nil
             return .attempt
         }
+        // Since 7.1 the event comes for a map that fails, too, with what was mapped until then.
+        let isPart = { (call: Call) in call.kind == .map && call.iova == iova && call.size > size && call.task == task }
+        if let index = cpus[cpu].calls.lastIndex(where: isPart) {
+            let call = take(at: (cpu, index), &order)
+            giveUp(call, &order)
+            cpus[cpu].failedMap = (call, size)
+            cpus[cpu].lastMap = nil
+            return .attempt
+        }
         // The first tracepoint of the log follows an attempt that was let go unconfirmed.
         if let call = cpus[cpu].lastMap, call.iova == iova, call.size == size, call.task == task {
             cpus[cpu].lastMap = nil
@@ -107,6 +118,17 @@ struct CallStacks {
     }
 
     // MARK: - Unmaps
+
+    /// Whether an unmap takes back what a failed map of the same task had mapped: it comes inside the map, of which no success was
+    /// seen, or right behind the event that tells how far it came.
+    mutating func isUndoing(onCPU cpu: Int, task: Int32, iova: UInt64, size: UInt64) -> Bool {
+        if let failed = cpus[cpu].failedMap {
+            cpus[cpu].failedMap = nil
+            if failed.call.task == task, failed.call.iova == iova, failed.mapped == size { return true }
+        }
+        guard let call = cpus[cpu].calls.last, call.kind == .map else { return false }
+        return call.task == task && call.iova == iova && call.size > size
+    }
 
     /// An unmap call is entered.
     mutating func enterUnmap(_ operation: Operation, onCPU cpu: Int, _ order: inout OperationOrder) {

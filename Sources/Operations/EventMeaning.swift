@@ -42,6 +42,8 @@ enum EventMeaning {
     case dmaUnmapList
     /// A buffer was copied because the device cannot reach its place in memory.
     case bounced
+    /// The two-step DMA API is called: it maps or unmaps for a device.
+    case twoStep(TwoStepCall.Kind)
     /// The old Intel driver mapped or unmapped for a device by itself, without `iommu_map`.
     case deviceMap
     case deviceUnmap
@@ -118,7 +120,10 @@ enum EventMeaning {
         case .armCommands: .armCommands
         case .unmapMessage: .unmapMessage
         case .unmappedMessage: .unmappedMessage
-        case .mappingMessage: .repeated
+        case .mappingMessage, .iovaSync: .repeated
+        case .iovaLink: .twoStep(.link)
+        case .iovaUnlink: .twoStep(.unlink)
+        case .iovaDestroy: .twoStep(.destroy)
         default: nil
         }
     }
@@ -127,18 +132,23 @@ enum EventMeaning {
     init(probeAt function: String, isReturn: Bool) {
         self =
             switch function {
-            case "__iommu_map", "iommu_map": isReturn ? .unknown : .mapEntry
+            case "__iommu_map", "iommu_map", "iommu_map_nosync": isReturn ? .unknown : .mapEntry
             case "iommu_unmap": isReturn ? .unmapReturn(isFast: false) : .unmapEntry(isFast: false)
             case "iommu_unmap_fast": isReturn ? .unmapReturn(isFast: true) : .unmapEntry(isFast: true)
             case "iommu.unmap": .unmapped
             case "fq_flush_iotlb": isReturn ? .unknown : .queueFlush
             case "fq_flush_timeout": isReturn ? .unknown : .queueTimeout
             case "qi_flush_iotlb": isReturn ? .unknown : .hardwareFlush
-            case _ where isReturn: function.hasSuffix("_domain_alloc") ? .domainAlloc : .unknown
+            case _ where isReturn:
+                function.hasSuffix("_domain_alloc") || function.contains("domain_alloc_paging")
+                    || function == "__iommu_paging_domain_alloc_flags" ? .domainAlloc : .unknown
+            case "dma_iova_link": .twoStep(.link)
+            case "dma_iova_unlink": .twoStep(.unlink)
+            case "dma_iova_destroy": .twoStep(.destroy)
             case _ where function.hasSuffix("_tlb_sync") || function.hasSuffix("_iotlb_sync"): .sync
             case _ where function.hasSuffix("_flush_iotlb_all"): .flushAll
             case _ where function.hasSuffix("_attach_device") || function.hasSuffix("_attach_dev"): .attachProbe
-            case _ where function.hasSuffix("_domain_free"): .domainFree
+            case _ where function.hasSuffix("_domain_free") || function.hasSuffix("_domain_free_paging"): .domainFree
             default: .unknown
             }
     }

@@ -75,7 +75,8 @@ public struct Operation: Sendable {
         public static let withinAttach = Flags(rawValue: 8)
         /// The call's return is missing, although the log shows returns of others.
         public static let unreturned = Flags(rawValue: 16)
-        /// A map that failed: the attempt was seen, its success was not, although the log shows that of others.
+        /// A map that failed: the attempt was seen, its success was not, although the log shows that of others. Or an unmap that
+        /// takes back what a failed map had mapped.
         public static let failed = Flags(rawValue: 32)
         /// A probe on the function itself was seen, so its kind is certain: the tracepoint inside is the same for
         /// `iommu_unmap` and `iommu_unmap_fast`.

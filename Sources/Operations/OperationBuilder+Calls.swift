@@ -10,6 +10,7 @@ extension OperationBuilder {
         operation.size = size
         operation.paddr = event.pointee[.paddr]
         operation.domain = domainTable.number(of: event.pointee[.domain])
+        if twoStep.areShown { joinTwoStep(&operation, iova: iova, cpu: cpu) }
         domainTable[operation.domain].probeCandidate.map(iova: iova, size: size)
         calls.enterMap(operation, onCPU: cpu, &order)
         chain.map(at: iova, cpu: cpu, task: task, isNew: true)
@@ -31,10 +32,20 @@ extension OperationBuilder {
             operation.flags = .confirmed
             operation.device = names.device(event.pointee.symbol(.device))
             operation.domain = domainTable.number(of: event.pointee[.domain], ofDevice: operation.device, names)
+            if twoStep.areShown { joinTwoStep(&operation, iova: iova, cpu: cpu) }
             domainTable[operation.domain].probeCandidate.map(iova: iova, size: size)
             chain.map(at: iova, cpu: cpu, task: task, isNew: true)
             order.append(operation)
         }
+    }
+
+    /// A map or unmap that a call of the two-step DMA API makes is for that call's device.
+    private mutating func joinTwoStep(_ operation: inout Operation, iova: UInt64, cpu: Int) {
+        let isMap = operation.kind == .map
+        guard let call = twoStep.call(of: operation.task, iova: iova, isMap: isMap, onCPU: cpu) else { return }
+        if operation.device == 0 { operation.device = call.device }
+        if call.kind == .unlink { operation.flags.insert(.unlinked) }
+        if !domainTable.isUnresolved(operation.domain) { domainTable[operation.domain].learn(owner: .dma, .recorded) }
     }
 
     mutating func unmapEntry(_ event: UnsafePointer<TraceEvent>, isFast: Bool, cpu: Int, task: Int32) -> Bool {
@@ -47,6 +58,8 @@ extension OperationBuilder {
         operation.flags = .byProbe
         let isQueued = isFast ? event.pointee[.queued].map { $0 == 1 } : nil
         if isQueued == true { operation.flags.insert(.queued) }
+        if twoStep.areShown { joinTwoStep(&operation, iova: iova, cpu: cpu) }
+        if calls.isUndoing(onCPU: cpu, task: task, iova: iova, size: size) { operation.flags.insert(.failed) }
         noteUnmap(&operation, iova: iova, size: size, isQueued: isQueued, cpu: cpu)
         calls.enterUnmap(operation, onCPU: cpu, &order)
         return true
@@ -64,6 +77,8 @@ extension OperationBuilder {
         operation.flags = .confirmed
         operation.device = names.device(event.pointee.symbol(.device))
         operation.domain = domainTable.number(of: event.pointee[.domain], ofDevice: operation.device, names)
+        if twoStep.areShown { joinTwoStep(&operation, iova: iova, cpu: cpu) }
+        if calls.isUndoing(onCPU: cpu, task: task, iova: iova, size: size) { operation.flags.insert(.failed) }
         noteUnmap(&operation, iova: iova, size: size, cpu: cpu)
         order.append(operation)
         return true
@@ -77,7 +92,12 @@ extension OperationBuilder {
         if event.pointee.caller != .none, let pointer = event.pointee[.domain] {
             learn(domainTable.number(of: pointer), from: caller)
         }
-        let flags: Operation.Flags = caller == .unlink ? .unlinked : []
+        let flags: Operation.Flags =
+            switch caller {
+            case .unlink?: .unlinked
+            case .map?: .failed
+            default: []
+            }
         if calls.returnUnmap(
             event, kind, iova: iova, result: result, cpu: cpu, task: task, adding: flags, &order)
         {
@@ -108,6 +128,7 @@ extension OperationBuilder {
         switch caller {
         case .type1?: domainTable[domain].learn(owner: .type1, .recorded)
         case .iommufd?: domainTable[domain].learn(owner: .iommufd, .recorded)
+        case .map?: break
         case .dma?, .unlink?: domainTable[domain].learn(owner: .dma, .recorded)
         case nil: domainTable[domain].hasOtherCaller = true
         }

@@ -23,6 +23,7 @@ public struct OperationBuilder {
     var queue = ResolverQueue()
     private(set) var probeMeanings = ProbeMeanings()
     var callers = UnmapCallers()
+    var twoStep = TwoStepCalls()
     var kernel = KernelSigns()
     private var settled = OperationOrder.Settled()
     /// CPUs that the log has shown, and those below them. A line's CPU is below 8192, or the line is none.
@@ -109,6 +110,9 @@ public struct OperationBuilder {
         case .dmaMapList: noteDevice(event, isMap: true, isList: true, task: task)
         case .dmaUnmap: noteDevice(event, isMap: false, isList: false, task: task)
         case .dmaUnmapList: noteDevice(event, isMap: false, isList: true, task: task)
+        case .twoStep(let kind):
+            let device = names.device(event.pointee.symbol(.device))
+            twoStep.begin(TwoStepCall(event, kind, task: task, device: device), onCPU: cpu)
         case .deviceMap: deviceMap(event, cpu: cpu, task: task)
         case .deviceUnmap: deviceUnmap(event, cpu: cpu, task: task)
         case .unmapMessage: unmapMessage(event, cpu: cpu, task: task)
@@ -130,6 +134,7 @@ public struct OperationBuilder {
         names.tasks.prepare(cpus: count)
         domainTable.attachments.prepare(cpus: count)
         calls.prepare(cpus: count)
+        twoStep.prepare(cpus: count)
         chain.prepare(cpus: count)
     }
 
@@ -174,6 +179,7 @@ public struct OperationBuilder {
 
     private mutating func forget(_ cpu: Int) {
         calls.forget(cpu, &order)
+        twoStep.forget(cpu)
         chain.forget(cpu, &order)
         domainTable.attachments.forget(cpu)
     }

@@ -10,6 +10,8 @@ enum UnmapCaller {
     case dma
     /// The two-step DMA API's `dma_iova_unlink`, which since 7.0 syncs by itself in a domain that defers, too.
     case unlink
+    /// `iommu_map` itself, which takes back what it had mapped before it failed.
+    case map
 
     /// `nil` for anybody else.
     init?(_ function: String) {
@@ -17,6 +19,7 @@ enum UnmapCaller {
         case _ where function.hasPrefix("vfio_"): self = .type1
         case _ where function.hasPrefix("iopt_"), _ where function.hasPrefix("iommufd_"): self = .iommufd
         case _ where function.contains("dma_iova_unlink"): self = .unlink
+        case _ where function.hasPrefix("iommu_map"), _ where function.hasPrefix("__iommu_map"): self = .map
         case _ where function.contains("iommu_dma_"), _ where function.hasPrefix("dma_iova_"): self = .dma
         default: return nil
         }

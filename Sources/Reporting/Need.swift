@@ -15,6 +15,8 @@ public enum Need: String, CaseIterable, Sendable {
     case sweep
     /// A validation of the trace.
     case validation
+    /// Maps, in a log that shows unmaps: without them nobody knows what is still mapped, or mapped again.
+    case maps
 
     /// Whether the trace in `trace` has it, in SQL.
     var condition: String {
@@ -32,6 +34,12 @@ public enum Need: String, CaseIterable, Sendable {
         case .iotlb: "EXISTS (SELECT 1 FROM replay WHERE replay.trace = trace.id AND iotlb IS NOT NULL)"
         case .sweep: "EXISTS (SELECT 1 FROM sweep WHERE sweep.trace = trace.id)"
         case .validation: "EXISTS (SELECT 1 FROM validation WHERE validation.trace = trace.id)"
+        case .maps:
+            """
+            EXISTS (SELECT 1 FROM kind_count WHERE kind_count.trace = trace.id AND stage = 'operation' AND kind = 1)
+            OR NOT EXISTS (
+                SELECT 1 FROM kind_count WHERE kind_count.trace = trace.id AND stage = 'operation' AND kind IN (2, 3))
+            """
         }
     }
 
@@ -44,17 +52,19 @@ public enum Need: String, CaseIterable, Sendable {
         case .iotlb: "replayed with an IOTLB"
         case .sweep: "swept"
         case .validation: "validated"
+        case .maps: "recorded with its maps"
         }
     }
 
-    /// The words of the command line that makes it.
-    public var command: [String] {
+    /// The words of the command line that makes it; `nil` for what only another recording has.
+    public var command: [String]? {
         switch self {
         case .replay, .wholeReplay: ["replay"]
         case .windows: ["replay", "--windows", "all"]
         case .iotlb: ["replay", "--hardware", "vtd-6.12", "--iotlb", "64x8"]
         case .sweep: ["sweep"]
         case .validation: ["validate"]
+        case .maps: nil
         }
     }
 }
@@ -76,10 +86,14 @@ public struct Unmet: Sendable {
     /// What is missing and where, without what to do.
     public var message: String {
         guard let need else { return "the database holds no trace" }
+        let shown = traces.prefix(8).joined(separator: ", ") + (traces.count > 8 ? ", …" : "")
+        if need == .maps {
+            return
+                "this cannot be told of \(shown): \(traces.count == 1 ? "the log shows" : "these logs show") unmaps, but no map"
+        }
         guard isNamed || !isAll else {
             return need == .iotlb ? "no replay simulated an IOTLB yet" : "nothing was \(need.words) yet"
         }
-        let shown = traces.prefix(8).joined(separator: ", ") + (traces.count > 8 ? ", …" : "")
         return traces.count == 1 ? "trace \(shown) was not \(need.words) yet" : "not \(need.words) yet: \(shown)"
     }
 }
@@ -93,13 +107,16 @@ extension Report {
             let all = try Int.fetchOne(
                 database, sql: "SELECT count(*) FROM trace WHERE name = ?1 OR ?1 IS NULL", arguments: [trace])
             guard let all, all > 0 else { return Unmet(need: nil, traces: [], isAll: true, isNamed: false) }
-            guard let need else { return nil }
-            let traces = try String.fetchAll(
-                database,
-                sql: "SELECT name FROM trace WHERE (name = ?1 OR ?1 IS NULL) AND NOT (\(need.condition)) ORDER BY id",
-                arguments: [trace])
-            if traces.isEmpty { return nil }
-            return Unmet(need: need, traces: traces, isAll: traces.count == all, isNamed: trace != nil)
+            for need in needs {
+                let traces = try String.fetchAll(
+                    database,
+                    sql:
+                        "SELECT name FROM trace WHERE (name = ?1 OR ?1 IS NULL) AND NOT (\(need.condition)) ORDER BY id",
+                    arguments: [trace])
+                if traces.isEmpty { continue }
+                return Unmet(need: need, traces: traces, isAll: traces.count == all, isNamed: trace != nil)
+            }
+            return nil
         }
     }
 }

@@ -30,11 +30,11 @@ public struct Report: Sendable {
     let listsContradictions: Bool
     /// What a table says at its end, and for which groupings; `nil` for all.
     let notes: [(text: String, groupings: [String]?)]
-    /// What it reads that another command makes; `nil` for what an import makes.
-    public let need: Need?
+    /// What it reads that another command makes, or another recording has; empty for what an import makes.
+    public let needs: [Need]
     /// What no rows mean, where all is well then.
     public let nothingFound: String?
-    /// Why there may be no rows although ``need`` is there, and what to do.
+    /// Why there may be no rows although ``needs`` are there, and what to do.
     public let hintWithoutRows: String?
 
     /// How many rows of a trace a grouping tells, and which column has how many there are.
@@ -81,7 +81,7 @@ public struct Report: Sendable {
         func text(_ label: String) -> String? {
             comments.first { $0.hasPrefix(label) }.map { String($0.dropFirst(label.count)) }
         }
-        need = text("needs: ").flatMap(Need.init)
+        needs = list("needs: ").compactMap(Need.init)
         nothingFound = text("nothing found: ")
         hintWithoutRows = text("without rows: ")
         /// Lines that may be for some groupings only: `LABEL: text` and `LABEL by device, task: text`.

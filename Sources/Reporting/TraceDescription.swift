@@ -157,6 +157,18 @@ public enum TraceDescription {
             gaps.append(
                 "which devices share a domain: a domain is taken for that of the device it is named after (inferred)")
         }
+        if let unmaps = try unmapsWithoutMaps(id, database) {
+            let isCandidate = try Bool.fetchOne(
+                database,
+                sql: """
+                    SELECT EXISTS (
+                        SELECT 1 FROM metadata
+                        WHERE trace = ? AND key IN ('kernel_release', 'kernel') AND value GLOB '*7.1.0-rc[1-5]*')
+                    """, arguments: [id])
+            gaps.append(
+                "what was mapped, leaks and most hazards: it shows \(unmaps) unmaps and no map"
+                    + (isCandidate == true ? "; Linux 7.1-rc1 to about rc5 tells of no map that succeeds" : ""))
+        }
         let untimed = try Int64.fetchOne(
             database, sql: "SELECT sum(count) FROM parse_issue_count WHERE trace = ? AND reason = ?",
             arguments: [id, "event without time, CPU and task"])
@@ -179,6 +191,16 @@ public enum TraceDescription {
             )
         }
         return gaps
+    }
+
+    /// How many unmaps a log shows that shows no map; `nil` for other logs.
+    private static func unmapsWithoutMaps(_ id: Int64, _ database: Database) throws -> Int64? {
+        try Int64.fetchOne(
+            database,
+            sql: """
+                SELECT sum(count) FILTER (WHERE kind IN (2, 3)) FROM kind_count WHERE trace = ? AND stage = 'operation'
+                HAVING sum(count) FILTER (WHERE kind IN (2, 3)) > 0 AND coalesce(sum(count) FILTER (WHERE kind = 1), 0) = 0
+                """, arguments: [id])
     }
 
     private static func seconds(_ nanoseconds: Int64) -> String {

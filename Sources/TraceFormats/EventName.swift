@@ -66,6 +66,11 @@
     case unmapMessage
     case unmappedMessage
     case mappingMessage
+    // Probes on the two-step DMA API.
+    case iovaLink
+    case iovaSync
+    case iovaUnlink
+    case iovaDestroy
     // What IOMMU drivers write into the kernel log of a fault, under a name that is made up here.
     case faultMessage
 
@@ -129,6 +134,10 @@
         case .unmapMessage: "unmap_this"
         case .unmappedMessage: "unmapped_part"
         case .mappingMessage: "mapping"
+        case .iovaLink: "dma_iova_link"
+        case .iovaSync: "dma_iova_sync"
+        case .iovaUnlink: "dma_iova_unlink"
+        case .iovaDestroy: "dma_iova_destroy"
         case .faultMessage: "fault_message"
         }
     }

@@ -150,6 +150,8 @@
     case text
     /// `pasid`.
     case pasid
+    /// `offset` into the addresses that `iova` begins: of the two-step DMA API.
+    case offset
     /// `dir` of the DMA API, a symbol such as `TO_DEVICE`.
     case direction
 }

@@ -139,7 +139,7 @@ public struct TraceWriter {
     private var operationShapes = [Int64](repeating: 0, count: Self.kinds * Self.operationShapeCount)
     private var layerShapes = [Int64](repeating: 0, count: Self.kinds * Self.layerShapeCount)
     private static let kinds = 32
-    private static let operationShapeCount = 128
+    private static let operationShapeCount = 256
     private static let layerShapeCount = 16
     private var attachments: Set<[Int32]> = []
 

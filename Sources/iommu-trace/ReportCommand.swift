@@ -118,9 +118,9 @@ struct ReportCommand: ParsableCommand {
     /// Says what no rows mean, or which traces have none. A gate must not pass because nothing was there to look at.
     private func explain(_ report: Report, _ store: TraceStore, rows: Int, isGated: Bool) throws {
         if let unmet = try report.unmet(in: store, trace: trace) {
-            let command =
-                (unmet.need?.command ?? ["import", "LOG"]) + (unmet.traceToName.map { ["--trace", $0] } ?? [])
-            Message.note("\(unmet.message): \(database.command(command))")
+            let command = unmet.need.map(\.command) ?? ["import", "LOG"]
+            let toDo = command.map { $0 + (unmet.traceToName.map { ["--trace", $0] } ?? []) }.map(database.command)
+            Message.note(unmet.message + (toDo.map { ": \($0)" } ?? ""))
             if isGated, rows == 0, unmet.isAll { throw ExitStatus.refused }
             if unmet.isAll { return }
         }

@@ -289,7 +289,7 @@ told AS (
             WHEN operation.paddr IS NOT NULL AND map.paddr IS NOT NULL THEN 'other'
             ELSE 'unknown'
         END END AS page,
-        CASE WHEN own.kind IN (2, 3) AND operation.size = 0 THEN 'undo'
+        CASE WHEN own.kind IN (2, 3) AND (operation.size = 0 OR operation.flags & 32) THEN 'undo'
             WHEN own.kind IN (2, 3) AND own.bytes = 0 THEN 'nothing'
             WHEN own.kind = 1 AND own.bytes = 0 THEN 'failed' END AS note,
         NULL AS inside_call, NULL AS flush_line, NULL AS uncertain,

@@ -69,7 +69,7 @@ layered AS (
         ) AS function_ns,
         min(layer.time_ns) FILTER (
             WHERE layer.kind IN (
-                'iotlb_inv', 'p_iotlb_inv', 'INVALIDATE_IOMMU_PAGES', 'INVALIDATE_IOMMU_ALL', 'cmdq'
+                'iotlb_inv', 'p_iotlb_inv', 'INVALIDATE_IOMMU_PAGES', 'INVALIDATE_IOMMU_ALL', 'TLBI', 'cmdq'
             )
         ) AS command_ns,
         max(layer.time_ns) AS last_ns

@@ -34,7 +34,7 @@ flushed AS (
     SELECT
         wanted.id AS trace, wanted.flush_layer,
         coalesce(sum(kind_count.count) FILTER (WHERE kind_count.stage = 'operation' AND kind_count.kind IN (4, 5)), 0) AS api,
-        coalesce(sum(kind_count.count) FILTER (WHERE kind_count.stage = 'layer' AND kind_count.kind IN (11, 15, 22, 23, 25)), 0) AS commands
+        coalesce(sum(kind_count.count) FILTER (WHERE kind_count.stage = 'layer' AND kind_count.kind IN (11, 15, 22, 23, 25, 31)), 0) AS commands
     FROM wanted
     LEFT JOIN kind_count ON kind_count.trace = wanted.id
     GROUP BY wanted.id

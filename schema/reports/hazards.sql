@@ -1,6 +1,6 @@
 -- What was used again while a device could still reach it, and where does the log say so?
 -- by: trace, domain, device, task, hazard
--- needs: replay
+-- needs: replay, maps
 -- tables leave out: options
 -- note by hazard: all that are hazards; of the other kinds the first 1000 of a replay, of same_page_remap and recycled none: by trace all are counted
 -- nothing found: no hazard: no replay saw anything used again while a device could still reach it

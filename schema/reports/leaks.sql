@@ -1,6 +1,6 @@
 -- What was mapped and never unmapped by the end of the log, by whom, and does it grow?
 -- by: trace, domain, device, task, mapping
--- needs: whole replay
+-- needs: whole replay, maps
 -- nothing found: no leak: nothing that the log maps was still mapped at its end, or when its domain was freed
 -- at most by mapping: 100 of live_mappings
 -- note by mapping: the 100 largest map calls of each trace; by domain, device and task all are counted

@@ -27,7 +27,7 @@ CREATE TABLE operation (
     paddr          INTEGER,                            -- physical address of a map, or what an access was translated to, by bit pattern
     since_entry_ns INTEGER,                            -- from the call's entry to time_ns; NULL if the entry was not recorded apart
     detail         INTEGER,                            -- fault: access flags; group change: group id; flush_all: 1 a flush queue's timer, 2 a full ring; domain_alloc: the type asked for; access: the domain id that the hardware knows
-    flags          INTEGER NOT NULL,                   -- sum of 1 flush is queued by the caller, 2 part of VFIO's attach probe, 4 tracepoint seen, 8 detach within an attach, 16 return missing, 32 map failed, 64 the function itself was probed
+    flags          INTEGER NOT NULL,                   -- sum of 1 flush is queued by the caller, 2 part of VFIO's attach probe, 4 tracepoint seen, 8 detach within an attach, 16 return missing, 32 map failed, or unmap that undoes a failed one, 64 the function itself was probed, 128 called by dma_iova_unlink
     grade          INTEGER REFERENCES grade,           -- how the domain of a map or unmap is known; NULL if it names the domain's address, or is neither
     line           INTEGER NOT NULL                    -- line of the log that gave time_ns, from 1
 ) STRICT;

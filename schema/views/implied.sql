@@ -16,7 +16,7 @@ WITH
         SELECT
             trace,
             'sync' AS what,
-            total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 23) AND cause = 0 AND granularity = 3)
+            total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 23, 31) AND cause = 0 AND granularity = 3)
                 AS missing,
             total(count) FILTER (WHERE stage = 'operation' AND kind = 4) AS seen,
             'page invalidation' AS implied_by
@@ -26,7 +26,7 @@ WITH
         SELECT
             trace,
             'flush_all',
-            total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 25) AND cause = 0 AND granularity < 3),
+            total(count) FILTER (WHERE stage = 'layer' AND kind IN (11, 15, 22, 25, 31) AND cause = 0 AND granularity < 3),
             total(count) FILTER (WHERE stage = 'operation' AND kind = 5),
             'domain invalidation'
         FROM counted

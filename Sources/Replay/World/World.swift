@@ -315,14 +315,18 @@ struct World {
         let isAttached = attachments.isAttached(operation.domain)
         let cell = cell(of: operation)
         let range = AddressRange(start: operation.iova, size: result)
+        // What a failed map had mapped and takes back, its caller has never had.
+        let isUndoing = operation.flags.contains(.failed)
         count(operation, result: result, isAttached: isAttached, cell: cell, at: index)
-        if let range {
+        if isUndoing {
+            removed?.removeAll(keepingCapacity: true)
+        } else if let range {
             clear(operation, range, cell: cell, at: index)
         } else {
             mappings[index].unmapsOfNothing += 1
         }
-        if MistakeFinder.isTelling(operation) { mistakes.tellResult(operation, cell) }
-        if workload != nil {
+        if !isUndoing, MistakeFinder.isTelling(operation) { mistakes.tellResult(operation, cell) }
+        if workload != nil, !isUndoing {
             let device = device(of: operation)
             workload?.unmap(operation, range, device: device, result: result)
         }
@@ -335,7 +339,7 @@ struct World {
             range: range, losses: losses)
         if let range, let removed {
             if interests.leaves { event.leaves = batch.add(removed) }
-            if isAttached, interests.staleTranslations {
+            if isAttached, !isUndoing, interests.staleTranslations {
                 (event.order, event.map) = stale.open(
                     Window(
                         operation: operation.id, line: operation.line, opened: operation.time, range: range, cell: cell,

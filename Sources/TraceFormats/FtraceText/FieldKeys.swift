@@ -8,7 +8,7 @@ enum FieldKeys {
         ("c0", .word0), ("c1", .word1), ("c2", .word2), ("c3", .word3), ("cmd0", .word0), ("cmd1", .word1),
         ("cmds", .word0),
         ("n", .count), ("sync", .waits), ("smmu", .object), ("cookie", .object), ("timer", .object),
-        ("pages", .pages), ("mask", .mask), ("pasid", .pasid), ("driver", .driver),
+        ("pages", .pages), ("mask", .mask), ("pasid", .pasid), ("offset", .offset), ("driver", .driver),
         // Raw fields, as `trace-cmd report -R` prints them.
         ("gid", .group), ("iommu", .unit), ("domain_id", .hardwareDomain),
         ("qw0", .word0), ("qw1", .word1), ("qw2", .word2), ("qw3", .word3),
