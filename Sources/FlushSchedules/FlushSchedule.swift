@@ -12,7 +12,7 @@ package protocol FlushSchedule: Sendable {
     var isFlushDue: Bool { get }
 
     /// What the unmap call at hand is about to remove, between its `.unmapping` and its `.unmapped`. Only those whose collecting
-    /// is ``Collecting/inPieces`` are told.
+    /// is ``Collecting/inPieces`` are told. Of leaves with a negative tag it is not known what they point to.
     mutating func remove(_ leaves: ArraySlice<TranslationMap.Run>, of range: AddressRange)
 
     /// Something happens in the domain.

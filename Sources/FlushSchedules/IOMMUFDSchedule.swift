@@ -29,7 +29,7 @@ struct IOMMUFDSchedule: FlushSchedule {
         for leaf in leaves {
             guard let leaf = leaf.clipped(to: range), leaf.range.start >= next else { continue }
             if leaf.range.start > next { addUnknown(from: next, through: leaf.range.start - 1) }
-            if leaf.pageSize == 0 {
+            if leaf.pageSize == 0 || leaf.tag < 0 {
                 addUnknown(from: leaf.range.start, through: leaf.range.last)
             } else {
                 if leaf.target != nextFrame { beginRun(at: leaf.range.start) }

@@ -85,11 +85,49 @@ import Testing
         }
         #expect(sent(.vtd612, leaves).0.map(\.hint) == [.tablesToo])
         #expect(sent(.vtd612, []).0.map(\.hint) == [.leavesOnly])
+        for profile in [HardwareProfile.vtd619, .vtd70, .amd72] {
+            #expect(sent(profile, leaves).0.map(\.hint) == [.tablesToo], "\(profile)")
+            #expect(sent(profile, []).0.map(\.hint) == [.leavesOnly], "\(profile)")
+        }
+        // Up to 7.1 AMD's driver always said that tables went.
+        #expect(sent(.amd619, []).0.map(\.hint) == [.tablesToo])
+        // A table spans 2 MiB, whatever page sizes the driver offers.
+        var few = Invalidator(Hardware(.amd72), pageSizes: .everyPowerOfTwo, keepsCommands: true)
+        few.unmap(try pages(0x1000, 32), leaves: leaves)
+        few.sync()
+        #expect(commands(&few).map(\.hint) == [.leavesOnly])
+        // Since 7.1 a table's walk, 512 pages, is flushed with the domain.
+        #expect(sent(.smmuv371, leaves).1.domainCommands == 2)
         // Arm flushes each table's walk at once, 512 pages or one command for all of them.
         let (walks, counts) = sent(.smmuv3, leaves)
         #expect(walks == [InvalidationCommand(range, hint: .tablesToo, count: 1024)])
         #expect(counts.waits == 2 && counts.commands == 1024 && counts.pages == 1024)
         #expect(sent(.smmuv3RIL, leaves).1.commands == 2)
         #expect(sent(.smmuv3, []).0.map(\.hint) == [.leavesOnly])
+    }
+
+    /// Which driver a kernel has (K by rows: docs/model.md §4).
+    @Test(
+        arguments: [
+            (.intel, "5.3.18-8.13-default", .vtd419), (.intel, "6.1.0-56-amd64", .vtd61),
+            (.intel, "6.12.95+deb12-amd64", .vtd612),
+            (.intel, "6.18.15", .vtd612), (.intel, "6.19.14+deb14-amd64", .vtd619), (.intel, "7.0.0-rc6", .vtd70),
+            (.intel, "7.3.4+deb13-amd64", .vtd70), (.amd, "5.10", .amd419), (.amd, "6.18.0", .amd6),
+            (.amd, "7.1.2", .amd619),
+            (.amd, "7.2.0", .amd72), (.arm, "7.0.9", .smmuv3), (.arm, "7.1", .smmuv371), (.riscv, "6.12.1", nil),
+            (.riscv, "6.13", .riscv613), (.riscv, "7.3", .riscv72), (.none, "7.3", nil),
+        ] as [(HardwareProfile.Driver, String, HardwareProfile?)])
+    func kernelsHaveProfiles(driver: HardwareProfile.Driver, release: String, profile: HardwareProfile?) throws {
+        #expect(HardwareProfile(driver, kernel: try #require(KernelVersion(release: release))) == profile)
+    }
+
+    @Test(arguments: ["", "6", "6.", "x.1", "-1.2", "6.x", "99999999999999999999.1", ".1"])
+    func whatIsNoRelease(text: String) {
+        #expect(KernelVersion(release: text) == nil)
+    }
+
+    @Test func versionsAreOrdered() {
+        #expect(KernelVersion(6, 9) < KernelVersion(6, 19) && KernelVersion(6, 19) < KernelVersion(7, 0))
+        #expect(KernelVersion(7, 3).description == "7.3")
     }
 }

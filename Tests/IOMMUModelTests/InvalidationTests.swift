@@ -125,7 +125,10 @@ import Testing
         arguments: [
             (.contract, [16, 0, 1, 16, 0]), (.vtd419, [16, 0, 16, 16, 0]), (.vtd61, [1, 0, 1, 32, 16]),
             (.vtd612, [1, 0, 1, 32, 16]), (.amd419, [1, 1, 1, 0, 0]), (.amd6, [1, 0, 1, 32, 16]),
-            (.smmuv3, [16, 0, 1, 16, 0]), (.smmuv3RIL, [1, 0, 1, 16, 0]),
+            (.smmuv3, [16, 0, 1, 16, 0]), (.smmuv3RIL, [1, 0, 1, 16, 0]), (.vtd619, [1, 0, 1, 32, 16]),
+            (.vtd70, [1, 0, 1, 32, 16]), (.amd619, [1, 0, 1, 32, 16]), (.amd72, [1, 0, 1, 32, 16]),
+            (.smmuv371, [16, 0, 1, 16, 0]), (.smmuv3RIL73, [1, 0, 1, 16, 0]), (.riscv613, [16, 0, 1, 16, 0]),
+            (.riscv72, [16, 0, 1, 16, 0]),
         ] as [(HardwareProfile, [Int64])])
     func aStrictUnmapOfSmallPages(profile: HardwareProfile, expected: [Int64]) throws {
         let pages = try range(0x1001, 16)
@@ -136,11 +139,14 @@ import Testing
             } == expected)
     }
 
-    /// A head of 4 KiB, a body of 2 MiB, a tail of 4 KiB: three segments with Intel and Arm, one with AMD.
+    /// A head of 4 KiB, a body of 2 MiB, a tail of 4 KiB: three segments with Intel up to 6.18 and Arm, one with AMD and generic page
+    /// tables. RISC-V of 6.13 flushes the domain for 2 MiB, later for more than 512 pages.
     @Test(
         arguments: [
             (.contract, [3, 0, 1, 514, 0]), (.vtd61, [3, 0, 3, 514, 0]), (.amd6, [1, 0, 1, 2048, 1534]),
-            (.smmuv3, [3, 0, 3, 514, 0]), (.smmuv3RIL, [3, 0, 3, 514, 0]),
+            (.smmuv3, [3, 0, 3, 514, 0]), (.smmuv3RIL, [3, 0, 3, 514, 0]), (.vtd619, [1, 0, 1, 2048, 1534]),
+            (.vtd70, [1, 0, 1, 2048, 1534]), (.amd72, [1, 0, 1, 2048, 1534]), (.smmuv371, [3, 0, 3, 514, 0]),
+            (.riscv613, [3, 1, 3, 2, 0]), (.riscv72, [1, 1, 1, 0, 0]),
         ] as [(HardwareProfile, [Int64])])
     func mixedPageSizesEndSpans(profile: HardwareProfile, expected: [Int64]) throws {
         let pages = try range(0x1ff, 514)
@@ -185,6 +191,8 @@ import Testing
             (.contract, [0, 0, 1, 0, 0]), (.vtd61, [1, 0, 1, 1, 1]), (.vtd612, [1, 1, 1, 0, 0]),
             (.amd6, [1, 1, 1, 0, 0]),
             (.smmuv3, [0, 0, 0, 0, 0]), (.vtd419, [0, 0, 0, 0, 0]), (.amd419, [1, 1, 1, 0, 0]),
+            (.vtd619, [1, 1, 1, 0, 0]), (.vtd70, [0, 0, 0, 0, 0]), (.amd619, [1, 1, 1, 0, 0]),
+            (.amd72, [0, 0, 0, 0, 0]), (.smmuv371, [0, 0, 0, 0, 0]), (.riscv613, [0, 0, 0, 0, 0]),
         ] as [(HardwareProfile, [Int64])])
     func anEmptyGather(profile: HardwareProfile, expected: [Int64]) {
         #expect(counts(profile) { $0.sync() } == expected)
@@ -199,6 +207,94 @@ import Testing
         let large = try range(0x1000, 262_144)
         #expect(counts(.vtd612) { $0.sync(large) } == [1, 1, 1, 0, 0])
         #expect(counts(.amd6) { $0.sync(large) } == [1, 0, 1, 524_288, 262_144])
+    }
+
+    /// First-stage commands do not look at it.
+    @Test func aFirstStageRangeIsNamedHoweverLarge() throws {
+        let hardware = try #require(Hardware(parsing: "vtd-7.0,first-stage"))
+        var invalidator = Invalidator(hardware, pageSizes: .fourKTwoMOneG, keepsCommands: true)
+        invalidator.sync(try range(0x1000, 262_144))
+        var sent: [InvalidationCommand] = []
+        invalidator.takeCommands { sent.append($0) }
+        #expect(sent.map(\.mask) == [19] && sent[0].range?.start == 0)
+        #expect(Hardware(parsing: "amd-7.2,first-stage") == nil && Hardware(parsing: "vtd-4.19,first-stage") == nil)
+    }
+
+    /// An unmap that finds nothing adds its address to the gather of 6.19, and one page there is flushed, if nothing else was.
+    @Test func whatIsFlushedWhereNothingWas() throws {
+        let iova = 0x2000_0000 as UInt64
+        func sent(_ profile: HardwareProfile, _ body: (inout Invalidator) -> Void) -> [InvalidationCommand] {
+            var invalidator = Invalidator(Hardware(profile), pageSizes: .fourKTwoMOneG, keepsCommands: true)
+            body(&invalidator)
+            var sent: [InvalidationCommand] = []
+            invalidator.takeCommands { sent.append($0) }
+            return sent
+        }
+        let page = try #require(AddressRange(start: iova, size: 4096))
+        func nothing(_ invalidator: inout Invalidator) {
+            invalidator.unmapNothing(at: iova)
+            invalidator.sync()
+        }
+        #expect(sent(.vtd619, nothing) == [InvalidationCommand(page, hint: .leavesOnly)])
+        #expect(sent(.vtd70, nothing) == [] && sent(.vtd612, nothing) == [.wholeDomain])
+        let other = try range(0x50, 1)
+        let both = sent(.vtd619) {
+            $0.unmap(other)
+            $0.unmapNothing(at: iova)
+            $0.sync()
+            $0.sync()
+        }
+        #expect(both == [InvalidationCommand(other, hint: .leavesOnly), .wholeDomain])
+    }
+
+    /// From an eighth of a granule of commands on, 7.1 flushes the domain: 512 at 4 KiB, 262,144 at 2 MiB (model.md §4.3).
+    @Test func manyPagesTakeTheDomain() throws {
+        for (pages, expected) in [(511, [511, 0, 1, 511, 0]), (512, [1, 1, 1, 0, 0])] as [(UInt64, [Int64])] {
+            let run = try range(0x1001, pages)
+            #expect(counts(.smmuv371) { $0.sync(run) } == expected)
+        }
+        for (blocks, isDomain) in [(262_143, false), (262_144, true)] as [(UInt64, Bool)] {
+            let run = try range(0x200, blocks * 512)
+            let sent = counts(.smmuv371, try #require(PageSizes(bitmap: 1 << 12 | 1 << 21))) {
+                $0.unmap(run)
+                $0.sync()
+            }
+            #expect(sent.prefix(2) == (isDomain ? [1, 1] : [Int64(blocks), 0]))
+        }
+    }
+
+    /// Two commands cover what four would cover exactly, and a little more.
+    @Test(arguments: seeds) func twoRangeCommandsCoverWhatMoreWould(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<2000 {
+            let pages = 1 + random.small(below: 1 << 30)
+            let covered = SMMUv3.pagesOfTwoCommands(covering: pages)
+            #expect(covered >= pages && SMMUv3.rangeCommands(pages: covered) <= 2)
+            #expect(covered == pages || SMMUv3.rangeCommands(pages: pages) > 2)
+            // Less than a unit of what is left over is added: a 32nd of it twice.
+            #expect(covered - pages <= pages >> 8 + 1)
+        }
+        #expect(SMMUv3.rangeCommands(pages: 1_000_003) == 4)
+    }
+
+    /// By hand: 2 MiB less a page is 511 commands up to 7.1; later, leaves of 2 MiB are one each, and up to 512 are sent.
+    @Test func riscvByHand() throws {
+        let (small, large) = (try range(0x201, 511), try range(0x200, 512))
+        #expect(counts(.riscv613) { $0.sync(small) } == [511, 0, 1, 511, 0])
+        #expect(counts(.riscv613) { $0.sync(large) } == [1, 1, 1, 0, 0])
+        #expect(counts(.riscv72) { $0.sync(large) } == [512, 0, 1, 512, 0])
+        let gigabyte = try range(1 << 18, 1 << 18)
+        let leaves: Invalidator.LeavesSlice = [TranslationMap.Run(range: gigabyte, target: 0, pageSize: 2 << 20)]
+        #expect(
+            counts(.riscv72) {
+                $0.unmap(gigabyte, leaves: leaves)
+                $0.sync()
+            } == [512, 0, 1, 1 << 18, 0])
+        var ranges = Invalidator(try #require(Hardware(parsing: "riscv-7.2,ranges")), pageSizes: .fourKTwoMOneG)
+        ranges.sync(gigabyte)
+        #expect(ranges.counts.commands == 1 && ranges.counts.domainCommands == 0)
+        #expect(HardwareProfile.riscv613.isBySourceAlone && HardwareProfile.riscv72.isBySourceAlone)
+        #expect(Hardware(parsing: "riscv-6.13,ranges") == nil)
     }
 
     /// Item 20: without the interface it costs at least as much as with it.
@@ -226,7 +322,8 @@ import Testing
         arguments: [
             (.vtd419, [4, 10, 6]), (.vtd61, [4, 10, 6]), (.vtd612, [4, 4, 6]), (.amd419, [4, 4, 6]),
             (.amd6, [4, 4, 6]),
-            (.smmuv3, [4, 8, 6]), (.smmuv3RIL, [4, 8, 6]),
+            (.smmuv3, [4, 8, 6]), (.smmuv3RIL, [4, 8, 6]), (.vtd619, [4, 4, 6]), (.vtd70, [4, 4, 6]),
+            (.amd72, [4, 4, 6]), (.smmuv371, [4, 8, 6]), (.riscv613, [4, 4, 6]),
         ] as [(HardwareProfile, [Int64])])
     func everyIOMMUAndDeviceIsTold(profile: HardwareProfile, expected: [Int64]) throws {
         let hardware = try #require(Hardware(profile, cachesAbsent: false, units: 2, deviceTLBs: 3))

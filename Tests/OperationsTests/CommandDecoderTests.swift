@@ -128,16 +128,60 @@ struct CommandDecoderTests {
         #expect(try Self.amd(0, 0x30000007, 0xffff_f003, 0xffff_ffff)?.granularity == .domain)
     }
 
-    @Test("an SMMUv3 submission keeps its first command")
-    func arm() throws {
-        let log = try BuiltLog(
+    private static func arm(_ text: String) throws -> Rows<Layer> {
+        try BuiltLog(
             """
             0 7 1 sync: (arm_smmu_iotlb_sync+0x0/0x40) domain=0xa start=0x1000 end=0x1fff
-            0 7 2 cmdq: (arm_smmu_cmdq_issue_cmdlist+0x0/0x900) smmu=0xb cmd0=0x11 cmd1=0x22 n=2 sync=1
-            """)
-        #expect(log.layers.map(\.kind) == [.armCommands])
-        #expect(log.layers[0].word0 == 0x11)
-        #expect(log.layers[0].word1 == 0x22)
-        #expect(log.layers[0].flush == 1)
+            0 7 2 cmdq: (arm_smmu_cmdq_issue_cmdlist+0x0/0x900) smmu=0xb \(text)
+            """
+        ).layers
+    }
+
+    @Test("of an SMMUv3 submission the first command is read, and the others are known to be there")
+    func arm() throws {
+        let layers = try Self.arm("cmd0=0x3000000000011 cmd1=0x0 n=3 sync=1")
+        #expect(layers.map(\.kind) == [.armInvalidation, .armUnseen, .armUnseen])
+        #expect(layers[0].word0 == 0x3000000000011 && layers[0].word1 == 0)
+        #expect(layers[0].granularity == .domain && layers[0].hardwareDomain == 3 && layers[0].address == nil)
+        #expect(layers.map(\.flush) == [1, 1, 1])
+        // What invalidates no TLB is kept as it is.
+        let other = try Self.arm("cmd0=0x46 cmd1=0x0 n=1 sync=1")
+        #expect(other.map(\.kind) == [.armCommands] && other[0].granularity == nil)
+        // More than the driver submits at once is nobody's.
+        #expect(try Self.arm("cmd0=0x11 cmd1=0x0 n=4000000000 sync=1").count == 64)
+        #expect(try Self.arm("cmd0=0x11 cmd1=0x0").map(\.kind) == [.armInvalidation])
+    }
+
+    @Test("with cmds the first four commands of an SMMUv3 submission are read, by opcode and range")
+    func armCommands() throws {
+        let layers = try Self.arm(
+            "cmd0=0x3000000000012 cmd1=0xfffba301 n=6 sync=0 "
+                + "cmds={0x3000000000012,0xfffba301,0x3000000500012,0xffea0701,0x300000000002a,0x20000000,0x28,0x0}")
+        #expect(
+            layers.map(\.kind)
+                == [.armInvalidation, .armInvalidation, .armInvalidation, .armInvalidation, .armUnseen, .armUnseen])
+        #expect(layers.prefix(4).map(\.granularity) == [.page, .page, .page, .domain])
+        #expect(layers.prefix(3).map(\.address) == [0xfffba000, 0xffea0000, 0x2000_0000])
+        // NUM 0 of SCALE 5 is 32 pages; the leaf bit is the hint. Stage 2 goes by VMID, in other bits.
+        #expect(layers.prefix(3).map(\.mask) == [0, 5, 0] && layers.prefix(3).map(\.hint) == [true, true, false])
+        #expect(layers.prefix(4).map(\.hardwareDomain) == [3, 3, 0, 0])
+        #expect(try Self.arm("cmd0=0x12 cmd1=0x1001 n=1 sync=1 cmds={0x12,0x1001,0x0,0x0,0x0,0x0,0x0,0x0}").count == 1)
+        // Three pages are covered by a mask of four.
+        #expect(
+            try Self.arm("cmd0=0x2012 cmd1=0x1701 n=1 sync=1 cmds={0x2012,0x1701,0x0,0x0,0x0,0x0,0x0,0x0}").first?.mask
+                == 2)
+    }
+
+    @Test("a list of commands that is cut off is an issue", arguments: ["{0x12,0x10", "{0x12,,0x0}", "{}", "{zz}"])
+    func brokenList(list: String) throws {
+        let log = try BuiltLog("0 7 2 cmdq: (arm_smmu_cmdq_issue_cmdlist+0x0/0x900) n=1 cmds=\(list)")
+        #expect(log.issues.map(\.reason) == [.badNumber] && log.layers.isEmpty)
+    }
+
+    @Test("AMD's command spares caches of tables where its PDE bit is clear")
+    func amdHint() throws {
+        #expect(try Self.amd(0, 0x3000_0004, 0x0001_0002, 0)?.hint == false)
+        #expect(try Self.amd(0, 0x3000_0004, 0x0001_0000, 0)?.hint == true)
+        #expect(try Self.amd(0, 0x3000_0004, 0xfff6_f001, 0)?.mask == 5)
     }
 }

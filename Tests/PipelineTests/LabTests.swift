@@ -15,8 +15,11 @@ struct LabFigures: Sendable {
     var global, domain, page: Int64
     /// Page-selective ones of more than one page.
     var masked: Int64
-    var contextInvalidations: Int64
+    /// `nil` where the table does not say.
+    var contextInvalidations: Int64?
     var amdPages, amdWaits: Int64
+    /// Further commands, by the condition that finds them among the layers.
+    var others: [String: Int64] = [:]
 
     init(
         _ map: Int64, _ unmap: Int64, _ unmapFast: Int64, _ sync: Int64, _ flushAll: Int64,
@@ -28,6 +31,50 @@ struct LabFigures: Sendable {
         contextInvalidations = context
         (amdPages, amdWaits) = amd
     }
+
+    /// A row of the laboratory's later table: the log, map, unmap, unmap_fast, sync, flush_all, fq_timeout, and descriptors as
+    /// `G/D/P` with others behind.
+    private init?(row: Substring) {
+        let cells = row.split(separator: "|").map { $0.trimmingPrefix(" ") }
+        guard cells.count >= 8, cells[0].contains("/") else { return nil }
+        let numbers = cells[1...5].compactMap { Int64($0.prefix { $0.isNumber }) }
+        let descriptors = cells[7].split(separator: " ")
+        let inv = (descriptors.first ?? "").split(separator: "/").compactMap { Int64($0) }
+        guard numbers.count == 5, inv.count == 3 else { return nil }
+        self.init(
+            numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], inv: (inv[0], inv[1], inv[2]), masked: -1,
+            context: 0)
+        contextInvalidations = nil
+        let names = [
+            "inv_pages": "k.name = 'INVALIDATE_IOMMU_PAGES'", "completion_wait": "k.name = 'COMPLETION_WAIT'",
+            "inv_dev_entry": "k.name = 'INVALIDATE_DEVTAB_ENTRY'", "op0x11": "k.name = 'TLBI' AND granularity = 2",
+            "op0x12": "k.name = 'TLBI' AND granularity = 3", "p_iotlb_inv": "k.name = 'p_iotlb_inv'",
+            "pc_inv": "k.name = 'pc_inv'", "dev_tlb_inv": "k.name = 'dev_tlb_inv'",
+        ]
+        for other in descriptors.dropFirst() {
+            let parts = other.split(separator: ":")
+            guard parts.count == 2, let condition = names[String(parts[0])], let count = Int64(parts[1]) else {
+                return nil
+            }
+            others[condition] = count
+        }
+        (amdPages, amdWaits) = (
+            others["k.name = 'INVALIDATE_IOMMU_PAGES'"] ?? 0, others["k.name = 'COMPLETION_WAIT'"] ?? 0
+        )
+    }
+
+    /// What the laboratory's own page says of its later kernels; nothing where the page is not there.
+    private static let later: [String: LabFigures] = {
+        let text = SharedTraces.labTables.flatMap { try? String(contentsOf: $0, encoding: .utf8) } ?? ""
+        let rows = text.split(separator: "\n").drop { !$0.hasPrefix("## Kernels 6.18") }.filter { $0.hasPrefix("| ") }
+        return Dictionary(
+            rows.compactMap { row in
+                LabFigures(row: row).map { (row.split(separator: "|")[0].trimmingCharacters(in: .whitespaces), $0) }
+            }, uniquingKeysWith: { first, _ in first })
+    }()
+
+    /// All that the laboratory counted.
+    static let all = table.merging(later) { first, _ in first }
 
     /// The laboratory's table: map, unmap, unmap_fast, sync, flush_all, IOTLB descriptors global, domain and page, those with
     /// a mask, cc_inv; for AMD the commands that the hypervisor executed.
@@ -90,7 +137,7 @@ struct LabTests {
         "each log that the laboratory counted is there",
         .enabled(if: SharedTraces.areThere, "no ../shared/traces: only the bundled logs are tested"))
     func complete() {
-        #expect(Set(SharedTraces.recorded.map(\.name)) == Set(LabFigures.table.keys))
+        #expect(Set(SharedTraces.recorded.map(\.name)) == Set(LabFigures.all.keys))
     }
 
     @Test(
@@ -108,7 +155,7 @@ struct LabTests {
         #expect(try Pipeline.number("SELECT count(*) FROM lost_events", in: store) == 0)
         #expect(try Pipeline.damage(of: store) == [])
 
-        let figures = try #require(LabFigures.table[log.name], "the table has no figures for \(log)")
+        let figures = try #require(LabFigures.all[log.name], "the table has no figures for \(log)")
         func count(_ kind: String) throws -> Int64 {
             try Pipeline.number(
                 "SELECT count(*) FROM operation JOIN operation_kind k ON k.id = kind WHERE k.name = '\(kind)'",
@@ -128,13 +175,22 @@ struct LabTests {
         #expect(try layers("iotlb_inv", "granularity = 1") == figures.global)
         #expect(try layers("iotlb_inv", "granularity = 2") == figures.domain)
         #expect(try layers("iotlb_inv", "granularity = 3") == figures.page)
-        #expect(try layers("iotlb_inv", "granularity = 3 AND mask > 0") == figures.masked)
-        #expect(try layers("cc_inv") == figures.contextInvalidations)
+        if figures.masked >= 0 { #expect(try layers("iotlb_inv", "granularity = 3 AND mask > 0") == figures.masked) }
+        if let context = figures.contextInvalidations { #expect(try layers("cc_inv") == context) }
+        for (condition, count) in figures.others {
+            #expect(
+                try Pipeline.number(
+                    "SELECT count(*) FROM layer JOIN layer_kind k ON k.id = kind WHERE \(condition)", in: store)
+                    == count)
+        }
         #expect(try layers("INVALIDATE_IOMMU_PAGES") == figures.amdPages)
         #expect(try layers("COMPLETION_WAIT") == figures.amdWaits)
         // Every descriptor's sender was found, and every call's tracepoint or return.
         #expect(try layers("hw_flush") == 0)
-        #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE flags & (16 | 32) <> 0", in: store) == 0)
+        #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE flags & 16 <> 0", in: store) == 0)
+        // The policy experiment has a phase of maps that fail, on the kernels that tell of them: twice two are taken back.
+        let undone = log.name == "7.3-iommufd-strict/api.probes" ? 4 : 0 as Int64
+        #expect(try Pipeline.number("SELECT count(*) FROM operation WHERE flags & 32 <> 0", in: store) == undone)
         // Nothing was lost, and nothing that happened looks as if something was.
         #expect(try Pipeline.csv("SELECT * FROM what_must_have_happened", in: store).split(separator: "\n").count == 1)
         // The counts that the import kept are those of the rows.
@@ -398,7 +454,8 @@ struct LabTests {
 
     @Test(
         "with the emulator's cache and the entries that it loaded as accesses, as many entries are stale as it had",
-        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"), arguments: SharedTraces.labWatched)
+        .enabled(if: SharedTraces.areThere, "needs ../shared/traces"),
+        arguments: SharedTraces.labWatched.filter { staleEntries[$0.name] != nil })
     func iotlb(log: RecordedLog) throws {
         let folder = try TemporaryFolder()
         let merged = URL(filePath: try folder.write("", to: "merged.txt"))

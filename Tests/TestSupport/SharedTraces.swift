@@ -50,7 +50,11 @@ public enum SharedTraces {
 
     /// The laboratory's kernels whose logs the tests walk: a folder `6.1-lazy` is one of 6.1. Others are left alone until
     /// they are named here.
-    public static let labKernels = ["6.1", "6.12"]
+    public static let labKernels = ["6.1", "6.12", "6.18", "6.19", "7.3"]
+    /// Those whose logs of the boot the laboratory counted.
+    private static let bootCounted = ["6.1"]
+    /// The laboratory's own tables.
+    public static var labTables: URL? { folder?.appending(path: "lab/README.md") }
 
     /// The laboratory's logs that are part of the package, by their names there.
     private static let bundledNames = [
@@ -101,8 +105,12 @@ public enum SharedTraces {
         files(in: folder?.appending(path: "lab")).filter { run in
             isFolder(run) && labKernels.contains { run.lastPathComponent.hasPrefix($0 + "-") }
         }.flatMap { run in
-            files(in: run).filter { log in endings.contains { log.lastPathComponent.hasSuffix($0) } }
-                .map { RecordedLog(url: $0, name: "\(run.lastPathComponent)/\(stem($0))") }
+            files(in: run).filter { log in
+                endings.contains { log.lastPathComponent.hasSuffix($0) }
+                    && (log.lastPathComponent != "boot.events.txt.gz"
+                        || bootCounted.contains { run.lastPathComponent.hasPrefix($0 + "-") })
+            }
+            .map { RecordedLog(url: $0, name: "\(run.lastPathComponent)/\(stem($0))") }
         }
     }
 

@@ -62,6 +62,7 @@ extension IOMMUCore {
     mutating func sync(_ number: Int32, gather: inout Gather, isImplicit: Bool) {
         let span = gather.take()
         guard let driver = domain(number)?.driver, driver.callbacks.contains(.tlbSync) else { return }
+        if era.skipsEmptySyncs, span == nil { return }
         counts.syncs &+= 1
         if isImplicit { counts.implicitSyncs &+= 1 }
         record(.sync(domain: number, ranges: span.map { [$0.range] } ?? [], isImplicit: isImplicit))

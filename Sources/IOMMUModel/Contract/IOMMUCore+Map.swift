@@ -1,8 +1,8 @@
 extension IOMMUCore {
     /// Maps `size` bytes from `iova` to `paddr` and on: `iommu_map` (model.md §1.3).
     ///
-    /// A map that fails half way unmaps what it had mapped by `iommu_unmap`: no map event, but an unmap event that no map
-    /// belongs to, of 0 bytes if nothing was mapped. What drivers let it replace does not come back. 0 bytes succeed.
+    /// A map that fails half way unmaps what it had mapped by `iommu_unmap`: no map event up to 7.0, but an unmap event that no map
+    /// belongs to, of 0 bytes if nothing was mapped; since 7.1 a map event of those bytes before it. What drivers let it replace does not come back. 0 bytes succeed.
     ///
     /// - Throws: ``IOMMUError/noDevice`` without the callback or page sizes; ``IOMMUError/invalid`` in a domain without page
     ///   table, or if an address or the size is no multiple of the smallest page, and nothing has changed then; else what the
@@ -113,7 +113,7 @@ extension IOMMUCore {
         while failure == nil, done < size {
             let (from, to) = (iova &+ done, paddr &+ done)
             guard let next = callback(sizes, iova: from, paddr: to, size: size - done) else { break }
-            counts.callbacks &+= 1
+            if done == 0 || !callbackTakesCall(number) { counts.callbacks &+= 1 }
             var result = RadixPageTable.MapResult()
             withDomain(number) { domain in
                 guard let mapped = domain.table?.map(iova: from, paddr: to, pageSize: next.pageSize, count: next.count)
@@ -129,6 +129,7 @@ extension IOMMUCore {
         }
         if let failure {
             counts.failedMaps &+= 1
+            if era.tracesFailedMaps { record(.map(domain: number, iova: iova, paddr: paddr, size: done)) }
             _ = unmap(number, iova: iova, size: done)
             throw failure
         }
@@ -156,6 +157,11 @@ extension IOMMUCore {
     ) -> PageSizes.Callback? {
         if takesRuns ?? era.callbacksTakeRuns { return sizes.callback(iova: iova, paddr: paddr, size: size) }
         return sizes.pageSize(merged: iova | paddr, size: size).map { PageSizes.Callback(pageSize: $0, count: 1) }
+    }
+
+    /// Whether the driver is called once for a whole call: it has generic page tables.
+    func callbackTakesCall(_ number: Int32) -> Bool {
+        era.callbacksTakeCalls && domain(number)?.driver.gathering == .anything
     }
 
     private mutating func syncMap(_ domain: Int32, iova: UInt64, size: UInt64) {

@@ -71,6 +71,7 @@ extension IOMMUCore {
                 guard
                     let next = callback(sizes, iova: start, paddr: start, size: size - unmapped, takesRuns: takesRuns)
                 else { break }
+                if unmapped == 0 || !callbackTakesCall(number) { counts.callbacks &+= 1 }
                 let bytes = unmapCallback(number, iova: start, next, gather: &gather)
                 guard bytes > 0 else { break }
                 // The size that was asked for, not what was unmapped: of a superpage it may be a small part.
@@ -93,7 +94,6 @@ extension IOMMUCore {
     private mutating func unmapCallback(
         _ number: Int32, iova: UInt64, _ callback: PageSizes.Callback, gather: inout Gather
     ) -> UInt64 {
-        counts.callbacks &+= 1
         var result = RadixPageTable.UnmapResult()
         var flushing = DriverModel.Flushing.rangesAtSync
         var gathering = Gather.Rule.callbacks

@@ -6,8 +6,10 @@ public enum InterfaceEra: Int, CaseIterable, Comparable, Sendable {
     case v419
     /// 5.4 to 5.14: callers gather what they unmap, and the sync is theirs.
     case v54
-    /// 5.15 and later, as 6.12 has it: callbacks take runs of pages.
+    /// 5.15 to 7.0, as 6.12 has it: callbacks take runs of pages.
     case v612
+    /// 7.1 and later: a map that fails is told of, a sync of nothing is none, and drivers with generic page tables are called once.
+    case v71
 
     /// Older eras come first.
     public static func < (left: InterfaceEra, right: InterfaceEra) -> Bool { left.rawValue < right.rawValue }
@@ -18,6 +20,12 @@ public enum InterfaceEra: Int, CaseIterable, Comparable, Sendable {
     public var returnsUnmapErrorsAsSizes: Bool { self == .v415 }
     /// A callback maps or unmaps several pages of one size: `map_pages`, `unmap_pages` (model.md §1.4).
     public var callbacksTakeRuns: Bool { self >= .v612 }
+    /// A driver with generic page tables maps or unmaps a whole call in one callback: `map_range`, `unmap_range` (model.md §1.11).
+    public var callbacksTakeCalls: Bool { self >= .v71 }
+    /// A map that fails has an event too, of the bytes that were mapped (model.md §1.11).
+    public var tracesFailedMaps: Bool { self >= .v71 }
+    /// `iommu_iotlb_sync` does not call the driver if nothing was gathered (model.md §1.11).
+    public var skipsEmptySyncs: Bool { self >= .v71 }
     /// `iommu_map` looks at the domain's type before it looks for the callback (model.md §1.3).
     var checksTypeFirst: Bool { self >= .v612 }
     /// `iommu_map` tells the driver when it is done: `iotlb_sync_map` (model.md §1.3).

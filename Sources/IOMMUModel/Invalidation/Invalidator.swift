@@ -146,9 +146,9 @@ public struct Invalidator: Sendable {
         return frees
     }
 
-    /// Bytes from one command to the next: those of the smallest leaf.
+    /// Bytes from one command to the next: those of the smallest leaf, 4096 where that is not known.
     private static func stride(_ leaves: LeavesSlice) -> UInt64 {
-        max(leaves.reduce(1 << 30) { min($0, $1.pageSize) }, 4096)
+        leaves.isEmpty ? 4096 : max(leaves.reduce(1 << 30) { min($0, $1.pageSize) }, 4096)
     }
 
     /// Each page of an unmap flushed by a callback of its own, as before the interface existed.

@@ -12,6 +12,8 @@ enum ReplayNote: Hashable {
     case missing(String)
     /// The page sizes that callbacks follow from are nobody's word.
     case pageSizes
+    /// The log does not tell whose driver gathered.
+    case driver
     /// How fast the modelled timers tick, and who says so.
     case timers(hz: String, from: String)
     /// Some flushes are still to come when the log ends.
@@ -60,6 +62,8 @@ enum ReplayNote: Hashable {
         case .hardwareLayer:
             "recorded flushes are counted at the hardware layer: the log shows none of the API (inferred)"
         case .missing(let what): "of what is recorded, \(what): what rests on it is a lower bound"
+        case .driver:
+            "vfio follows the gather of VT-d's driver up to 6.18 (assumed): the log tells neither its kernel nor commands (--hardware)"
         case .pageSizes: "page sizes are assumed: no log tells them (--page-sizes)"
         case .timers(let hz, let source): "timers are modelled on the kernel's timer wheel at HZ=\(hz), \(source)"
         case .pending(let policy, let flushes):
@@ -118,13 +122,33 @@ struct ReplayNotes {
     ///   - policies: replays of one trace, as they are shown, with their labels.
     ///   - trace: its name.
     init(_ policies: [ReplayedPolicy], of trace: String, _ database: Database) throws {
-        cost = Self.cost(policies, try SilentLoss.all(of: trace, database))
+        cost = Self.cost(
+            policies, try SilentLoss.all(of: trace, database), isDriverKnown: try Self.isDriverKnown(trace, database))
         choices = try Self.choices(policies, trace, database)
         exposure = Self.exposure(policies, try Self.unresolved(policies, database))
         withheld = Set(policies.filter { ($0.windows.whole("deferred_reuse") ?? 0) > 0 }.map(\.id))
     }
 
-    private static func cost(_ policies: [ReplayedPolicy], _ losses: [SilentLoss]) -> [ReplayNote] {
+    /// Whether a log, or what is known beside it, tells of which driver the gather is.
+    private static func isDriverKnown(_ trace: String, _ database: Database) throws -> Bool {
+        try Bool.fetchOne(
+            database,
+            sql: """
+                SELECT EXISTS (
+                    SELECT 1 FROM trace WHERE name = ? AND (
+                        EXISTS (SELECT 1 FROM kind_count WHERE kind_count.trace = trace.id AND stage = 'layer')
+                        OR EXISTS (
+                            SELECT 1 FROM metadata
+                            WHERE metadata.trace = trace.id AND key IN ('kernel_release', 'evident_kernel') AND number IS NOT NULL
+                        )
+                    )
+                )
+                """, arguments: [trace]) ?? false
+    }
+
+    private static func cost(
+        _ policies: [ReplayedPolicy], _ losses: [SilentLoss], isDriverKnown: Bool
+    ) -> [ReplayNote] {
         var notes: [ReplayNote] = []
         func add(_ note: ReplayNote) { if !notes.contains(note) { notes.append(note) } }
         if policies.contains(where: { $0.flushes == nil }) { add(.noFlushes) }
@@ -133,6 +157,7 @@ struct ReplayNotes {
         for policy in policies {
             let (name, options) = (policy.name, policy.options)
             if options.contains("page-sizes="), name.contains("vfio") || name.contains("per-page") { add(.pageSizes) }
+            if !isDriverKnown, name == "vfio", !options.contains("hardware=") { add(.driver) }
             if name.contains("queue="), let hz = options.split(separator: " ").first(where: { $0.hasPrefix("hz=") }) {
                 add(.timers(hz: String(hz.dropFirst(3)), from: hzSource(policy.savings.string("hz_from"))))
             }

@@ -36,7 +36,7 @@ import Testing
         let (page, size) = (0x10_0000 as UInt64, fourK)
         #expect(
             maps(core.events)
-                == (era == .v612
+                == (era >= .v612
                     ? [[page, page, 3 * size]]
                     : [
                         [page, page, size], [page + size, page + size, size], [page + 2 * size, page + 2 * size, size],
@@ -56,7 +56,7 @@ import Testing
             try $0.map($1, iova: 0x10_1000, paddr: oneG, size: fourK)
         }
         let sizes = maps(core.events).map { $0[2] }
-        #expect(sizes == (era == .v612 ? [fourK, 2 * fourK] : [fourK, fourK, fourK]))
+        #expect(sizes == (era >= .v612 ? [fourK, 2 * fourK] : [fourK, fourK, fourK]))
         #expect(core.iovaToPhys(domain, iova: 0x10_1000) == oneG)
         #expect(core.iovaToPhys(domain, iova: 0x10_3000) == 0x10_3000)
     }
@@ -67,7 +67,8 @@ import Testing
         let (core, domain) = try setUp(
             [ReservedRegion(start: 0, length: fourK)], era: era, driver: arm
         ) { try $0.map($1, iova: 0, paddr: 0, size: fourK) }
-        #expect(maps(core.events).isEmpty && core.counts.failedMaps == 1)
+        // Since 7.1 a map that fails at once is one of no bytes.
+        #expect(maps(core.events) == (era.tracesFailedMaps ? [[0, 0, 0]] : []) && core.counts.failedMaps == 1)
         // An error skips the flush, and the device is attached all the same.
         #expect(core.counts.flushAlls == 0)
         #expect(core.domain(domain)?.table?.mappedBytes == fourK)
@@ -89,7 +90,7 @@ import Testing
 
     /// Up to 5.14 each device's coming flushes the domain, even if it has no regions.
     @Test(arguments: InterfaceEra.allCases) func theFlushOfNothing(era: InterfaceEra) throws {
-        #expect(try setUp([], era: era).core.counts.flushAlls == (era == .v612 ? 0 : 1))
+        #expect(try setUp([], era: era).core.counts.flushAlls == (era >= .v612 ? 0 : 1))
         let odd = [ReservedRegion(start: 0x1000, length: fourK, kind: .reserved)]
         #expect(try setUp(odd, era: era).core.counts.flushAlls == 1)
     }

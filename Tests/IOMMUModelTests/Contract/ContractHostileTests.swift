@@ -79,7 +79,9 @@ import Testing
         #expect(throws: IOMMUError.outOfRange) { try machine.map(0 &- format.pageSizes.granule, to: 0, 1 << 20) }
         // Both failed maps were taken back.
         #expect(machine.core.counts.failedMaps == 2 && machine.core.counts.unmaps == 4)
-        #expect(!machine.core.events.contains { if case .map = $0 { true } else { false } })
+        let isTold = machine.core.events.contains { if case .map(_, _, _, let size) = $0 { size == 0 } else { false } }
+        #expect(isTold == era.tracesFailedMaps)
+        #expect(!machine.core.events.contains { if case .map(_, _, _, let size) = $0 { size > 0 } else { false } })
     }
 
     /// Beyond the limit, calls of one page each are made in runs.

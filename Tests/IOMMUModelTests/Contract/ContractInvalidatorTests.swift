@@ -21,6 +21,9 @@ import Testing
         Pair(driver: .flushingDomains(AMDVersion1()), era: .v419, profile: .amd419),
         Pair(driver: DriverModel(format: AMDVersion1(), gathering: .anything), era: .v612, profile: .amd6),
         Pair(driver: DriverModel(format: ArmLPAE(), gathering: .pages), era: .v612, profile: .smmuv3),
+        Pair(driver: DriverModel(format: VTdSecondStage(), gathering: .anything), era: .v612, profile: .vtd619),
+        Pair(driver: DriverModel(format: VTdSecondStage(), gathering: .anything), era: .v71, profile: .vtd70),
+        Pair(driver: DriverModel(format: AMDVersion1(), gathering: .anything), era: .v71, profile: .amd72),
     ]
 
     /// Before there were gathers nobody could ask for a queued one.
@@ -55,7 +58,7 @@ import Testing
             #expect(model.syncs == counts.waits)
         case .eachCallback: #expect(model.commands == counts.commands && model.commands == counts.waits)
         case .wholeDomain: #expect(model.commands == counts.domainCommands && model.syncs == counts.waits)
-        case .spansOfOneCallbackSize, .spansOfOnePageSize, .oneSpan: #expect(model.syncs == counts.waits)
+        case .spans: #expect(model.syncs == counts.waits)
         }
         #expect(counts.waits > 0)
     }

@@ -53,7 +53,8 @@ struct BuiltTrace {
             domains: builder.domains.enumerated().map { index, domain in
                 TraceSummary.Domain(
                     id: Int64(index) + 1, name: domain.name, kind: domain.kind, kindEvidence: domain.kindEvidence,
-                    mode: domain.mode, evidence: domain.evidence,
+                    owner: domain.owner, ownerEvidence: domain.ownerEvidence, mode: domain.mode,
+                    evidence: domain.evidence,
                     isAssumedAttached: domain.pointer == nil || showsAllocations && domain.allocated == nil
                         || domain.wasAttachedBefore)
             }, pids: pids, firstTaskID: 1, firstDeviceID: 0, losses: [])

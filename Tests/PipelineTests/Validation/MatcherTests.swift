@@ -139,10 +139,10 @@ import Testing
         for page in 16..<24 as Range<UInt64> { calls.add(try pages(page, 1), size: 4096, freesTables: false) }
         // Another task's mapping elsewhere came between.
         calls.add(try pages(900, 1), size: 4096, freesTables: true)
-        let taken = try #require(calls.take(inside: try pages(16, 8)))
+        let taken = try #require(calls.take(inside: try pages(16, 8), by: .callbacks))
         #expect(taken.span == (try pages(16, 8)))
         #expect(!taken.freesTables)
-        #expect(calls.take(inside: try pages(16, 8)) == nil)
+        #expect(calls.take(inside: try pages(16, 8), by: .callbacks) == nil)
         #expect(calls.count == 1)
     }
 
@@ -151,19 +151,32 @@ import Testing
         calls.add(try pages(16, 1), size: 4096, freesTables: false)
         calls.add(try pages(18, 1), size: 4096, freesTables: false)
         calls.add(try pages(19, 1), size: 4096, freesTables: true)
-        let taken = try #require(calls.take(inside: try pages(16, 4)))
+        let taken = try #require(calls.take(inside: try pages(16, 4), by: .callbacks))
         #expect(taken.span == (try pages(18, 2)))
         #expect(taken.freesTables)
         calls.add(try pages(17, 2), size: 8192, freesTables: false)
-        #expect(calls.take(inside: try pages(16, 4))?.span == (try pages(17, 2)))
-        #expect(calls.take(inside: try pages(16, 4))?.span == (try pages(16, 1)))
+        #expect(calls.take(inside: try pages(16, 4), by: .callbacks)?.span == (try pages(17, 2)))
+        #expect(calls.take(inside: try pages(16, 4), by: .callbacks)?.span == (try pages(16, 1)))
+    }
+
+    /// Drivers with generic page tables gather over gaps, whatever the lengths; under NpCache a gap ends a span, a length does not.
+    @Test func theDriversRuleEndsWhatOneCommandFlushes() throws {
+        for (rule, span) in [(.anything, (16, 4)), (.gaps, (18, 2)), (.callbacks, (19, 1))]
+            as [(Gather.Rule, (UInt64, UInt64))]
+        {
+            var calls = UnflushedCalls()
+            calls.add(try pages(16, 1), size: 4096, freesTables: false)
+            calls.add(try pages(18, 1), size: 8192, freesTables: false)
+            calls.add(try pages(19, 1), size: 4096, freesTables: false)
+            #expect(calls.take(inside: try pages(16, 4), by: rule)?.span == (try pages(span.0, span.1)))
+        }
     }
 
     @Test func whatNobodyFlushesDoesNotPileUp() throws {
         var calls = UnflushedCalls()
         for page in 0..<10_000 as Range<UInt64> { calls.add(try pages(page * 2, 1), size: 4096, freesTables: false) }
         #expect(calls.count == 10_000)
-        #expect(calls.take(inside: try pages(0, 2)) == nil)
-        #expect(calls.take(inside: try pages(19_998, 2)) != nil)
+        #expect(calls.take(inside: try pages(0, 2), by: .callbacks) == nil)
+        #expect(calls.take(inside: try pages(19_998, 2), by: .callbacks) != nil)
     }
 }

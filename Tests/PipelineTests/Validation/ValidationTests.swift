@@ -320,6 +320,12 @@ import TraceStore
             ("6.1-strict/vfiounmap.probes", 2084), ("6.1-lazy/vfiounmap.probes", 2084),
             ("6.1-strict/vfiokill.probes", 31), ("6.1-lazy/vfiokill.probes", 29),
             ("6.1-strict/vfioclose.probes", 30), ("6.1-lazy/vfioclose.probes", 30),
+            ("6.18-strict/vfiounmap.probes", 2088), ("6.19-strict/vfiounmap.probes", 2081),
+            ("7.3-strict/vfiounmap.probes", 2081), ("7.3-lazy/vfiounmap.probes", 2081),
+            ("7.3-flts-strict/vfiounmap.probes", 2081), ("7.3-cachingmode-lazy/vfiounmap.probes", 2081),
+            ("7.3-amd-strict/vfiounmap.probes", 2081), ("7.3-iommufd-strict/vfiounmap.probes", 2081),
+            ("6.19-strict/vfiokill.probes", 25), ("7.3-strict/vfiokill.probes", 25), ("7.3-lazy/vfiokill.probes", 25),
+            ("6.19-strict/rebind.probes", 2), ("7.3-strict/rebind.probes", 2), ("7.3-lazy/rebind.probes", 2),
         ].filter { SharedTraces.log($0.0) != nil })
     func vfio(name: String, syncs: Int) throws {
         let store = try PreparedLogs.copy(of: #require(SharedTraces.log(name)))
@@ -328,5 +334,52 @@ import TraceStore
             try Pipeline.csv(
                 "SELECT basis, recorded, predicted, matched FROM validation WHERE quantity = 'flushes'", in: store)
                 == "basis,recorded,predicted,matched\nvfio,\(syncs),\(syncs),\(syncs)\n")
+    }
+
+    /// Each batch of iommufd is a call that syncs; as a policy its batches come to the same number.
+    @Test(
+        "iommufd's syncs follow from its calls, and from runs of page frames",
+        arguments: [("fdunmap", 2055), ("fdkill", 4), ("fdclose", 4)].filter {
+            SharedTraces.log("7.3-iommufd-strict/\($0.0).probes") != nil
+        })
+    func iommufd(name: String, syncs: Int) throws {
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log("7.3-iommufd-strict/\(name).probes")))
+        _ = try Validation().run(in: store, trace: nil)
+        #expect(
+            try Pipeline.csv(
+                "SELECT basis, recorded, predicted, matched FROM validation WHERE quantity = 'flushes'", in: store)
+                == "basis,recorded,predicted,matched\nsync,\(syncs),\(syncs),\(syncs)\n")
+        _ = try Replay([.init(.fast)]).run(in: store, trace: nil)
+        #expect(
+            try Pipeline.csv("SELECT policy, flushes FROM replay", in: store)
+                == "policy,flushes\niommufd=5461,\(syncs)\n")
+    }
+
+    /// The quiet runs: what a queue would do with the unmaps that are queued, and the two-step DMA API's syncs one by one.
+    @Test(
+        "a quiet lazy kernel flushed as its queue does, within 2 %",
+        arguments: [("nvme", 283, 200), ("net", 54, 0), ("vblk", 121, 0)].filter {
+            SharedTraces.log("7.3-lazy-quiet/\($0.0).probes") != nil
+        })
+    func quietQueues(name: String, flushes: Int64, immediate: Int64) throws {
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log("7.3-lazy-quiet/\(name).probes")))
+        _ = try Validation().run(in: store, trace: nil)
+        func number(_ column: String) throws -> Int64 {
+            try #require(
+                try Pipeline.number("SELECT \(column) FROM validation WHERE quantity = 'flushes'", in: store))
+        }
+        #expect(try number("recorded") == flushes)
+        #expect(abs(try number("predicted") - flushes) * 50 <= flushes)
+        #expect(try number("matched") * 50 >= flushes * 49)
+        #expect(
+            try Pipeline.csv("SELECT mode FROM domain WHERE mode_reason <> 'no unmaps'", in: store)
+                == "mode\n\(immediate > 0 ? "mixed" : "deferred")\n")
+        _ = try Replay([.init(.kernelQueue), .init(.recorded)]).run(in: store, trace: nil)
+        #expect(
+            try Pipeline.number(
+                """
+                SELECT coalesce(sum(flush.flushes), 0) FROM flush JOIN flush_cause ON flush_cause.id = flush.cause
+                JOIN replay ON replay.id = flush.replay WHERE replay.policy LIKE 'queue%' AND flush_cause.name = 'call'
+                """, in: store) == immediate)
     }
 }
