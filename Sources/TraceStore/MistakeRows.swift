@@ -58,7 +58,7 @@ public enum MistakeKind: UInt8, CaseIterable, Sendable {
 public enum MistakeCertainty: UInt8, Sendable {
     /// Nothing speaks against it.
     case certain = 0
-    /// Events that may explain it were lost.
+    /// Events that may explain it were lost, or must have been, for the recorded kernel does not do such a thing.
     case uncertain = 1
     /// The log does not name the domain: several share that row.
     case ambiguous = 2

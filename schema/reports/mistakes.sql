@@ -7,7 +7,8 @@
 -- tables leave out: is_mistake, mistakes_of_a_kind
 -- Parameters: :trace a trace's name, NULL for all; :by 'trace' (the default), 'domain', 'device', 'task' or 'mistake' (each one by
 -- itself, the first 1000 of a kind; mistakes_of_a_kind: how many there are).
--- uncertain: events were lost that may explain it. ambiguous: the log does not name the domain. Neither is in calls (design §4 29).
+-- uncertain: events were lost that may explain it; or it is a double map, which Linux 6.19 and later refuse with Intel's and AMD's page
+-- tables, so that something was lost, or it is of another domain. ambiguous: the log does not name the domain. Neither is in calls (design §4 29).
 -- What a replay of the whole log saw; by trace each kind has a row, also where there was none.
 WITH
 member AS (

@@ -139,6 +139,15 @@ public enum HardwareProfile: String, CaseIterable, Sendable {
         }
     }
 
+    /// Generic page tables refuse a map over a live one (model.md §1.11): a log that shows one has lost something, or is of two
+    /// domains.
+    public var refusesDoubleMaps: Bool {
+        switch self {
+        case .vtd619, .vtd70, .amd619, .amd72, .riscv72: true
+        default: false
+        }
+    }
+
     /// What a sync becomes before which nothing was gathered (model.md §1.6).
     enum EmptySync {
         /// The interface does not call the driver (7.0 and later).

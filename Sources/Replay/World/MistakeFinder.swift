@@ -26,6 +26,7 @@ struct MappingTag {
 /// whatever the policy.
 struct MistakeFinder {
     private let unresolved: Int32
+    private let refusesDoubleMaps: Bool
     /// Id of the first operation after the latest loss: what was mapped before may have gone unseen.
     private var firstCertain: Int64 = 0
     private var rows: [MistakeRow] = []
@@ -38,7 +39,9 @@ struct MistakeFinder {
 
     private static let sampleCount: Int64 = 10
 
-    init(unresolved: Int32, span: (first: Int64, last: Int64)) {
+    /// - Parameter refusesDoubleMaps: the recorded kernel makes no map over a live one.
+    init(unresolved: Int32, span: (first: Int64, last: Int64), refusesDoubleMaps: Bool = false) {
+        self.refusesDoubleMaps = refusesDoubleMaps
         self.unresolved = unresolved
         self.span = span
         nextSample = .max
@@ -122,7 +125,9 @@ struct MistakeFinder {
         _ kind: MistakeKind, _ operation: StoredOperation, cell: Int32, other: Int64 = 0, bytes: UInt64
     ) {
         let certainty: MistakeCertainty =
-            operation.domain == unresolved ? .ambiguous : other > 0 && other < firstCertain ? .uncertain : .certain
+            operation.domain == unresolved
+            ? .ambiguous
+            : other > 0 && other < firstCertain || kind == .doubleMap && refusesDoubleMaps ? .uncertain : .certain
         let index = sums.index(
             of: UInt64(UInt32(bitPattern: cell)) << 8 | UInt64(kind.rawValue) << 4 | UInt64(certainty.rawValue))
         sums[index].calls += 1

@@ -81,7 +81,9 @@ struct World {
         mapRuns = interests.mapCalls ? MapRuns(domains: trace.domains, isTold: isAsItWas) : nil
         showsFlushes = trace.flushLayer != .none
         unlinkSyncs = trace.kernelVersion.map { $0 >= .v7_0 } ?? false
-        mistakes = MistakeFinder(unresolved: unresolved, span: (part.firstTime, part.lastTime))
+        mistakes = MistakeFinder(
+            unresolved: unresolved, span: (part.firstTime, part.lastTime),
+            refusesDoubleMaps: HardwareProfile.recorded(in: trace)?.refusesDoubleMaps ?? false)
         mappings = ContiguousArray(repeating: MappingSummaryRow(), count: trace.domains.count)
         tables = ContiguousArray(repeating: PageTable(), count: trace.domains.count)
     }
