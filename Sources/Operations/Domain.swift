@@ -72,6 +72,7 @@ public struct Domain: Sendable {
     var goneLine: Int64 = 0
     var census = FlushCensus()
     var probeCandidate = ProbeCandidate()
+    var teardown = TeardownShape()
 
     init(pointer: UInt64?, generation: Int) {
         self.pointer = pointer

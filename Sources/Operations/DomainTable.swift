@@ -155,6 +155,25 @@ struct DomainTable {
         if layer.kind.invalidatesIOTLB, !self[layer.domain].wasAttached { self[layer.domain].wasAttachedBefore = true }
     }
 
+    /// An operation has its domain, for good or for now.
+    @inline(__always)
+    mutating func note(_ operation: Operation) {
+        guard operation.domain > 0, let iova = operation.iova else { return }
+        if operation.kind == .map {
+            self[operation.domain].teardown.map(iova: iova, size: operation.size ?? 0)
+        } else if operation.kind.isUnmap {
+            self[operation.domain].teardown.unmap(
+                task: operation.task, iova: iova, size: operation.result ?? operation.size ?? 0)
+        }
+    }
+
+    /// The log is at its end: what nothing has told of a domain, the shape of what it unmapped may.
+    mutating func finish() {
+        for index in all.indices where all[index].queuedUnmaps == 0 && all[index].teardown.isTeardown {
+            all[index].learn(.unmanaged, .inferred)
+        }
+    }
+
     /// Says how the domain of an operation is known.
     mutating func grade(_ operation: inout Operation) {
         guard operation.kind == .map || operation.kind.isUnmap, operation.domain > 0 else { return }

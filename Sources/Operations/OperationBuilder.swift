@@ -64,6 +64,7 @@ public struct OperationBuilder {
         calls.finish(&order)
         chain.finish(&order)
         settle(isEnd: true)
+        domainTable.finish()
     }
 
     private mutating func add(_ event: UnsafePointer<TraceEvent>, texts: [String]) {
@@ -154,6 +155,7 @@ public struct OperationBuilder {
         for index in firstOperation..<settled.operations.count { domainTable.grade(&settled.operations[index]) }
         queue.take(
             &settled, fromOperation: firstOperation, layer: firstLayer, &domainTable, names, isEnd: isEnd)
+        for index in firstOperation..<settled.operations.count { domainTable.note(settled.operations[index]) }
     }
 
     private mutating func lose(_ loss: LostEvents) {

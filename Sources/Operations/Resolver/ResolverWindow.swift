@@ -17,6 +17,10 @@ struct ResolverWindow {
     var firsts: ContiguousArray<Int> = []
     /// Flushes of whole domains: before which entry, which label (`nil`: all), when.
     private(set) var flushes: ContiguousArray<(before: Int, label: Int?, time: Int64)> = []
+    /// Of each burst and label, how many unmaps speak against it: `burst * labelCount + label`.
+    private var impossible: ContiguousArray<Int32> = []
+    /// Of each burst, unmaps that no clue tells of.
+    private var untold: ContiguousArray<Int32> = []
     /// Whether nearly all unmaps have a clue of their own.
     private(set) var isAnchored = false
     private(set) var labelCount = 0
@@ -38,10 +42,15 @@ struct ResolverWindow {
     private(set) var late: [(id: Int64, former: Verdict, now: Verdict)] = []
 
     private static let sweeps = 3
-    /// Pieces of one unmap.
+    /// Pieces of one unmap, and of all unmaps with more than that: iommufd removes thousands of maps at a time.
     private static let pieceLimit = 64
+    private static let pieceBudget = 1 << 17
+    private var pieceBudget = 0
 
-    init(_ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>, _ resolver: inout Resolver) {
+    init(
+        _ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>, later: ArraySlice<Clue> = [],
+        _ resolver: inout Resolver
+    ) {
         entries = []
         entries.reserveCapacity(operations.count + 1024)
         count = operations.count
@@ -77,13 +86,16 @@ struct ResolverWindow {
             }
             lastOfCPU[cpu] = entries.count
             entries.append(entry)
-            reader.add(entries.count - 1, &entries, cpu: cpu)
+            reader.add(entries.count - 1, &entries, &resolver, cpu: cpu)
         }
         while clue < clues.count {
             reader.take(clues[clue], &entries, &flushes, &resolver)
             clue += 1
         }
+        ClueReader.finish(&entries, &resolver)
         labelCount = resolver.labels.count
+        ruleOut(reader.ranges, later, resolver)
+        addPieces(resolver)
         ownAddresses = addresses.count
         if !resolver.carried.isEmpty {
             for (slot, address) in addresses.entries.enumerated() {
@@ -100,6 +112,33 @@ struct ResolverWindow {
             if !entry.isMap, entry.fixed >= 0 { sum.fixed += 1 }
         }
         isAnchored = unmaps.fixed * 5 >= unmaps.all * 4
+    }
+
+    /// The addresses of what larger unmaps may remove of earlier windows' maps.
+    private mutating func addPieces(_ resolver: Resolver) {
+        guard !resolver.carried.isEmpty else { return }
+        var ranges: [(start: UInt64, end: UInt64)] = []
+        for entry in entries[..<count] where !entry.isMap && entry.size > 4096 {
+            let end = entry.iova.addingReportingOverflow(entry.size)
+            if !end.overflow { ranges.append((entry.iova, end.partialValue)) }
+        }
+        guard !ranges.isEmpty else { return }
+        ranges.sort { $0.start < $1.start }
+        var reach: UInt64 = 0
+        for index in ranges.indices {
+            // Sorted by their starts, each reaches as far as any before it.
+            reach = max(reach, ranges[index].end)
+            ranges[index].end = reach
+        }
+        let inside = resolver.carried.keys.filter { address in
+            var (low, high) = (0, ranges.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if ranges[middle].start <= address { low = middle + 1 } else { high = middle }
+            }
+            return low > 0 && address < ranges[low - 1].end
+        }
+        for address in inside.sorted() { _ = slot(of: address) }
     }
 
     private mutating func slot(of address: UInt64) -> Int {
@@ -124,6 +163,7 @@ struct ResolverWindow {
             for entry in entries[..<count] where entry.fixed >= 0 {
                 ownScores[entry.burst * labelCount + entry.fixed] += 2
             }
+            for index in impossible.indices { ownScores[index] -= Float(impossible[index]) }
             if !isAnchored, labelCount > 1 { cluster(&resolver) }
             var former: ContiguousArray<Int> = []
             for number in 0..<Self.sweeps where number < 2 || former != labels {
@@ -175,7 +215,11 @@ struct ResolverWindow {
         // Pieces one behind the other: of each address the one of the same burst, otherwise the oldest.
         var (left, address) = (size, entries[unmap].iova)
         var former = -1
-        while left > 0, pieces.count < Self.pieceLimit, let slot = addresses.find(address) {
+        while left > 0, let slot = addresses.find(address) {
+            if pieces.count >= Self.pieceLimit {
+                guard pieceBudget > 0 else { break }
+                pieceBudget -= 1
+            }
             var best = -1
             var next = live.heads[slot]
             while next >= 0 {
@@ -206,6 +250,7 @@ struct ResolverWindow {
     /// now, then labels all bursts anew.
     private mutating func sweep(_ resolver: Resolver, isFirst: Bool) {
         scores = ownScores
+        pieceBudget = Self.pieceBudget
         var live = liveAtBegin(&entries)
         for index in 0..<count { entries[index].excluded = 0 }
         let features = weighFeatures(resolver)
@@ -227,8 +272,9 @@ struct ResolverWindow {
                 continue
             }
             findCandidates(index, live)
-            let own = entry.fixed >= 0 ? entry.fixed : labels[entry.burst]
+            let own = entry.fixed >= 0 ? entry.fixed : entry.possible(labels[entry.burst])
             if entry.fixed < 0, !candidates.isEmpty { scoreUnmap(entry) }
+            if entry.fixed >= 0, candidates.isEmpty { scoreWhole(entry, live) }
             var pick = own >= 0 ? candidates.first { burstLabel(of: $0) == own } : nil
             pick = pick ?? candidates.first { burstLabel(of: $0) < 0 }
             if pick == nil, let weakest = candidates.min(by: { lead(of: $0) < lead(of: $1) }),
@@ -237,9 +283,11 @@ struct ResolverWindow {
                 pick = weakest
             }
             if own >= 0 { scoreMaps(own, pick) }
+            if entry.impossible != 0, candidates.count == 1, let pick { scoreAgainst(entry.impossible, pick) }
             if let pick {
                 if entry.fixed >= 0 {
-                    let isCertain = candidates.count == 1 && burstLabel(of: pick) == own
+                    let isCertain =
+                        candidates.count == 1 && burstLabel(of: pick) == own && entry.fixedGrade != .inferred
                     pairs.append((pick, own, isCertain))
                     for piece in pieces.dropFirst() { pairs.append((piece, own, isCertain)) }
                 }
@@ -247,7 +295,7 @@ struct ResolverWindow {
             }
             if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot], size: entry.size) }
         }
-        labelBursts(features, isFirst: isFirst)
+        labelBursts(features, resolver, isFirst: isFirst)
         for index in 0..<count where entries[index].isMap { entries[index].pair = -1 }
         for pair in pairs where pair.map < count {
             entries[pair.map].pair = pair.label
@@ -273,7 +321,7 @@ struct ResolverWindow {
             let label = burstLabel(of: candidate)
             if label >= 0 { present |= 1 << UInt32(label) } else { isComplete = false }
         }
-        for label in 0..<labelCount {
+        for label in 0..<labelCount where unmap.impossible >> UInt32(label) & 1 == 0 {
             if present >> UInt32(label) & 1 != 0 {
                 scores[unmap.burst * labelCount + label] += 1
             } else if isComplete {
@@ -293,8 +341,24 @@ struct ResolverWindow {
         }
     }
 
+    /// The larger map of which an unmap removes the first part belongs where the unmap does.
+    private mutating func scoreWhole(_ unmap: Entry, _ live: LiveMaps) {
+        var whole = live.heads[unmap.slot]
+        while whole >= 0, entries[whole].size <= unmap.size { whole = entries[whole].next }
+        guard whole >= 0, entries[whole].burst >= 0 else { return }
+        scores[entries[whole].burst * labelCount + unmap.fixed] += 1
+    }
+
+    /// A map is of no domain that the unmap which removed it cannot be of.
+    private mutating func scoreAgainst(_ labels: UInt32, _ map: Int) {
+        let burst = entries[map].burst
+        guard burst >= 0 else { return }
+        for label in 0..<labelCount where labels >> UInt32(label) & 1 != 0 { scores[burst * labelCount + label] -= 1 }
+    }
+
     /// What the task, kind and size of an operation say for each label: `feature * labelCount + label`.
     private func weighFeatures(_ resolver: Resolver) -> ContiguousArray<Float> {
+        // With one label there is nothing to choose, but whether the like of it is known to be of that.
         var counts = ContiguousArray<Float>(repeating: 0.3, count: resolver.featureCount * labelCount)
         let stride = Resolver.labelLimit
         for feature in 0..<min(resolver.featureCount, resolver.featureCounts.count / stride) {
@@ -306,6 +370,7 @@ struct ResolverWindow {
             let label = label(of: index)
             if label >= 0 { counts[entries[index].feature * labelCount + label] += 1 }
         }
+        guard labelCount > 1 else { return ContiguousArray(counts.map { $0 > 0.5 ? 1 : 0 }) }
         // From counts to what they speak for each label.
         for feature in 0..<resolver.featureCount {
             var total: Float = 0
@@ -317,7 +382,7 @@ struct ResolverWindow {
         return counts
     }
 
-    private mutating func labelBursts(_ features: ContiguousArray<Float>, isFirst: Bool) {
+    private mutating func labelBursts(_ features: ContiguousArray<Float>, _ resolver: Resolver, isFirst: Bool) {
         for burst in labels.indices {
             let feature = entries[firsts[burst]].feature
             let neighbour = neighbours[burst]
@@ -333,8 +398,53 @@ struct ResolverWindow {
                     second = score
                 }
             }
-            leads[burst] = labelCount == 1 ? .infinity : first - second
+            if labelCount == 1 { first = isAlone(burst, first, resolver) ? .infinity : 0 }
+            leads[burst] = labelCount == 1 ? first : first - second
+            if best >= 0, impossible[burst * labelCount + best] * 2 > untold[burst] { leads[burst] = 0 }
             labels[burst] = leads[burst] < (isFirst ? 1 : Resolver.leastLead) ? -1 : best
+        }
+    }
+
+    /// Where commands name one domain only, a burst is of that if something says so. It may be of a domain that sends none: one
+    /// that no device is attached to, unmapped by the task that took its device out.
+    private func isAlone(_ burst: Int, _ score: Float, _ resolver: Resolver) -> Bool {
+        let isMover = resolver.departures.isMover(entries[firsts[burst]].task)
+        return score > 0 || untold[burst] > 0 && score == 0 && !isMover
+    }
+
+    // MARK: - Rule out
+
+    /// Whoever unmaps sends a command for it, or for all of its domain, within some time. An unmap after which a domain had none is of
+    /// another one.
+    private mutating func ruleOut(
+        _ ranges: ContiguousArray<RangeCommand>, _ later: ArraySlice<Clue>, _ resolver: Resolver
+    ) {
+        impossible = ContiguousArray(repeating: 0, count: neighbours.count * labelCount)
+        untold = ContiguousArray(repeating: 0, count: neighbours.count)
+        var ofHardware: UInt32 = 0
+        for label in 0..<labelCount {
+            if case .hardware = resolver.labels[label] { ofHardware |= 1 << UInt32(label) }
+        }
+        guard ofHardware != 0 else { return }
+        var horizon = HorizonOfFlushes(labels: labelCount)
+        for clue in later { horizon.see(clue, resolver) }
+        if let last = entries.last { horizon.end = max(horizon.end, last.time) }
+        if let last = flushes.last { horizon.end = max(horizon.end, last.time) }
+        var (flush, range) = (flushes.count, ranges.count)
+        for index in (0..<count).reversed() {
+            while flush > 0, flushes[flush - 1].before > index {
+                flush -= 1
+                horizon.flush(flushes[flush].label, flushes[flush].time)
+            }
+            while range > 0, ranges[range - 1].before > index { range -= 1 }
+            let entry = entries[index]
+            guard !entry.isMap, entry.fixed < 0, entry.size > 0 else { continue }
+            untold[entry.burst] += 1
+            let labels = horizon.possible(entry, ranges[range...])
+            entries[index].impossible = ofHardware & ~labels
+            for label in 0..<labelCount where entries[index].impossible >> UInt32(label) & 1 != 0 {
+                impossible[entry.burst * labelCount + label] += 1
+            }
         }
     }
 
@@ -343,6 +453,7 @@ struct ResolverWindow {
     /// Goes through the window once more and decides on each operation so that maps and unmaps fit together.
     private mutating func finish(_ resolver: inout Resolver) {
         live = liveAtBegin(&entries)
+        pieceBudget = Self.pieceBudget
         swap(&occupancy, &resolver.occupancy)
         swap(&mapped, &resolver.mapped)
         defer {
@@ -459,15 +570,18 @@ struct ResolverWindow {
         if entry.fixed >= 0 {
             (label, grade) = (entry.fixed, entry.fixedGrade)
         } else if labelCount > 0, leads[entry.burst] >= Resolver.leastLead {
-            label = labels[entry.burst]
+            label = entry.possible(labels[entry.burst])
             if label >= 0 { grade = .inferred }
         }
         if label >= 0, let own = candidates.first(where: { entries[$0].label == label }) {
             finishRemoval(own)
-        } else if let weakest = candidates.min(by: { entries[$0].confidence < entries[$1].confidence }) {
+        } else if let weakest = weakestCandidate(of: entry) {
             if entry.fixed < 0 {
                 // It removes what is there, of whichever domain: otherwise that would stay, and this be of nothing.
-                label = entries[weakest].label
+                label = entry.possible(entries[weakest].label)
+                if label < 0, entries[weakest].label >= 0, entries[weakest].grade == .inferred {
+                    for map in pieces.isEmpty ? [weakest] : pieces { correct(map, to: -1) }
+                }
                 grade = label >= 0 ? .inferred : .ambiguous
                 finishRemoval(weakest)
             } else if entries[weakest].grade.rawValue > Grade.hardware.rawValue, entries[weakest].pair < 0 {
@@ -483,6 +597,12 @@ struct ResolverWindow {
         entries[index].grade = grade
         if label >= 0 { occupancy.remove(label, entry) }
         if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot], size: entry.size) }
+    }
+
+    /// The live map that the unmap most probably removes where none is of its own domain.
+    private func weakestCandidate(of unmap: Entry) -> Int? {
+        let possible = candidates.filter { unmap.possible(entries[$0].label) == entries[$0].label }
+        return (possible.isEmpty ? candidates : possible).min { entries[$0].confidence < entries[$1].confidence }
     }
 
     /// An unmap of the first bytes of a larger map is of that map's domain; what it leaves is a map of its own.
