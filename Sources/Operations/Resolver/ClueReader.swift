@@ -17,6 +17,8 @@ struct ClueReader {
     /// Of each CPU the device that the next unmap is for: the DMA API tells of some before they happen.
     private var announced: ContiguousArray<(task: Int32, label: Int, address: UInt64?)?>
 
+    /// Where each task unmapped last, and where it did before it went there.
+    private var cpusOfTask: [Int32: (last: Int, former: Int)] = [:]
     /// Commands for ranges: before which entry, whose, when.
     private(set) var ranges: ContiguousArray<RangeCommand> = []
 
@@ -46,6 +48,8 @@ struct ClueReader {
             }
         }
         Self.credit(resolver.departures.unmap(index, entry), &entries, &resolver)
+        let last = cpusOfTask[entry.task]?.last
+        if last != cpu { cpusOfTask[entry.task] = (cpu, last ?? cpu) }
         unmaps[cpu].append(index)
         if unmaps[cpu].count > Self.limit { unmaps[cpu].removeFirst(Self.limit / 2) }
     }
@@ -87,12 +91,21 @@ struct ClueReader {
                     RangeCommand(before: entries.count, label: label, first: first, last: last, time: clue.time))
             }
             for index in unmaps[cpu] where entries[index].task == clue.task {
-                let (start, size) = (entries[index].iova, entries[index].size)
-                guard label >= 0, first <= start, start &+ (max(size, 1) - 1) <= last else { continue }
+                guard label >= 0, Self.covers(first, last, entries[index]) else { continue }
                 entries[index].fixed = label
                 entries[index].fixedGrade = .hardware
             }
             unmaps[cpu].removeAll { entries[$0].task == clue.task }
+            guard label >= 0, let cpus = cpusOfTask[clue.task] else { return }
+            // The task has moved to this CPU since. Those that it left behind may be of another one of the same name, the idle one.
+            let other = cpus.last != cpu ? cpus.last : cpus.former
+            guard other != cpu else { return }
+            unmaps[other].removeAll { index in
+                guard entries[index].task == clue.task, Self.covers(first, last, entries[index]) else { return false }
+                entries[index].fixed = label
+                entries[index].fixedGrade = .inferred
+                return true
+            }
         case .mapped(let device, let address):
             let label = resolver.index(of: .device(device))
             guard label >= 0, cpu < maps.count else { return }
@@ -121,6 +134,11 @@ struct ClueReader {
         case .moved(let device):
             Self.credit(resolver.departures.move(device, task: clue.task, time: clue.time), &entries, &resolver)
         }
+    }
+
+    /// Whether a range holds all that was unmapped.
+    private static func covers(_ first: UInt64, _ last: UInt64, _ entry: Entry) -> Bool {
+        first <= entry.iova && entry.iova &+ (max(entry.size, 1) - 1) <= last
     }
 
     private static func contains(_ entry: Entry, _ address: UInt64) -> Bool {

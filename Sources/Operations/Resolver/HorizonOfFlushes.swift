@@ -54,3 +54,39 @@ struct HorizonOfFlushes {
         return !delay.overflow && delay.partialValue <= Resolver.flushDelay
     }
 }
+
+extension ResolverWindow {
+    /// Whoever unmaps sends a command for it, or for all of its domain, within some time. An unmap after which a domain had none is of
+    /// another one.
+    mutating func ruleOut(
+        _ ranges: ContiguousArray<RangeCommand>, _ later: ArraySlice<Clue>, _ resolver: Resolver
+    ) {
+        impossible = ContiguousArray(repeating: 0, count: neighbours.count * labelCount)
+        untold = ContiguousArray(repeating: 0, count: neighbours.count)
+        var ofHardware: UInt32 = 0
+        for label in 0..<labelCount {
+            if case .hardware = resolver.labels[label] { ofHardware |= 1 << UInt32(label) }
+        }
+        guard ofHardware != 0 else { return }
+        var horizon = HorizonOfFlushes(labels: labelCount)
+        for clue in later { horizon.see(clue, resolver) }
+        if let last = entries.last { horizon.end = max(horizon.end, last.time) }
+        if let last = flushes.last { horizon.end = max(horizon.end, last.time) }
+        var (flush, range) = (flushes.count, ranges.count)
+        for index in (0..<count).reversed() {
+            while flush > 0, flushes[flush - 1].before > index {
+                flush -= 1
+                horizon.flush(flushes[flush].label, flushes[flush].time)
+            }
+            while range > 0, ranges[range - 1].before > index { range -= 1 }
+            let entry = entries[index]
+            guard !entry.isMap, entry.fixed < 0, entry.size > 0 else { continue }
+            untold[entry.burst] += 1
+            let labels = horizon.possible(entry, ranges[range...])
+            entries[index].impossible = ofHardware & ~labels
+            for label in 0..<labelCount where entries[index].impossible >> UInt32(label) & 1 != 0 {
+                impossible[entry.burst * labelCount + label] += 1
+            }
+        }
+    }
+}

@@ -18,9 +18,9 @@ struct ResolverWindow {
     /// Flushes of whole domains: before which entry, which label (`nil`: all), when.
     private(set) var flushes: ContiguousArray<(before: Int, label: Int?, time: Int64)> = []
     /// Of each burst and label, how many unmaps speak against it: `burst * labelCount + label`.
-    private var impossible: ContiguousArray<Int32> = []
+    var impossible: ContiguousArray<Int32> = []
     /// Of each burst, unmaps that no clue tells of.
-    private var untold: ContiguousArray<Int32> = []
+    var untold: ContiguousArray<Int32> = []
     /// Whether nearly all unmaps have a clue of their own.
     private(set) var isAnchored = false
     private(set) var labelCount = 0
@@ -412,42 +412,6 @@ struct ResolverWindow {
         return score > 0 || untold[burst] > 0 && score == 0 && !isMover
     }
 
-    // MARK: - Rule out
-
-    /// Whoever unmaps sends a command for it, or for all of its domain, within some time. An unmap after which a domain had none is of
-    /// another one.
-    private mutating func ruleOut(
-        _ ranges: ContiguousArray<RangeCommand>, _ later: ArraySlice<Clue>, _ resolver: Resolver
-    ) {
-        impossible = ContiguousArray(repeating: 0, count: neighbours.count * labelCount)
-        untold = ContiguousArray(repeating: 0, count: neighbours.count)
-        var ofHardware: UInt32 = 0
-        for label in 0..<labelCount {
-            if case .hardware = resolver.labels[label] { ofHardware |= 1 << UInt32(label) }
-        }
-        guard ofHardware != 0 else { return }
-        var horizon = HorizonOfFlushes(labels: labelCount)
-        for clue in later { horizon.see(clue, resolver) }
-        if let last = entries.last { horizon.end = max(horizon.end, last.time) }
-        if let last = flushes.last { horizon.end = max(horizon.end, last.time) }
-        var (flush, range) = (flushes.count, ranges.count)
-        for index in (0..<count).reversed() {
-            while flush > 0, flushes[flush - 1].before > index {
-                flush -= 1
-                horizon.flush(flushes[flush].label, flushes[flush].time)
-            }
-            while range > 0, ranges[range - 1].before > index { range -= 1 }
-            let entry = entries[index]
-            guard !entry.isMap, entry.fixed < 0, entry.size > 0 else { continue }
-            untold[entry.burst] += 1
-            let labels = horizon.possible(entry, ranges[range...])
-            entries[index].impossible = ofHardware & ~labels
-            for label in 0..<labelCount where entries[index].impossible >> UInt32(label) & 1 != 0 {
-                impossible[entry.burst * labelCount + label] += 1
-            }
-        }
-    }
-
     // MARK: - Decision
 
     /// Goes through the window once more and decides on each operation so that maps and unmaps fit together.
@@ -617,11 +581,13 @@ struct ResolverWindow {
         let (rest, overflow) = entry.iova.addingReportingOverflow(entry.size)
         guard !overflow else { return false }
         live.remove(whole, &entries)
-        entries[index].label = entries[whole].label
+        let label = entry.possible(entries[whole].label)
+        if label < 0, entries[whole].label >= 0, entries[whole].grade == .inferred { correct(whole, to: -1) }
+        entries[index].label = label
         if entry.fixed >= 0 {
             entries[index].grade = entry.fixedGrade
         } else {
-            entries[index].grade = entries[whole].label >= 0 ? .inferred : .ambiguous
+            entries[index].grade = label >= 0 ? .inferred : .ambiguous
         }
         if entries[whole].label >= 0 { occupancy.remove(entries[whole].label, entry) }
         entries[whole].iova = rest
