@@ -31,6 +31,8 @@ struct ResolverWindow {
     var labels: ContiguousArray<Int> = []
     var leads: ContiguousArray<Float> = []
     private var scores: ContiguousArray<Float> = []
+    /// What speaks against each label and, unlike low scores, for no other one.
+    private var against: ContiguousArray<Float> = []
     /// Scores that do not depend on the labels of others.
     var ownScores: ContiguousArray<Float> = []
 
@@ -163,7 +165,6 @@ struct ResolverWindow {
             for entry in entries[..<count] where entry.fixed >= 0 {
                 ownScores[entry.burst * labelCount + entry.fixed] += 2
             }
-            for index in impossible.indices { ownScores[index] -= Float(impossible[index]) }
             if !isAnchored, labelCount > 1 { cluster(&resolver) }
             var former: ContiguousArray<Int> = []
             for number in 0..<Self.sweeps where number < 2 || former != labels {
@@ -250,6 +251,7 @@ struct ResolverWindow {
     /// now, then labels all bursts anew.
     private mutating func sweep(_ resolver: Resolver, isFirst: Bool) {
         scores = ownScores
+        against = ContiguousArray(impossible.map { Float($0) })
         pieceBudget = Self.pieceBudget
         var live = liveAtBegin(&entries)
         for index in 0..<count { entries[index].excluded = 0 }
@@ -353,7 +355,7 @@ struct ResolverWindow {
     private mutating func scoreAgainst(_ labels: UInt32, _ map: Int) {
         let burst = entries[map].burst
         guard burst >= 0 else { return }
-        for label in 0..<labelCount where labels >> UInt32(label) & 1 != 0 { scores[burst * labelCount + label] -= 1 }
+        for label in 0..<labelCount where labels >> UInt32(label) & 1 != 0 { against[burst * labelCount + label] += 1 }
     }
 
     /// What the task, kind and size of an operation say for each label: `feature * labelCount + label`.
@@ -386,20 +388,21 @@ struct ResolverWindow {
         for burst in labels.indices {
             let feature = entries[firsts[burst]].feature
             let neighbour = neighbours[burst]
-            var (best, first, second) = (-1, -Float.infinity, -Float.infinity)
+            var (best, first) = (-1, -Float.infinity)
             for label in 0..<labelCount {
                 var score = scores[burst * labelCount + label]
                 score += features[feature * labelCount + label]
                 if neighbour >= 0, leads[neighbour] >= Resolver.sure, labels[neighbour] == label { score += 1 }
                 scores[burst * labelCount + label] = score
-                if score > first {
-                    (best, first, second) = (label, score, first)
-                } else if score > second {
-                    second = score
-                }
+                score -= against[burst * labelCount + label]
+                if score > first { (best, first) = (label, score) }
             }
+            // That the others cannot be it does not yet make it the one: there may be domains that no command names.
+            var second = -Float.infinity
+            for label in 0..<labelCount where label != best { second = max(second, scores[burst * labelCount + label]) }
             if labelCount == 1 { first = isAlone(burst, first, resolver) ? .infinity : 0 }
             leads[burst] = labelCount == 1 ? first : first - second
+            for label in 0..<labelCount { scores[burst * labelCount + label] -= against[burst * labelCount + label] }
             if best >= 0, impossible[burst * labelCount + best] * 2 > untold[burst] { leads[burst] = 0 }
             labels[burst] = leads[burst] < (isFirst ? 1 : Resolver.leastLead) ? -1 : best
         }
