@@ -104,6 +104,7 @@ public struct Domain: Sendable {
     var goneLine: Int64 = 0
     var census = FlushCensus()
     var probeCandidate = ProbeCandidate()
+    var teardown = TeardownShape()
 
     init(pointer: UInt64?, generation: Int) {
         self.pointer = pointer
@@ -151,9 +152,12 @@ public struct Domain: Sendable {
         learn(owner.kind, evidence)
     }
 
-    /// What all that happened in it tells: who gathers many unmaps for one sync is, in the kernel, VFIO's type1 driver. The DMA API
-    /// syncs each unmap by itself or none.
+    /// What all that happened in it tells.
+    ///
+    /// * Who gives back a guest's memory unmaps for himself (``TeardownShape``).
+    /// * Who gathers many unmaps for one sync is, in the kernel, VFIO's type1 driver. The DMA API syncs each unmap by itself or none.
     mutating func conclude() {
+        if queuedUnmaps == 0, teardown.isTeardown { learn(.unmanaged, .inferred) }
         guard pointer != nil, kind != .dma, !hasOtherCaller, !wouldHaveBeenTested, census.isGathering else { return }
         learn(owner: .type1, .inferred)
     }

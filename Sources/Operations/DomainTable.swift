@@ -155,8 +155,20 @@ struct DomainTable {
         if layer.kind.invalidatesIOTLB, !self[layer.domain].wasAttached { self[layer.domain].wasAttachedBefore = true }
     }
 
+    /// An operation has its domain, for good or for now.
+    @inline(__always)
+    mutating func note(_ operation: Operation) {
+        guard operation.domain > 0, let iova = operation.iova else { return }
+        if operation.kind == .map {
+            self[operation.domain].teardown.map(iova: iova, size: operation.size ?? 0)
+        } else if operation.kind.isUnmap {
+            self[operation.domain].teardown.unmap(
+                task: operation.task, iova: iova, size: operation.result ?? operation.size ?? 0)
+        }
+    }
+
     /// The log is at its end.
-    mutating func conclude() {
+    mutating func finish() {
         for index in all.indices { all[index].conclude() }
     }
 

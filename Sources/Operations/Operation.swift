@@ -205,6 +205,14 @@ public struct Layer: Sendable {
             default: false
             }
         }
+
+        /// Whether it is a command about what the hardware keeps of a device: the device has been given another domain, or none.
+        public var invalidatesDeviceEntry: Bool {
+            switch self {
+            case .contextInvalidation, .pasidCacheInvalidation, .amdInvalidateDeviceEntry: true
+            default: false
+            }
+        }
     }
 
     /// How much an invalidation names.

@@ -37,7 +37,7 @@ extension OperationBuilder {
         chain.begin(layer, cpu: cpu, &order)
         switch layer.kind {
         case .queueTimeout, .queueFlush: return chain.hold(layer, cpu: cpu, &order)
-        case .contextInvalidation, .pasidCacheInvalidation: enter(.attach, cpu: cpu, task: task)
+        case _ where layer.kind.invalidatesDeviceEntry: enter(.attach, cpu: cpu, task: task)
         case .syncMap, .cacheTagFlushRangeNotPresent: enter(.map, cpu: cpu, task: task)
         default: break
         }

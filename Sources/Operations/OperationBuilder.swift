@@ -66,8 +66,8 @@ public struct OperationBuilder {
     public mutating func finish() {
         calls.finish(&order)
         chain.finish(&order)
-        domainTable.conclude()
         settle(isEnd: true)
+        domainTable.finish()
     }
 
     private mutating func add(_ event: UnsafePointer<TraceEvent>, texts: [String]) {
@@ -165,6 +165,7 @@ public struct OperationBuilder {
         for index in firstOperation..<settled.operations.count { domainTable.grade(&settled.operations[index]) }
         queue.take(
             &settled, fromOperation: firstOperation, layer: firstLayer, &domainTable, names, isEnd: isEnd)
+        for index in firstOperation..<settled.operations.count { domainTable.note(settled.operations[index]) }
     }
 
     private mutating func lose(_ loss: LostEvents) {

@@ -12,6 +12,7 @@ struct BuiltLog {
     var issues: [ParseIssue]
     var domains: Rows<Domain>
     var hardwareIDs: [HardwareID]
+    var corrections: [Correction]
     var tasks: [OperationBuilder.Task]
     var devices: [String]
     var units: [String]
@@ -47,6 +48,7 @@ struct BuiltLog {
         self.issues = issues + builder.takeIssues()
         domains = Rows(Array(builder.domains), missing: Domain(pointer: 0, generation: -1))
         hardwareIDs = builder.hardwareIDs
+        corrections = builder.corrections
         tasks = Array(builder.tasks)
         devices = Array(builder.devices)
         units = Array(builder.units)

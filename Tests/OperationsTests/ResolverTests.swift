@@ -36,6 +36,20 @@ struct ResolverTests {
         #expect(log.domain("hw:4")?.mode == .strict)
     }
 
+    @Test("a descriptor tells of the unmaps that its task did before it moved to another CPU")
+    func otherCPU() throws {
+        var text = Self.map("0x1000", at: 1, task: 3) + Self.map("0x2000", at: 2, task: 3)
+        text += Self.unmap("0x1000", at: 1_000_000, task: 3)
+        text += "1 3 1000010 unmap: IOMMU: iova=0x2000 size=4096 unmapped_size=4096\n"
+        text += "1 3 1000020 qi_submit: iotlb_inv dmar0: 0x400f2 0x2 0x0 0x0\n"
+        text += Self.unmap("0x50000", at: 2_000_000) + Self.flush(6, "0x50000", at: 2_000_001)
+        let log = try BuiltLog(text)
+        #expect(
+            Self.domains(log) == [
+                "hw:4 inferred", "hw:4 hardware", "hw:4 inferred", "hw:4 hardware", "hw:6 hardware",
+            ])
+    }
+
     @Test("one address, live in two domains: the unmap removes the map of its own")
     func overlap() throws {
         // Bursts tell: each task's other map there has only one possible unmap.

@@ -83,6 +83,50 @@ struct ResolverLabTests {
         #expect(firm.allSatisfy { meant[$0.0.name] == $0.1 }, "what is wrong is inferred at most")
     }
 
+    /// What stock tracepoints tell of a log: who unmapped how much, and what the domain is for.
+    struct Kind: Sendable, CustomStringConvertible {
+        var log: String
+        /// The owner's domain by its hardware id; `nil` where only the DMA API is at work.
+        var owner: String?
+        var description: String { log }
+    }
+
+    private static let kinds =
+        (["6.19-strict", "7.3-strict", "7.3-lazy", "7.3-flts-strict"].map {
+            Kind(log: $0 + "/rebind.events", owner: "hw:9")
+        }
+        + ["6.1-lazy", "6.19-strict", "7.3-strict", "7.3-lazy"].map {
+            Kind(log: $0 + "/vfiokill.events", owner: "hw:8")
+        }
+        + ["fdkill", "fdclose", "fdunmap"].map { Kind(log: "7.3-iommufd-strict/\($0).events", owner: "hw:8") }
+        + ["7.3-strict/net", "7.3-lazy/vblk", "6.1-lazy/mixed", "6.18-lazy/nvme"].map { Kind(log: $0 + ".events") })
+        .filter { SharedTraces.log($0.log) != nil }
+
+    @Test(
+        "from stock tracepoints alone: an owner's domain is found and known by its teardown, the DMA API's is not one",
+        arguments: kinds)
+    func owners(kind: Kind) throws {
+        let store = try PreparedLogs.copy(of: #require(SharedTraces.log(kind.log)))
+        let unmanaged = try store.read { database in
+            try String.fetchAll(
+                database, sql: "SELECT name FROM domain WHERE kind = 'unmanaged' AND kind_evidence = 'inferred'")
+        }
+        #expect(unmanaged == [kind.owner].compactMap { $0 })
+        let others = try store.read { database in
+            try Row.fetchOne(
+                database,
+                sql: """
+                    SELECT count(*) FILTER (WHERE operation.kind = 1), count(*) FILTER (WHERE operation.kind = 2) FROM operation
+                    JOIN domain ON domain.id = operation.domain WHERE operation.kind IN (1, 2) AND domain.name IS NOT ?
+                    """, arguments: [kind.owner])
+        }
+        if kind.owner != nil {
+            // Only the LPC group's direct mappings are of anyone else; they stay.
+            #expect(try #require(others)[0] <= 3)
+            #expect(try #require(others)[1] == 0)
+        }
+    }
+
     private func hex(_ value: Int64) -> String { "0x" + String(value, radix: 16) }
 
     @Test("--assume-single-domain is believed, and stored")

@@ -1,3 +1,14 @@
+/// A command for a range of a hardware domain.
+struct RangeCommand {
+    /// The entry that it came before.
+    var before: Int
+    var label: Int
+    /// First and last byte.
+    var first: UInt64
+    var last: UInt64
+    var time: Int64
+}
+
 /// Finds the operations that a clue is about: those of its CPU and task that came just before it, or the next one.
 struct ClueReader {
     /// Operations of each CPU that no clue has told of yet.
@@ -5,6 +16,11 @@ struct ClueReader {
     private var maps: ContiguousArray<ContiguousArray<Int>>
     /// Of each CPU the device that the next unmap is for: the DMA API tells of some before they happen.
     private var announced: ContiguousArray<(task: Int32, label: Int, address: UInt64?)?>
+
+    /// Where each task unmapped last, and where it did before it went there.
+    private var cpusOfTask: [Int32: (last: Int, former: Int)] = [:]
+    /// Commands for ranges: before which entry, whose, when.
+    private(set) var ranges: ContiguousArray<RangeCommand> = []
 
     private static let limit = 512
 
@@ -15,9 +31,10 @@ struct ClueReader {
     }
 
     /// An operation has happened.
-    mutating func add(_ index: Int, _ entries: inout ContiguousArray<Entry>, cpu: Int) {
+    mutating func add(_ index: Int, _ entries: inout ContiguousArray<Entry>, _ resolver: inout Resolver, cpu: Int) {
         let entry = entries[index]
         if entry.isMap {
+            Self.credit(resolver.departures.map(task: entry.task), &entries, &resolver)
             maps[cpu].append(index)
             if maps[cpu].count > Self.limit { maps[cpu].removeFirst(Self.limit / 2) }
             return
@@ -30,8 +47,29 @@ struct ClueReader {
                 return
             }
         }
+        Self.credit(resolver.departures.unmap(index, entry), &entries, &resolver)
+        let last = cpusOfTask[entry.task]?.last
+        if last != cpu { cpusOfTask[entry.task] = (cpu, last ?? cpu) }
         unmaps[cpu].append(index)
         if unmaps[cpu].count > Self.limit { unmaps[cpu].removeFirst(Self.limit / 2) }
+    }
+
+    /// The window's operations are all there.
+    static func finish(_ entries: inout ContiguousArray<Entry>, _ resolver: inout Resolver) {
+        for departed in resolver.departures.endWindow() { credit(departed, &entries, &resolver) }
+    }
+
+    /// Unmaps are of a domain that a device has left, except those that a command of its own tells of.
+    private static func credit(
+        _ departed: Departures.Departed?, _ entries: inout ContiguousArray<Entry>, _ resolver: inout Resolver
+    ) {
+        guard let departed else { return }
+        let label = resolver.index(of: .hardware(departed.id))
+        guard label >= 0 else { return }
+        for index in departed.members where entries[index].fixed < 0 {
+            entries[index].fixed = label
+            entries[index].fixedGrade = .inferred
+        }
     }
 
     mutating func take(
@@ -48,13 +86,26 @@ struct ClueReader {
         case .range(let hardwareDomain, let first, let last):
             guard !resolver.namesDevices, cpu < unmaps.count else { return }
             let label = resolver.index(of: .hardware(hardwareDomain))
+            if label >= 0 {
+                ranges.append(
+                    RangeCommand(before: entries.count, label: label, first: first, last: last, time: clue.time))
+            }
             for index in unmaps[cpu] where entries[index].task == clue.task {
-                let (start, size) = (entries[index].iova, entries[index].size)
-                guard label >= 0, first <= start, start &+ (max(size, 1) - 1) <= last else { continue }
+                guard label >= 0, Self.covers(first, last, entries[index]) else { continue }
                 entries[index].fixed = label
                 entries[index].fixedGrade = .hardware
             }
             unmaps[cpu].removeAll { entries[$0].task == clue.task }
+            guard label >= 0, let cpus = cpusOfTask[clue.task] else { return }
+            // The task has moved to this CPU since. Those that it left behind may be of another one of the same name, the idle one.
+            let other = cpus.last != cpu ? cpus.last : cpus.former
+            guard other != cpu else { return }
+            unmaps[other].removeAll { index in
+                guard entries[index].task == clue.task, Self.covers(first, last, entries[index]) else { return false }
+                entries[index].fixed = label
+                entries[index].fixedGrade = .inferred
+                return true
+            }
         case .mapped(let device, let address):
             let label = resolver.index(of: .device(device))
             guard label >= 0, cpu < maps.count else { return }
@@ -77,7 +128,17 @@ struct ClueReader {
             } else {
                 announced[cpu] = (clue.task, label, address)
             }
+        case .left(let hardwareDomain):
+            Self.credit(
+                resolver.departures.leave(hardwareDomain, task: clue.task, time: clue.time), &entries, &resolver)
+        case .moved(let device):
+            Self.credit(resolver.departures.move(device, task: clue.task, time: clue.time), &entries, &resolver)
         }
+    }
+
+    /// Whether a range holds all that was unmapped.
+    private static func covers(_ first: UInt64, _ last: UInt64, _ entry: Entry) -> Bool {
+        first <= entry.iova && entry.iova &+ (max(entry.size, 1) - 1) <= last
     }
 
     private static func contains(_ entry: Entry, _ address: UInt64) -> Bool {

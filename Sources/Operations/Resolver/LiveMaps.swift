@@ -20,6 +20,8 @@ struct Entry {
     var feature = 0
     /// Labels that it cannot have, as bits: they unmapped the address while this one stayed.
     var excluded: UInt32 = 0
+    /// Labels that an unmap cannot have, as bits: no command of theirs came after it in time.
+    var impossible: UInt32 = 0
     /// The label that a clue beside it names, -1 for none.
     var fixed = -1
     var fixedGrade = Grade.hardware
@@ -30,6 +32,9 @@ struct Entry {
     var label = -1
     var grade = Grade.ambiguous
     var confidence: Float = 0
+
+    /// The label, or -1 if it cannot be.
+    func possible(_ label: Int) -> Int { label >= 0 && impossible >> UInt32(label) & 1 != 0 ? -1 : label }
 }
 
 /// The maps that are live at each of a window's addresses, oldest first: lists in the memory of the entries themselves.

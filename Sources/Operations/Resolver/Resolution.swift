@@ -9,7 +9,7 @@ public enum Grade: UInt8, CaseIterable, Sendable {
     /// The descriptor after the unmap on the same CPU and task names the hardware's domain id; a map has that of the unmap
     /// that removed it, where no other map can be meant.
     case hardware = 4
-    /// It follows from overlap, reuse, task, CPU and size, as far as they go.
+    /// It follows from overlap, reuse, task, CPU and size, as far as they go; or a device had just left the domain.
     case inferred = 5
     /// More than one domain is possible, or nothing tells any: the domain `unresolved`.
     case ambiguous = 6
@@ -36,7 +36,7 @@ public enum Grade: UInt8, CaseIterable, Sendable {
         case .name: "the event names the device"
         case .dma: "an event of the DMA API beside it names the device"
         case .hardware: "a descriptor beside the unmap names the hardware's domain id"
-        case .inferred: "overlap, reuse, task, CPU and size tell it"
+        case .inferred: "overlap, reuse, task, CPU and size tell it, or a device's departure before it"
         case .ambiguous: "more than one domain is possible, or nothing tells any"
         case .assumed: "--assume-single-domain"
         }
@@ -56,6 +56,10 @@ struct Clue {
         case mapped(device: Int32, address: UInt64?)
         /// The DMA API unmapped for a device.
         case unmapped(device: Int32, address: UInt64?)
+        /// A device has left a hardware domain.
+        case left(hardwareDomain: Int64)
+        /// A device has moved, wherever to.
+        case moved(device: Int32)
     }
 
     var kind: Kind

@@ -28,6 +28,9 @@ struct Resolver {
     static let sure: Float = 1.5
     static let leastLead: Float = 0.5
 
+    /// Whoever unmaps flushes within this time (ns): a flush queue waits for 10 ms.
+    static let flushDelay: Int64 = 100_000_000
+
     /// What a window leaves of the counts of those before it.
     static let memory: Float = 0.5
 
@@ -51,6 +54,8 @@ struct Resolver {
     var freed = SeededTable<UInt64, Freed>()
     /// Its memory, for the next window.
     var graph = BurstGraph()
+    /// Domains that their devices have left.
+    var departures = Departures()
     /// What the log has mapped so far.
     var mapped = EverMapped()
     var reuse: [ReuseKey: Reuse] = [:]
@@ -115,14 +120,16 @@ struct Resolver {
 
     /// Decides on operations in the order of the log, all of them maps and unmaps with an address and a size.
     ///
-    /// - Parameter clues: what stands beside them, in the order of the log.
+    /// - Parameters:
+    ///   - clues: what stands beside them, in the order of the log.
+    ///   - later: what stands behind them, as far as it is known.
     /// - Returns: one verdict each, and what has become clear of maps of earlier windows: id, label and grade.
     mutating func resolve(
-        _ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>
+        _ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>, later: ArraySlice<Clue> = []
     ) -> (verdicts: ContiguousArray<Verdict>, late: [(id: Int64, former: Verdict, now: Verdict)]) {
         windowNumber += 1
         forgetSlowly()
-        var window = ResolverWindow(operations, clues, &self)
+        var window = ResolverWindow(operations, clues, later: later, &self)
         window.decide(&self)
         window.carry(into: &self)
         return (window.verdicts, window.late)

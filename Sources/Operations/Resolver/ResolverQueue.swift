@@ -19,6 +19,8 @@ struct ResolverQueue {
     private var clues: ContiguousArray<Clue> = []
     private var operations: ContiguousArray<Operation> = []
     private var layers: ContiguousArray<Layer> = []
+    /// By CPU, the last command about the entry of a device: whose, and the id that it names, if it names one.
+    private var entryCommands: [Int32: (task: Int32, id: Int64?)] = [:]
     /// By CPU, the last unmap that was decided on.
     private var lastUnmap: [Int32: Unmap] = [:]
     /// What has become clear of operations that were handed on before, to be taken.
@@ -79,13 +81,13 @@ struct ResolverQueue {
     ) {
         let limit = count < operations.count ? operations[count].line : Int64.max
         let clueCount = clues.prefix { $0.line < limit }.count
-        giveDomains(toFirst: count, clueCount, &domains, names)
+        let layerCount = layers.prefix { $0.line < limit }.count
+        giveDomains(toFirst: count, clueCount, layerCount, &domains, names)
         if resolver.namesDevices { nameDomains(count, clueCount, &domains) }
         takeCensus(count, clueCount, &domains)
         settled.operations.append(contentsOf: operations[..<count])
         operations.removeSubrange(..<count)
         clues.removeSubrange(..<clueCount)
-        let layerCount = layers.prefix { $0.line < limit }.count
         for var layer in layers[..<layerCount] {
             giveDomain(to: &layer, &domains)
             settled.layers.append(layer)
@@ -94,7 +96,7 @@ struct ResolverQueue {
     }
 
     private mutating func giveDomains(
-        toFirst count: Int, _ clueCount: Int, _ domains: inout DomainTable, _ names: LogNames
+        toFirst count: Int, _ clueCount: Int, _ layerCount: Int, _ domains: inout DomainTable, _ names: LogNames
     ) {
         var open: ContiguousArray<Int> = []
         var openOperations: ContiguousArray<Operation> = []
@@ -104,7 +106,13 @@ struct ResolverQueue {
             open.append(index)
             openOperations.append(operations[index])
         }
-        let (verdicts, late) = resolver.resolve(openOperations, ContiguousArray(clues[..<clueCount]))
+        var beside = ContiguousArray(clues[..<clueCount])
+        let moves = moves(amongFirst: count, layerCount)
+        if !moves.isEmpty {
+            beside.append(contentsOf: moves)
+            beside.sort { $0.line < $1.line }
+        }
+        let (verdicts, late) = resolver.resolve(openOperations, beside, later: ArraySlice(clues[clueCount...]))
         for (index, verdict) in zip(open, verdicts) {
             operations[index].domain = domain(of: verdict, &domains, names)
             operations[index].grade = verdict.grade
@@ -119,6 +127,31 @@ struct ResolverQueue {
             domains[now].count(change.now.grade, 1)
             corrections.append(Correction(operation: change.id, domain: now, grade: change.now.grade))
         }
+    }
+
+    /// Where devices leave their domains and move to others.
+    private mutating func moves(amongFirst count: Int, _ layerCount: Int) -> ContiguousArray<Clue> {
+        var moves: ContiguousArray<Clue> = []
+        for operation in operations[..<count] where operation.kind == .attach && operation.device > 0 {
+            moves.append(
+                Clue(
+                    kind: .moved(device: operation.device), line: operation.line, time: operation.time,
+                    cpu: operation.cpu, task: operation.task))
+        }
+        for layer in layers[..<layerCount] where layer.cause == .attach {
+            if layer.kind.invalidatesDeviceEntry {
+                entryCommands[layer.cpu] = (layer.task, layer.namedDomain)
+            } else if layer.kind.invalidatesIOTLB, layer.granularity == .domain, let id = layer.hardwareDomain,
+                let entry = entryCommands[layer.cpu], entry.task == layer.task, entry.id ?? id == id
+            {
+                // One that names another id, or 0, is of an attach in caching mode: the id is where the device comes to.
+                moves.append(
+                    Clue(
+                        kind: .left(hardwareDomain: id), line: layer.line, time: layer.time, cpu: layer.cpu,
+                        task: layer.task))
+            }
+        }
+        return moves
     }
 
     private func isOpen(_ operation: Operation, _ domains: DomainTable) -> Bool {
@@ -247,7 +280,14 @@ struct ResolverQueue {
         case .range(_, let first, let last):
             guard let unmap, first <= unmap.start, unmap.last <= last else { return }
             domains[unmap.domain].census.flush(cpu: clue.cpu, isFlushAll: false)
-        case .mapped, .unmapped: return
+        case .mapped, .unmapped, .left, .moved: return
         }
+    }
+}
+
+extension Layer {
+    /// The hardware's domain id that a command about a device's entry names.
+    fileprivate var namedDomain: Int64? {
+        kind == .pasidCacheInvalidation ? word0.map { Int64($0 >> 16 & 0xffff) } : hardwareDomain
     }
 }

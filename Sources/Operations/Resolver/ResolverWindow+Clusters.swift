@@ -22,7 +22,10 @@ extension ResolverWindow {
             for other in 0..<label { graph.add(Self.ofLabels, bursts + label, bursts + other) }
         }
         for burst in 0..<bursts {
-            for label in 0..<labelCount { graph.add(ownScores[burst * labelCount + label], burst, bursts + label) }
+            for label in 0..<labelCount {
+                let place = burst * labelCount + label
+                graph.add(ownScores[place] - Float(impossible[place]), burst, bursts + label)
+            }
             if neighbours[burst] >= 0 { graph.add(Self.ofNeighbours, burst, neighbours[burst]) }
         }
         var live = liveAtBegin(&entries)

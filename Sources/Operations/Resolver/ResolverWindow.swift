@@ -17,6 +17,10 @@ struct ResolverWindow {
     var firsts: ContiguousArray<Int> = []
     /// Flushes of whole domains: before which entry, which label (`nil`: all), when.
     private(set) var flushes: ContiguousArray<(before: Int, label: Int?, time: Int64)> = []
+    /// Of each burst and label, how many unmaps speak against it: `burst * labelCount + label`.
+    var impossible: ContiguousArray<Int32> = []
+    /// Of each burst, unmaps that no clue tells of.
+    var untold: ContiguousArray<Int32> = []
     /// Whether nearly all unmaps have a clue of their own.
     private(set) var isAnchored = false
     private(set) var labelCount = 0
@@ -27,6 +31,8 @@ struct ResolverWindow {
     var labels: ContiguousArray<Int> = []
     var leads: ContiguousArray<Float> = []
     private var scores: ContiguousArray<Float> = []
+    /// What speaks against each label and, unlike low scores, for no other one.
+    private var against: ContiguousArray<Float> = []
     /// Scores that do not depend on the labels of others.
     var ownScores: ContiguousArray<Float> = []
 
@@ -38,10 +44,15 @@ struct ResolverWindow {
     private(set) var late: [(id: Int64, former: Verdict, now: Verdict)] = []
 
     private static let sweeps = 3
-    /// Pieces of one unmap.
+    /// Pieces of one unmap, and of all unmaps with more than that: iommufd removes thousands of maps at a time.
     private static let pieceLimit = 64
+    private static let pieceBudget = 1 << 17
+    private var pieceBudget = 0
 
-    init(_ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>, _ resolver: inout Resolver) {
+    init(
+        _ operations: ContiguousArray<Operation>, _ clues: ContiguousArray<Clue>, later: ArraySlice<Clue> = [],
+        _ resolver: inout Resolver
+    ) {
         entries = []
         entries.reserveCapacity(operations.count + 1024)
         count = operations.count
@@ -77,13 +88,16 @@ struct ResolverWindow {
             }
             lastOfCPU[cpu] = entries.count
             entries.append(entry)
-            reader.add(entries.count - 1, &entries, cpu: cpu)
+            reader.add(entries.count - 1, &entries, &resolver, cpu: cpu)
         }
         while clue < clues.count {
             reader.take(clues[clue], &entries, &flushes, &resolver)
             clue += 1
         }
+        ClueReader.finish(&entries, &resolver)
         labelCount = resolver.labels.count
+        ruleOut(reader.ranges, later, resolver)
+        addPieces(resolver)
         ownAddresses = addresses.count
         if !resolver.carried.isEmpty {
             for (slot, address) in addresses.entries.enumerated() {
@@ -100,6 +114,33 @@ struct ResolverWindow {
             if !entry.isMap, entry.fixed >= 0 { sum.fixed += 1 }
         }
         isAnchored = unmaps.fixed * 5 >= unmaps.all * 4
+    }
+
+    /// The addresses of what larger unmaps may remove of earlier windows' maps.
+    private mutating func addPieces(_ resolver: Resolver) {
+        guard !resolver.carried.isEmpty else { return }
+        var ranges: [(start: UInt64, end: UInt64)] = []
+        for entry in entries[..<count] where !entry.isMap && entry.size > 4096 {
+            let end = entry.iova.addingReportingOverflow(entry.size)
+            if !end.overflow { ranges.append((entry.iova, end.partialValue)) }
+        }
+        guard !ranges.isEmpty else { return }
+        ranges.sort { $0.start < $1.start }
+        var reach: UInt64 = 0
+        for index in ranges.indices {
+            // Sorted by their starts, each reaches as far as any before it.
+            reach = max(reach, ranges[index].end)
+            ranges[index].end = reach
+        }
+        let inside = resolver.carried.keys.filter { address in
+            var (low, high) = (0, ranges.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if ranges[middle].start <= address { low = middle + 1 } else { high = middle }
+            }
+            return low > 0 && address < ranges[low - 1].end
+        }
+        for address in inside.sorted() { _ = slot(of: address) }
     }
 
     private mutating func slot(of address: UInt64) -> Int {
@@ -175,7 +216,11 @@ struct ResolverWindow {
         // Pieces one behind the other: of each address the one of the same burst, otherwise the oldest.
         var (left, address) = (size, entries[unmap].iova)
         var former = -1
-        while left > 0, pieces.count < Self.pieceLimit, let slot = addresses.find(address) {
+        while left > 0, let slot = addresses.find(address) {
+            if pieces.count >= Self.pieceLimit {
+                guard pieceBudget > 0 else { break }
+                pieceBudget -= 1
+            }
             var best = -1
             var next = live.heads[slot]
             while next >= 0 {
@@ -206,6 +251,8 @@ struct ResolverWindow {
     /// now, then labels all bursts anew.
     private mutating func sweep(_ resolver: Resolver, isFirst: Bool) {
         scores = ownScores
+        against = ContiguousArray(impossible.map { Float($0) })
+        pieceBudget = Self.pieceBudget
         var live = liveAtBegin(&entries)
         for index in 0..<count { entries[index].excluded = 0 }
         let features = weighFeatures(resolver)
@@ -227,8 +274,9 @@ struct ResolverWindow {
                 continue
             }
             findCandidates(index, live)
-            let own = entry.fixed >= 0 ? entry.fixed : labels[entry.burst]
+            let own = entry.fixed >= 0 ? entry.fixed : entry.possible(labels[entry.burst])
             if entry.fixed < 0, !candidates.isEmpty { scoreUnmap(entry) }
+            if entry.fixed >= 0, candidates.isEmpty { scoreWhole(entry, live) }
             var pick = own >= 0 ? candidates.first { burstLabel(of: $0) == own } : nil
             pick = pick ?? candidates.first { burstLabel(of: $0) < 0 }
             if pick == nil, let weakest = candidates.min(by: { lead(of: $0) < lead(of: $1) }),
@@ -237,9 +285,11 @@ struct ResolverWindow {
                 pick = weakest
             }
             if own >= 0 { scoreMaps(own, pick) }
+            if entry.impossible != 0, candidates.count == 1, let pick { scoreAgainst(entry.impossible, pick) }
             if let pick {
                 if entry.fixed >= 0 {
-                    let isCertain = candidates.count == 1 && burstLabel(of: pick) == own
+                    let isCertain =
+                        candidates.count == 1 && burstLabel(of: pick) == own && entry.fixedGrade != .inferred
                     pairs.append((pick, own, isCertain))
                     for piece in pieces.dropFirst() { pairs.append((piece, own, isCertain)) }
                 }
@@ -247,7 +297,7 @@ struct ResolverWindow {
             }
             if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot], size: entry.size) }
         }
-        labelBursts(features, isFirst: isFirst)
+        labelBursts(features, resolver, isFirst: isFirst)
         for index in 0..<count where entries[index].isMap { entries[index].pair = -1 }
         for pair in pairs where pair.map < count {
             entries[pair.map].pair = pair.label
@@ -273,7 +323,7 @@ struct ResolverWindow {
             let label = burstLabel(of: candidate)
             if label >= 0 { present |= 1 << UInt32(label) } else { isComplete = false }
         }
-        for label in 0..<labelCount {
+        for label in 0..<labelCount where unmap.impossible >> UInt32(label) & 1 == 0 {
             if present >> UInt32(label) & 1 != 0 {
                 scores[unmap.burst * labelCount + label] += 1
             } else if isComplete {
@@ -293,8 +343,24 @@ struct ResolverWindow {
         }
     }
 
+    /// The larger map of which an unmap removes the first part belongs where the unmap does.
+    private mutating func scoreWhole(_ unmap: Entry, _ live: LiveMaps) {
+        var whole = live.heads[unmap.slot]
+        while whole >= 0, entries[whole].size <= unmap.size { whole = entries[whole].next }
+        guard whole >= 0, entries[whole].burst >= 0 else { return }
+        scores[entries[whole].burst * labelCount + unmap.fixed] += 1
+    }
+
+    /// A map is of no domain that the unmap which removed it cannot be of.
+    private mutating func scoreAgainst(_ labels: UInt32, _ map: Int) {
+        let burst = entries[map].burst
+        guard burst >= 0 else { return }
+        for label in 0..<labelCount where labels >> UInt32(label) & 1 != 0 { against[burst * labelCount + label] += 1 }
+    }
+
     /// What the task, kind and size of an operation say for each label: `feature * labelCount + label`.
     private func weighFeatures(_ resolver: Resolver) -> ContiguousArray<Float> {
+        // With one label there is nothing to choose, but whether the like of it is known to be of that.
         var counts = ContiguousArray<Float>(repeating: 0.3, count: resolver.featureCount * labelCount)
         let stride = Resolver.labelLimit
         for feature in 0..<min(resolver.featureCount, resolver.featureCounts.count / stride) {
@@ -306,6 +372,7 @@ struct ResolverWindow {
             let label = label(of: index)
             if label >= 0 { counts[entries[index].feature * labelCount + label] += 1 }
         }
+        guard labelCount > 1 else { return ContiguousArray(counts.map { $0 > 0.5 ? 1 : 0 }) }
         // From counts to what they speak for each label.
         for feature in 0..<resolver.featureCount {
             var total: Float = 0
@@ -317,25 +384,35 @@ struct ResolverWindow {
         return counts
     }
 
-    private mutating func labelBursts(_ features: ContiguousArray<Float>, isFirst: Bool) {
+    private mutating func labelBursts(_ features: ContiguousArray<Float>, _ resolver: Resolver, isFirst: Bool) {
         for burst in labels.indices {
             let feature = entries[firsts[burst]].feature
             let neighbour = neighbours[burst]
-            var (best, first, second) = (-1, -Float.infinity, -Float.infinity)
+            var (best, first) = (-1, -Float.infinity)
             for label in 0..<labelCount {
                 var score = scores[burst * labelCount + label]
                 score += features[feature * labelCount + label]
                 if neighbour >= 0, leads[neighbour] >= Resolver.sure, labels[neighbour] == label { score += 1 }
                 scores[burst * labelCount + label] = score
-                if score > first {
-                    (best, first, second) = (label, score, first)
-                } else if score > second {
-                    second = score
-                }
+                score -= against[burst * labelCount + label]
+                if score > first { (best, first) = (label, score) }
             }
-            leads[burst] = labelCount == 1 ? .infinity : first - second
+            // That the others cannot be it does not yet make it the one: there may be domains that no command names.
+            var second = -Float.infinity
+            for label in 0..<labelCount where label != best { second = max(second, scores[burst * labelCount + label]) }
+            if labelCount == 1 { first = isAlone(burst, first, resolver) ? .infinity : 0 }
+            leads[burst] = labelCount == 1 ? first : first - second
+            for label in 0..<labelCount { scores[burst * labelCount + label] -= against[burst * labelCount + label] }
+            if best >= 0, impossible[burst * labelCount + best] * 2 > untold[burst] { leads[burst] = 0 }
             labels[burst] = leads[burst] < (isFirst ? 1 : Resolver.leastLead) ? -1 : best
         }
+    }
+
+    /// Where commands name one domain only, a burst is of that if something says so. It may be of a domain that sends none: one
+    /// that no device is attached to, unmapped by the task that took its device out.
+    private func isAlone(_ burst: Int, _ score: Float, _ resolver: Resolver) -> Bool {
+        let isMover = resolver.departures.isMover(entries[firsts[burst]].task)
+        return score > 0 || untold[burst] > 0 && score == 0 && !isMover
     }
 
     // MARK: - Decision
@@ -343,6 +420,7 @@ struct ResolverWindow {
     /// Goes through the window once more and decides on each operation so that maps and unmaps fit together.
     private mutating func finish(_ resolver: inout Resolver) {
         live = liveAtBegin(&entries)
+        pieceBudget = Self.pieceBudget
         swap(&occupancy, &resolver.occupancy)
         swap(&mapped, &resolver.mapped)
         defer {
@@ -459,15 +537,18 @@ struct ResolverWindow {
         if entry.fixed >= 0 {
             (label, grade) = (entry.fixed, entry.fixedGrade)
         } else if labelCount > 0, leads[entry.burst] >= Resolver.leastLead {
-            label = labels[entry.burst]
+            label = entry.possible(labels[entry.burst])
             if label >= 0 { grade = .inferred }
         }
         if label >= 0, let own = candidates.first(where: { entries[$0].label == label }) {
             finishRemoval(own)
-        } else if let weakest = candidates.min(by: { entries[$0].confidence < entries[$1].confidence }) {
+        } else if let weakest = weakestCandidate(of: entry) {
             if entry.fixed < 0 {
                 // It removes what is there, of whichever domain: otherwise that would stay, and this be of nothing.
-                label = entries[weakest].label
+                label = entry.possible(entries[weakest].label)
+                if label < 0, entries[weakest].label >= 0, entries[weakest].grade == .inferred {
+                    for map in pieces.isEmpty ? [weakest] : pieces { correct(map, to: -1) }
+                }
                 grade = label >= 0 ? .inferred : .ambiguous
                 finishRemoval(weakest)
             } else if entries[weakest].grade.rawValue > Grade.hardware.rawValue, entries[weakest].pair < 0 {
@@ -485,6 +566,12 @@ struct ResolverWindow {
         if entry.fixed >= 0 { exclude(entry.fixed, live.heads[entry.slot], size: entry.size) }
     }
 
+    /// The live map that the unmap most probably removes where none is of its own domain.
+    private func weakestCandidate(of unmap: Entry) -> Int? {
+        let possible = candidates.filter { unmap.possible(entries[$0].label) == entries[$0].label }
+        return (possible.isEmpty ? candidates : possible).min { entries[$0].confidence < entries[$1].confidence }
+    }
+
     /// An unmap of the first bytes of a larger map is of that map's domain; what it leaves is a map of its own.
     private mutating func finishPart(_ index: Int) -> Bool {
         let entry = entries[index]
@@ -497,11 +584,13 @@ struct ResolverWindow {
         let (rest, overflow) = entry.iova.addingReportingOverflow(entry.size)
         guard !overflow else { return false }
         live.remove(whole, &entries)
-        entries[index].label = entries[whole].label
+        let label = entry.possible(entries[whole].label)
+        if label < 0, entries[whole].label >= 0, entries[whole].grade == .inferred { correct(whole, to: -1) }
+        entries[index].label = label
         if entry.fixed >= 0 {
             entries[index].grade = entry.fixedGrade
         } else {
-            entries[index].grade = entries[whole].label >= 0 ? .inferred : .ambiguous
+            entries[index].grade = label >= 0 ? .inferred : .ambiguous
         }
         if entries[whole].label >= 0 { occupancy.remove(entries[whole].label, entry) }
         entries[whole].iova = rest
