@@ -164,6 +164,13 @@ struct DomainTable {
         } else if operation.kind.isUnmap {
             self[operation.domain].teardown.unmap(
                 task: operation.task, iova: iova, size: operation.result ?? operation.size ?? 0)
+            if operation.size == Domain.batchBytes { self[operation.domain].fullBatches += 1 }
+            guard operation.flags.contains(.byProbe), !operation.flags.contains(.attachProbe) else { return }
+            if operation.kind == .unmap {
+                self[operation.domain].strictCalls += 1
+            } else {
+                self[operation.domain].fastCalls += 1
+            }
         }
     }
 

@@ -56,6 +56,7 @@ struct FlushSummaryTests {
         var flushes: [Owner: [Int64]] = [:]
         for domain in 1...OperationStream.domains {
             var twin = ScheduleTwin(try Policy(parsing: test.policy), domain: domain, showsAttaches: true)
+            if let hardware = try Self.options(test.hardware).hardware { twin.rule = hardware.gatherRule }
             twin.replay(stream.operations, lastTime: lastTime)
             for flush in twin.flushes {
                 // Ids are from 1; no operation shows a timer.

@@ -179,7 +179,7 @@ import Testing
         ]
         for mode in Operations.Domain.Mode.allCases {
             let trace = TraceSummary.make(mode: mode)
-            let late = mode == .deferred ? HazardKind.modelTimingError : .deferredReuse
+            let late = mode.defers ? HazardKind.modelTimingError : .deferredReuse
             #expect(try Self.hazards("queue", operations, trace) == [late: 1])
             #expect(try Self.hazards("single-queue", operations, trace) == [late: 1])
             for policy in ["recorded", "batch=9", "every=1s", "end"] {

@@ -46,7 +46,7 @@ WITH boot AS (
     FROM domain
     JOIN told_policy ON told_policy.domain = domain.id
     WHERE domain.kind IN ('dma', 'unknown') AND domain.name <> 'unresolved'
-        AND domain.mode = CASE told_policy.policy WHEN 'lazy' THEN 'strict' ELSE 'deferred' END
+        AND CASE told_policy.policy WHEN 'lazy' THEN domain.mode = 'strict' ELSE domain.mode IN ('deferred', 'mixed') END
 ), translated AS (
     -- Domains of the DMA API that are mapped in although nothing was to be translated, each once for the boot and for its group.
     SELECT
@@ -148,7 +148,7 @@ JOIN event_count ON event_count.trace = release.trace AND event_count.name = kno
 WHERE release.key = 'kernel_release' AND release.number NOT BETWEEN known.least AND known.most
 GROUP BY release.trace, release.value, release.source, known.era
 UNION ALL
-SELECT release.trace, 'kernel_release', 'event', release.value, 'recording', release.source, 'sync of a range without a page size', 'log', NULL, NULL,
+SELECT release.trace, 'kernel_release', 'event', release.value, 'recording', release.source, 'sync with pgsize=0', 'log', NULL, NULL,
     '6.19..', 'inferred'
 FROM metadata AS release
 JOIN metadata AS evident ON evident.trace = release.trace AND evident.key = 'evident_kernel'

@@ -149,7 +149,8 @@ import Testing
                 // Up to 5.3 the range of a callback is as long as it was asked to be, and what lies behind it and went with a
                 // superpage, or with VT-d's rounding in a hole, is in no range (model.md §1.5).
                 if era >= .v54 || format.rules.partialUnmap != .wholeEntry {
-                    #expect(!observed.open.keys.contains { observed.page($0).overlaps(range) })
+                    let left = observed.open.keys.filter { observed.page($0).overlaps(range) }
+                    #expect(left.isEmpty, "\(era): \(range) leaves \(left.map(observed.page)); \(events)")
                 }
             }
             if format.rules.partialUnmap != .wholeEntry { #expect(observed.open.isEmpty) }

@@ -22,6 +22,8 @@ struct ScheduleTwin {
     let showsAttaches: Bool
     var pageSizes = PageSizes.fourKTwoMOneG
     var hz: Int64 = 250
+    /// What the driver's gather cannot take with what it holds.
+    var rule = Gather.Rule.callbacks
 
     private(set) var flushes: [Flush] = []
     /// By index into ``flushes``: the address from which on a call's callbacks came after a flush inside it.
@@ -45,6 +47,7 @@ struct ScheduleTwin {
         var hull: AddressRange?
         /// The gather: its callbacks, neighbours of one length.
         var gathered: [AddressRange] = []
+        var pageSize: UInt64 = 0
         var last = Flush(time: 0, operation: 0, cause: .endOfRun, calls: 0, isAttached: false)
     }
 
@@ -247,15 +250,17 @@ struct ScheduleTwin {
         pageSizes.forEachCallback(in: range) { iova, callback in
             guard let added = AddressRange(start: iova, size: callback.size) else { return }
             let (low, high) = (run.gathered.map(\.start).min() ?? 0, run.gathered.map(\.last).max() ?? 0)
-            if let last = run.gathered.last,
-                last.size != added.size || added.start > high && added.start - high > 1
-                    || low > added.last && low - added.last > 1
-            {
+            let isGap = added.start > high && added.start - high > 1 || low > added.last && low - added.last > 1
+            let isOther =
+                rule == .callbacks && run.gathered.last?.size != added.size
+                || rule == .pages && run.pageSize != callback.pageSize
+            if !run.gathered.isEmpty, rule != .anything, isGap || isOther {
                 flush(operation.time, operation.id, .gatherSplit)
                 splits[flushes.count - 1] = iova
                 run.gathered = []
             }
             run.gathered.append(added)
+            run.pageSize = callback.pageSize
         }
         pending.append(nil)
         run.pid = operation.pid

@@ -163,6 +163,7 @@ import TraceStore
                 SELECT policy, mark, is_in_grid, is_kernel_default, family, calls, wait_ns
                 FROM sweep_point WHERE domain IS NULL ORDER BY policy
                 """, in: store) == [
+                    "iommufd=5461,as iommufd unmaps a guest,0,0,iommufd,5461,",
                     "per-page,before the interface,0,0,per-page,,",
                     "\"queue=256,10ms\",\"kernel default, lazy\",1,1,queue,256,10000000",
                     "\"queue=256,1ms\",,1,0,queue,256,1000000",
