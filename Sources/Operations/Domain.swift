@@ -168,7 +168,7 @@ public struct Domain: Sendable {
         if queuedUnmaps == 0, teardown.isTeardown {
             learn(.unmanaged, .inferred)
             // type1 calls iommu_unmap_fast, but for its test at attach.
-            if kind == .unmanaged, !hasOtherCaller {
+            if kind == .unmanaged, !hasOtherCaller, !wouldHaveBeenTested {
                 if strictCalls > fastCalls || fastCalls == 0 && fullBatches > 0 {
                     learn(owner: .iommufd, .inferred)
                 } else if fastCalls > 0 {
