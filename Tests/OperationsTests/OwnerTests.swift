@@ -169,7 +169,9 @@ struct OwnerTests {
             return try BuiltLog(lines.joined(separator: "\n")).domains.map { $0 }.first
         }
         func event(_ iova: String, _ size: Int, _ time: Int) -> String {
-            "0 7 \(time) unmap: IOMMU: iova=\(iova) - 0xffffffff size=\(size) unmapped_size=\(size)"
+            let end = (UInt64(iova.dropFirst(2), radix: 16) ?? 0) + UInt64(size)
+            return
+                "0 7 \(time) unmap: IOMMU: iova=\(iova) - 0x\(String(end, radix: 16)) size=\(size) unmapped_size=\(size)"
         }
         func call(_ name: String) -> (String, Int, Int) -> String {
             { iova, size, time in

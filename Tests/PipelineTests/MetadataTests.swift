@@ -49,9 +49,12 @@ struct MetadataTests {
                 0 7 \(time + 2) unmapped: (iommu.unmap) iova=\(iova) size=4096 unmapped=4096
 
                 """
-            if isStrict || index >= calls - 2 {
+            if isStrict {
                 text +=
-                    "0 7 \(time + 3) sync: (intel_iommu_tlb_sync+0x5/0xf0) domain=\(domain) start=0x0 end=0xffffff pgsize=4096\n"
+                    "0 7 \(time + 3) sync: (intel_iommu_tlb_sync+0x5/0xf0) domain=\(domain) start=\(iova) end=\(iova.dropLast(3))fff pgsize=4096\n"
+            } else if index >= calls - 2 {
+                // Who syncs for several unmaps is no DMA API: that flushes all of the domain.
+                text += "0 7 \(time + 3) flush_all: (intel_flush_iotlb_all+0x5/0xf0) domain=\(domain)\n"
             }
         }
         return FtraceText.expand(text)

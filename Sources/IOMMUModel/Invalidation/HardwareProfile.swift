@@ -64,14 +64,18 @@ public enum HardwareProfile: String, CaseIterable, Sendable {
         case .none: return nil
         case .intel:
             self =
-                kernel < .v5_4
-                ? .vtd419 : kernel < .v6_12 ? .vtd61 : kernel < .v6_19 ? .vtd612 : kernel < .v7_0 ? .vtd619 : .vtd70
+                kernel < KernelVersion(5, 4)
+                ? .vtd419
+                : kernel < KernelVersion(6, 12)
+                    ? .vtd61 : kernel < KernelVersion(6, 19) ? .vtd612 : kernel < KernelVersion(7, 0) ? .vtd619 : .vtd70
         case .amd:
-            self = kernel < .v5_13 ? .amd419 : kernel < .v6_19 ? .amd6 : kernel < .v7_2 ? .amd619 : .amd72
-        case .arm: self = kernel < .v7_1 ? .smmuv3 : .smmuv371
+            self =
+                kernel < KernelVersion(5, 13)
+                ? .amd419 : kernel < KernelVersion(6, 19) ? .amd6 : kernel < KernelVersion(7, 2) ? .amd619 : .amd72
+        case .arm: self = kernel < KernelVersion(7, 1) ? .smmuv3 : .smmuv371
         case .riscv:
-            guard kernel >= .v6_13 else { return nil }
-            self = kernel < .v7_2 ? .riscv613 : .riscv72
+            guard kernel >= KernelVersion(6, 13) else { return nil }
+            self = kernel < KernelVersion(7, 2) ? .riscv613 : .riscv72
         }
     }
 
@@ -227,16 +231,8 @@ public struct KernelVersion: Hashable, Comparable, Sendable, CustomStringConvert
     /// `6.19`
     public var description: String { "\(major).\(minor)" }
 
-    static let v5_4 = KernelVersion(5, 4)
-    static let v5_13 = KernelVersion(5, 13)
-    static let v6_12 = KernelVersion(6, 12)
-    static let v6_13 = KernelVersion(6, 13)
-    /// Page tables by `drivers/iommu/generic_pt`.
-    public static let v6_19 = KernelVersion(6, 19)
-    /// `dma_iova_unlink` syncs, and a sync of nothing is none.
-    public static let v7_0 = KernelVersion(7, 0)
-    static let v7_1 = KernelVersion(7, 1)
-    static let v7_2 = KernelVersion(7, 2)
-    /// The last one known to send as many range commands as a range takes.
-    public static let v7_3 = KernelVersion(7, 3)
+    /// `dma_iova_unlink` syncs from this one on, and a sync of nothing is none.
+    public static let unlinkSyncs = KernelVersion(7, 0)
+    /// The last one known to send an SMMUv3 as many range commands as a range takes.
+    public static let lastOfManyRanges = KernelVersion(7, 3)
 }

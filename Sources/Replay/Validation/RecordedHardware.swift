@@ -52,7 +52,7 @@ extension Hardware {
                 \(kinds(.armInvalidation)) AND granularity = \(Layer.Granularity.page.rawValue)
                 AND EXISTS (SELECT 1 FROM raw_command WHERE raw_command.layer = layer.id AND word1 & 0xc00)
                 """)
-            let isLater = trace.kernelVersion.map { $0 > .v7_3 } ?? false
+            let isLater = trace.kernelVersion.map { $0 > .lastOfManyRanges } ?? false
             return Hardware(hasRanges ? (isLater ? .smmuv3RIL73 : .smmuv3RIL) : byKernel ?? .smmuv3)
         case .none, .riscv: return nil
         }

@@ -80,7 +80,7 @@ struct World {
         unresolved = trace.domains.firstIndex { $0.isUnresolved }.map { Int32($0 + 1) } ?? 0
         mapRuns = interests.mapCalls ? MapRuns(domains: trace.domains, isTold: isAsItWas) : nil
         showsFlushes = trace.flushLayer != .none
-        unlinkSyncs = trace.kernelVersion.map { $0 >= .v7_0 } ?? false
+        unlinkSyncs = trace.kernelVersion.map { $0 >= .unlinkSyncs } ?? false
         mistakes = MistakeFinder(
             unresolved: unresolved, span: (part.firstTime, part.lastTime),
             refusesDoubleMaps: HardwareProfile.recorded(in: trace)?.refusesDoubleMaps ?? false)
