@@ -26,7 +26,8 @@ struct PerPageSchedule: FlushSchedule {
         let isCutShort = call.result < call.size
         let callbacks =
             AddressRange(start: call.iova, size: isCutShort ? call.result : call.size).map(pageSizes.pageCount) ?? 0
-        let flushes = callbacksTakeCalls ? 1 : Int64(clamping: callbacks &+ (isCutShort ? 1 : 0))
+        let flushes =
+            callbacksTakeCalls ? (call.size > 0 ? 1 : 0) : Int64(clamping: callbacks &+ (isCutShort ? 1 : 0))
         guard flushes > 0 else { return }
         actions.flush(.call, at: call.occasion, flushes: flushes, calls: 1, .eachPage(call.range))
     }

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 
+from .driver import mark_immediate, recorded_driver
 from .events import read_log
 from .memory import Memory
 from .named import make_policy
@@ -17,12 +18,14 @@ def count_log(path, options):
     log = read_log(path)
     operations = Operations(log).found
     Memory(log, operations).walk()
+    driver = recorded_driver(path, log)
+    mark_immediate(operations, driver)
     calls = [operation for operation in operations if operation.returned is not None]
     kinds = Counter(operation.kind for operation in operations)
     domains = list(dict.fromkeys(operation.domain for operation in operations
                                  if operation.domain and operation.kind in KINDS))
     deferred = deferred_domains(operations)
-    replays = [replay(text, log, operations, deferred, options) for text in options.policy]
+    replays = [replay(text, log, operations, deferred, options, driver) for text in options.policy]
     return {
         "log": str(path),
         "damaged_lines": log.damaged_lines,
@@ -37,9 +40,9 @@ def count_log(path, options):
     }
 
 
-def replay(text, log, operations, deferred, options):
+def replay(text, log, operations, deferred, options, driver):
     """Walk the log once with a policy. It sees each operation before what happens in windows then is counted."""
-    policy = make_policy(text, operations, options)
+    policy = make_policy(text, operations, options, driver)
     policy.name = text
     policy.windows = Windows(log)
     for operation in operations:

@@ -22,6 +22,9 @@ class Queue(Timed):
         self.rings = defaultdict(Counter)
 
     def unmap(self, call):
+        if call.immediate:
+            self.flushes[call.domain] += 1
+            return
         rings = self.rings[call.domain]
         ring = call.cpu if self.per_cpu else 0
         if rings[ring] >= self.usable:

@@ -3,6 +3,7 @@
 import re
 from fractions import Fraction
 
+from .driver import Driver
 from .flush_queue import Queue
 from .policy import Batch, End, Every, PerPage, Sync
 from .recorded import Recorded, recorded_flushes
@@ -11,19 +12,19 @@ from .vfio import Vfio
 NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 
 
-def make_policy(text, operations, options):
+def make_policy(text, operations, options, driver=Driver()):
     """The policy that a name such as `queue=256,10ms` stands for; ValueError if it stands for none."""
     name, _, arguments = text.partition("=")
     values = arguments.split(",") if arguments else []
     match name, values:
         case "per-page", []:
-            return PerPage(options.page_sizes)
+            return PerPage(options.page_sizes, driver)
         case "sync", []:
             return Sync()
         case "recorded", []:
             return Recorded(recorded_flushes(operations))
         case "vfio", []:
-            return Vfio(operations, options.page_sizes)
+            return Vfio(operations, options.page_sizes, driver)
         case "end", []:
             return End()
         case "batch", [size]:

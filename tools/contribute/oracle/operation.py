@@ -50,6 +50,9 @@ class Operation:
     failed: bool = False  # of a map: an attempt that no event confirms, in a log that confirms maps
     device: str | None = None
     last_layer: Event | None = None  # of a flush at the API
+    unlinked: bool = False  # of an unmap: dma_iova_unlink called it
+    immediate: bool = False  # of an unmap: its caller syncs right after it, whatever the policy of the domain
+    undoes: bool = False  # of an unmap: it takes back what a failed map had mapped
     detached: bool = False  # of an unmap: its domain has no device
     emptied: Domain | None = None  # of an attach or detach: the domain whose last device leaves
     claims: tuple = ()  # of a map: what it reuses, if that is still stale

@@ -39,12 +39,13 @@ class Policy:
 
 
 class PerPage(Policy):
-    def __init__(self, page_sizes):
+    def __init__(self, page_sizes, driver):
         super().__init__()
-        self.page_sizes = page_sizes
+        self.page_sizes, self.driver = page_sizes, driver
 
     def unmap(self, call):
-        self.flushes[call.domain] += count_pages(call, self.page_sizes)
+        count = int(call.size > 0) if self.driver.takes_calls else count_pages(call, self.page_sizes)
+        self.flushes[call.domain] += count
 
 
 class Sync(Policy):
@@ -64,6 +65,10 @@ class Batch(Policy):
         if self.waiting[call.domain] == self.size:
             self.flush(call.domain, call.time)
             del self.waiting[call.domain]
+
+    def other(self, operation):
+        if operation.kind == "domain_free":
+            self.waiting.pop(operation.domain, None)
 
     def pending(self):
         return set(self.waiting)
@@ -103,6 +108,10 @@ class Every(Timed):
     def unmap(self, call):
         self.windows.opened(call, *call.span())
         self.due.setdefault(call.domain, call.time + self.period)
+
+    def other(self, operation):
+        if operation.kind == "domain_free":
+            self.due.pop(operation.domain, None)
 
 
 class End(Policy):

@@ -21,6 +21,7 @@ class Operations:
         self.attempts = set()
         self.last_clear = {}
         self.attach_test = {}
+        self.taken_back = {}
         for event in log.events:
             handler = self.HANDLERS.get((event.name, event.form))
             if handler not in (Operations.unmap_tracepoint, Operations.unmapped):
@@ -49,9 +50,14 @@ class Operations:
             self.maps.push(event, operation)
 
     def map_tracepoint(self, event):
-        if attempt := self.maps.find(event, lambda call: (call.iova, call.size) == tuple(span(event).values())):
+        iova, size = span(event).values()
+        if attempt := self.maps.find(event, lambda call: (call.iova, call.size) == (iova, size)):
             self.maps.close(attempt)
             attempt.failed = False
+        elif attempt := self.maps.find(event, lambda call: call.iova == iova and call.size > size
+                                       and call.task == event.task):
+            self.maps.close(attempt)  # since 7.1 a map that fails says how far it came
+            self.taken_back[event.cpu] = (event.task, iova, size)
         else:
             self.mapped(self.add(event, "map", UNRESOLVED, **span(event), paddr=number(event, "paddr")))
 
@@ -75,8 +81,18 @@ class Operations:
     def unmap_entry(self, event):
         operation = self.add(event, event.name, self.domain(event.fields["domain"]), **span(event),
                              queued=event.fields.get("queued") == 1)
+        operation.undoes = self.undoes(event)
         self.unmapping(operation)
         self.calls.push(event, operation)
+
+    def undoes(self, event):
+        """Whether an unmap takes back what a failed map had mapped: behind its event, or inside a map that nothing confirms."""
+        if self.taken_back.pop(event.cpu, None) == (event.task, *span(event).values()):
+            return True
+        stack = self.maps.stacks[event.cpu]
+        inner = stack[-1] if stack and not self.calls.stacks[event.cpu] else None
+        return (inner is not None and inner.task == event.task and inner.iova == event.fields["iova"]
+                and inner.size > event.fields["size"])
 
     def unmapped(self, event):
         self.cleared(event, event.fields["unmapped"])
@@ -94,6 +110,7 @@ class Operations:
         call = self.calls.find(event, lambda call: call.returned is None and (call.iova, call.size) == clear[:2])
         if call is None:
             call = self.add(event, "unmap", UNRESOLVED, **span(event))
+            call.undoes = self.undoes(event)
             self.unmapping(call)
             if self.logged_returns:
                 self.calls.push(event, call)
@@ -110,6 +127,10 @@ class Operations:
             domain = UNRESOLVED if pointer is None else self.domain(pointer)
             call = self.add(event, kind, domain, **span(event))
         self.calls.close(call)
+        caller = event.body.partition("<-")[0]
+        call.undoes |= caller.startswith(("(iommu_map", "(__iommu_map"))
+        if call.returned is None:
+            call.unlinked = "dma_iova_unlink" in caller
         if returned >= 1 << 63:  # an error code in a size_t: the call never reached the page table (model.md §1.5)
             return
         if call.returned is None:

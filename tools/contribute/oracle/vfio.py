@@ -39,11 +39,16 @@ class Run:
     bytes: int = 0
     start: int = 0
     end: int = 0
+    page: int = 0
 
-    def fits(self, length):
-        return not self.bytes or self.bytes == length and self.next + length >= self.start and self.next <= self.end
+    def fits(self, length, page, gather):
+        if not self.bytes or gather == "anything":
+            return True
+        alike = self.page == page if gather == "pages" else self.bytes == length
+        return alike and self.next + length >= self.start and self.next <= self.end
 
-    def gather(self, length):
+    def gather(self, length, page):
+        self.page = page
         start, end = self.next, self.next + length
         self.start, self.end = (min(self.start, start), max(self.end, end)) if self.bytes else (start, end)
         self.bytes = length
@@ -51,16 +56,16 @@ class Run:
 
 
 class Vfio(Policy):
-    """VFIO's fast unmapping (model.md §2.1) over a gather whose callbacks have one length (model.md §1.6, §4.4).
+    """VFIO's fast unmapping (model.md §2.1) over the gather of the recorded driver (model.md §1.6, §4.4).
 
     It syncs what is left of a run right after its last call, however long it takes until something else happens.
     """
 
     LIMIT = 512
 
-    def __init__(self, operations, page_sizes):
+    def __init__(self, operations, page_sizes, driver):
         super().__init__()
-        self.page_sizes = page_sizes
+        self.page_sizes, self.driver = page_sizes, driver
         self.last_calls = last_of_runs(operations)
         self.runs = {}
 
@@ -74,10 +79,10 @@ class Vfio(Policy):
         start, end = call.span()
         run.next = start
         for page, count in callbacks(call.iova, call.returned, self.page_sizes):
-            if not run.fits(page * count):
+            if not run.fits(page * count, page, self.driver.gather):
                 self.sync(call, run)
                 start = run.next  # what this call removed before is flushed inside it
-            run.gather(page * count)
+            run.gather(page * count, page)
         self.windows.opened(call, start, end)
         run.calls += 1
         if run.calls == self.LIMIT or call in self.last_calls:

@@ -24,7 +24,7 @@ class Windows:
         self.changes = defaultdict(Counter)
 
     def opened(self, call, start, end):
-        if start < end and not call.detached:
+        if start < end and not call.detached and not call.undoes:
             self.open[call.domain].setdefault(call, []).append((start, end))
             self.changes[call.domain][call.time] += end - start
 
